@@ -1,0 +1,1 @@
+"""What a user imports and types: the HTTP client, the command line, the all-in-one service."""

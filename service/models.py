@@ -1,0 +1,272 @@
+"""The tables. Times are UTC; every job-owned row goes with its job."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database (SQLite keeps no zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """Parent of all tables; constraint names follow one rule so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}
+
+
+class State(StrEnum):
+    """What a job was last observed to be. Written by workers and the reconciler, and by the web only where no worker is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class Desired(StrEnum):
+    """What the owner wants of a job. Written by the web only."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+TERMINAL = frozenset({State.CANCELLED, State.SUCCEEDED, State.FAILED})
+
+
+class Owner(Table):
+    """Who jobs belong to. The owner `local` exists from the first migration on and is everybody while keys are off."""
+
+    __tablename__ = "owners"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    created_at: Mapped[datetime]
+
+
+class Key(Table):
+    """An API key, by its hash alone."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    scope: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Job(Table):
+    """A training job. A row in state queued is the outbox: nothing else says that there is work."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    priority: Mapped[int]
+    spec: Mapped[dict[str, Any]]  # as posted
+    resolved_spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    desired: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(default=1)  # grows with every change a client can see
+    event_seq: Mapped[int] = mapped_column(default=0)  # of the newest event
+    attempt: Mapped[int] = mapped_column(default=0)  # the fencing token: grows with every claim
+    worker: Mapped[str | None] = mapped_column(String(200))
+    beat: Mapped[int] = mapped_column(default=0)
+    hold_s: Mapped[float | None]  # wait before the next claim, counted off by whichever reconciler sees it
+    losses_in_row: Mapped[int] = mapped_column(default=0)  # lost attempts since the last new checkpoint
+    losses_in_all: Mapped[int] = mapped_column(default=0)
+    step: Mapped[int] = mapped_column(default=0)
+    max_steps: Mapped[int]
+    samples_seen: Mapped[int] = mapped_column(default=0)
+    trained_s: Mapped[float] = mapped_column(default=0.0)  # seconds of training up to `step`
+    steps_per_second: Mapped[float | None]
+    last_losses: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]  # of the first attempt
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_jobs_owner_id_id", "owner_id", "id"),
+        Index("ix_jobs_state_priority_id", "state", "priority", "id"),
+    )
+
+    @property
+    def status(self) -> str:
+        """The one word for people, derived from the observed and the desired state."""
+        if self.state == State.RUNNING and self.desired != Desired.RUN:
+            return {Desired.PAUSE: "pausing", Desired.CANCEL: "cancelling"}[Desired(self.desired)]
+        return self.state
+
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether the job will never change its state again."""
+        return self.state in TERMINAL
+
+
+class JobLabel(Table):
+    """One label of a job, as a row so that jobs are found by it through an index on every database."""
+
+    __tablename__ = "job_labels"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(256))
+
+    __table_args__ = (Index("ix_job_labels_key_value", "key", "value"),)
+
+
+class Event(Table):
+    """A transition or notable fact of a job; seq has no gaps."""
+
+    __tablename__ = "events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    type: Mapped[str] = mapped_column(String(32))
+    message: Mapped[str] = mapped_column(Text)
+    attempt: Mapped[int]
+    data: Mapped[dict[str, Any]]
+
+
+class Segment(Table):
+    """The losses of a block of consecutive steps, packed. The newest of a job grows until it is full."""
+
+    __tablename__ = "segments"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_step: Mapped[int] = mapped_column(primary_key=True)
+    last_step: Mapped[int]
+    attempt: Mapped[int]
+    columns: Mapped[list[str]]
+    stats: Mapped[dict[str, Any]]  # per column: min and max with their steps, sum, count of non-finite
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    overview: Mapped[bytes] = mapped_column(LargeBinary)  # minima and maxima of short runs of steps
+
+
+class Checkpoint(Table):
+    """A durable, verified state of training. `files` maps a part to its key, size and SHA-256."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    samples_seen: Mapped[int]
+    trained_s: Mapped[float]
+    losses: Mapped[dict[str, Any]]
+    files: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Sample(Table):
+    """A sampling point: what the generator makes of the job's fixed latents. `files` maps a format to key, size, SHA-256."""
+
+    __tablename__ = "samples"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    count: Mapped[int]
+    files: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class DoomedBlob(Table):
+    """A blob that no row shows any more and that is to be removed: the first phase of a deletion, in its transaction."""
+
+    __tablename__ = "doomed_blobs"
+
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    doomed_at: Mapped[datetime]
+
+
+class IdempotencyKey(Table):
+    """The answer to a request that carried an Idempotency-Key."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(String(32))
+    answer: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Worker(Table):
+    """A worker process that has been seen."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    device: Mapped[str] = mapped_column(String(16))
+    slots: Mapped[int]
+    busy: Mapped[int]
+    beat: Mapped[int]
+    version: Mapped[str] = mapped_column(String(32))
+    facts: Mapped[dict[str, Any]]  # build, threads, machine
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+__all__ = [
+    "TERMINAL",
+    "Checkpoint",
+    "Desired",
+    "DoomedBlob",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "JobLabel",
+    "Key",
+    "Owner",
+    "Sample",
+    "Segment",
+    "State",
+    "Table",
+    "Worker",
+]

@@ -1,0 +1,75 @@
+"""Every setting of the service, read from GANYMEDE_* variables or a .env file. Unset means embedded parts."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 2**30
+
+
+class Settings(BaseSettings):
+    """Settings of all processes; each is the variable GANYMEDE_ + NAME."""
+
+    model_config = SettingsConfigDict(env_prefix="GANYMEDE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".ganymede"), description="Data directory of the embedded parts.")
+    bind: str = Field("127.0.0.1:8000", description="Address and port of the web process.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; a SQLite file in the home when unset.")
+    redis_url: str | None = Field(None, description="Redis or Valkey URL; an embedded Valkey when unset.")
+    blobs_url: str | None = Field(None, description="file://, s3:// or memory:// URL; a directory in the home when unset.")
+    auth: Literal["auto", "on", "off"] = Field(
+        "auto", description="Require API keys. auto: off on a loopback bind, on elsewhere; off elsewhere is refused."
+    )
+    web_threads: int = Field(16, ge=2, le=1000, description="Threads of the web process.")
+    slots: int = Field(1, ge=1, le=256, description="Jobs that one worker trains at once.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
+    threads: int | None = Field(None, ge=1, description="Torch threads of a trainer; cores / slots when unset.")
+    job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
+    max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be queued or running at once.")
+    body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
+    flush_s: float = Field(1.0, gt=0, description="Seconds between a trainer's writes of history, beat and progress.")
+    ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
+    scan_s: float = Field(2.0, gt=0, description="Seconds between the reconciler's scans.")
+    wake_again_s: float = Field(15.0, gt=0, description="Seconds after which waiting jobs are announced again.")
+    back_off_s: float = Field(5.0, ge=0, description="Wait before the first retry of a lost attempt; doubles each time.")
+    back_off_max_s: float = Field(300.0, ge=0, description="Longest wait before a retry.")
+    checkpoint_s: float = Field(60.0, gt=0, description="Seconds of training after which a checkpoint is due.")
+    drain_s: float = Field(30.0, gt=0, description="Seconds a stopping worker gives its jobs to save.")
+    step_deadline_s: float = Field(300.0, gt=0, description="Least time a step may take before its attempt is ended.")
+    losses_in_row: int = Field(3, ge=1, description="Lost attempts without a new checkpoint between them that fail a job.")
+    losses_in_all: int = Field(20, ge=1, description="Lost attempts that fail a job.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL in use."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'ganymede.db'}"
+
+    @cached_property
+    def blobs(self) -> str:
+        """The URL of the blob store in use."""
+        return self.blobs_url or f"file://{self.home.absolute() / 'blobs'}"
+
+    @property
+    def host(self) -> str:
+        """The host part of the bind address, without brackets."""
+        return self.bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part of the bind address."""
+        return int(self.bind.rpartition(":")[2])
+
+    @property
+    def binds_loopback(self) -> bool:
+        """Tell whether only this machine can reach the bind address."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    @property
+    def keys_required(self) -> bool:
+        """Tell whether a request needs an API key."""
+        return self.auth == "on" or (self.auth == "auto" and not self.binds_loopback)

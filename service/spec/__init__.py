@@ -1,0 +1,1 @@
+"""The only description of a training job's inputs, free of torch: bounds, defaults, data sets, networks, recipes."""

@@ -1,0 +1,146 @@
+"""The built-in data sets by name: their parameters and their facts. The data itself is opened in worker.gan.data."""
+
+import hashlib
+import json
+
+from pydantic import Field
+
+from service.spec.facts import BuiltinDataset, DatasetFacts
+from service.spec.job import Strict
+
+GENERATOR_VERSION = 1  # raise it whenever a generated set would come out otherwise from the same parameters
+
+
+class RingParams(Strict):
+    """Gaussians on a circle."""
+
+    modes: int = Field(8, ge=2, le=100, description="Gaussians on the circle.")
+    radius: float = Field(1.0, gt=0, le=1_000, description="Radius of the circle.")
+    sigma: float = Field(0.01, gt=0, le=100, description="Standard deviation of each Gaussian.")
+    count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
+
+
+class GridParams(Strict):
+    """Gaussians on a square grid."""
+
+    side: int = Field(5, ge=2, le=20, description="Gaussians along each side.")
+    spacing: float = Field(2.0, gt=0, le=1_000, description="Distance between neighbouring centres.")
+    sigma: float = Field(0.05, gt=0, le=100, description="Standard deviation of each Gaussian.")
+    count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
+
+
+class MoonsParams(Strict):
+    """Two interleaving half circles."""
+
+    noise: float = Field(0.05, ge=0, le=1, description="Standard deviation about the curve.")
+    count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
+
+
+class SwissRollParams(Strict):
+    """A spiral in the plane."""
+
+    turns: float = Field(1.5, gt=0, le=5, description="Turns of the spiral.")
+    noise: float = Field(0.02, ge=0, le=1, description="Standard deviation about the curve; its outer radius is 1.")
+    count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
+
+
+class NoParams(Strict):
+    """A set that is as it is."""
+
+
+def generated(name: str, description: str, params: type[Strict]) -> BuiltinDataset:
+    """Describe a set of points in the plane; its hash is that of the recipe it is drawn by."""
+
+    def facts(given: Strict) -> DatasetFacts:
+        recipe = {"name": name, "version": GENERATOR_VERSION, "params": given.model_dump()}
+        return DatasetFacts(
+            name=name,
+            modality="vector",
+            shape=(2,),
+            count=recipe["params"]["count"],
+            sha256=hashlib.sha256(canonical_json(recipe)).hexdigest(),
+            columns=("x", "y"),
+            description=description,
+        )
+
+    return BuiltinDataset(name, "vector", description, params, facts)
+
+
+def recorded(facts: DatasetFacts) -> BuiltinDataset:
+    """Describe a set that ships with scikit-learn; its hash is that of its float64 rows, then its int64 classes."""
+    return BuiltinDataset(facts.name, facts.modality, facts.description, NoParams, lambda _: facts)
+
+
+def canonical_json(value: object) -> bytes:
+    """Write equal values as equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+IRIS = DatasetFacts(
+    name="iris",
+    modality="table",
+    shape=(4,),
+    count=150,
+    sha256="aa06b8008ceba42efc654be0f83fdafc786239c9e8f13146044d078f5aab8f23",
+    labels=("setosa", "versicolor", "virginica"),
+    columns=("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
+    description="Four measures of 150 flowers of three species (Fisher 1936).",
+)
+
+WINE = DatasetFacts(
+    name="wine",
+    modality="table",
+    shape=(13,),
+    count=178,
+    sha256="3a28849ef2366c4b9d4e382b3fa5624a66f693c04d7fdcf43c529bbb0bb338d7",
+    labels=("class_0", "class_1", "class_2"),
+    columns=(
+        "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
+        "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
+    ),
+    description="Thirteen chemical measures of 178 Italian wines from three growers.",
+)  # fmt: skip
+
+CELL_MEASURES = (
+    "radius", "texture", "perimeter", "area", "smoothness",
+    "compactness", "concavity", "concave points", "symmetry", "fractal dimension",
+)  # fmt: skip
+
+BREAST_CANCER = DatasetFacts(
+    name="breast_cancer",
+    modality="table",
+    shape=(30,),
+    count=569,
+    sha256="25e2eb7b7a8745b1bde5ba18bc4969983d2e2f403291ecd5bde4a29ef30c3859",
+    labels=("malignant", "benign"),
+    columns=(
+        *(f"mean {measure}" for measure in CELL_MEASURES),
+        *(f"{measure} error" for measure in CELL_MEASURES),
+        *(f"worst {measure}" for measure in CELL_MEASURES),
+    ),
+    description="Thirty measures of cell nuclei from 569 breast tumours, with the diagnosis.",
+)
+
+DIGITS = DatasetFacts(
+    name="digits",
+    modality="image",
+    shape=(1, 8, 8),
+    count=1_797,
+    sha256="f6d9e39f37dc45d327f6db33428ee58970ccceabb2535a5c179de35886b70443",
+    labels=tuple("0123456789"),
+    description="1,797 handwritten digits, 8 by 8 pixels of 17 greys.",
+)
+
+DATASETS: dict[str, BuiltinDataset] = {
+    dataset.name: dataset
+    for dataset in (
+        generated("ring", "Gaussians on a circle.", RingParams),
+        generated("grid", "Gaussians on a square grid.", GridParams),
+        generated("moons", "Two interleaving half circles.", MoonsParams),
+        generated("swiss_roll", "A spiral in the plane.", SwissRollParams),
+        recorded(DIGITS),
+        recorded(IRIS),
+        recorded(WINE),
+        recorded(BREAST_CANCER),
+    )
+}

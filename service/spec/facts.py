@@ -1,0 +1,64 @@
+"""What is known of a data set before it is opened, and of a network before it is built. No torch, no numpy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.spec.job import ModelSpec, Strict
+
+Modality = Literal["vector", "image", "table"]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A data set as the spec sees it.
+
+    shape is that of one sample: (D,) for vectors and tables, (C, H, W) for images.
+    """
+
+    name: str
+    modality: Modality
+    shape: tuple[int, ...]
+    count: int
+    sha256: str
+    labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class BuiltinDataset:
+    """A data set that needs no upload: its parameters, and its facts for given parameters."""
+
+    name: str
+    modality: Modality
+    description: str
+    params: type[Strict]
+    facts: Callable[[Any], DatasetFacts]
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Numbers held by one network: trained parameters, buffers, and activations of one sample's forward pass."""
+
+    parameters: int
+    buffers: int
+    activations_per_sample: int
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """The sizes of both networks."""
+
+    generator: NetworkSize
+    discriminator: NetworkSize
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A pair of networks by name: which data it takes and how large it becomes. The torch half is in worker.gan.networks."""
+
+    name: str
+    modalities: tuple[Modality, ...]
+    description: str
+    size: Callable[[ModelSpec, DatasetFacts], ModelSize]

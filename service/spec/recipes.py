@@ -1,0 +1,137 @@
+"""Defaults that follow the data: what a spec leaves open is filled from here. What each was measured to give: docs/log.md."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from service.spec.facts import DatasetFacts
+
+LARGEST_CODEBOOK = 1_024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Overrides of a spec's defaults, nested as the spec is, with the reason a person reads in the catalogue."""
+
+    name: str
+    reason: str
+    overrides: dict[str, Any]
+
+
+def recipe_for(facts: DatasetFacts, architecture: str) -> Recipe:
+    """Return the defaults for this data under this architecture; every data set has some."""
+    return RECIPES.get((architecture, facts.modality), classic)(facts)
+
+
+def codebook_points(facts: DatasetFacts) -> Recipe:
+    """Points that gather in clusters or on curves."""
+    gamma = {"name": "geometric", "initial": 0.3, "final_ratio": 0.01}
+    network = {"width": 128, "depth": 3, "activation": "silu"}
+    adam = {"betas": (0.0, 0.9), "schedule": {"name": "cosine", "warmup_steps": 100}}
+    return Recipe(
+        "codebook points",
+        "a learnt codebook beside the normal latents leaves no bridges between clusters",
+        {
+            "model": {
+                "latent_dim": 4 if facts.shape[0] <= 4 else 32,
+                "latent_codes": codebook_size(facts),
+                "generator": network,
+                "discriminator": network,
+                "ema": {"half_life_samples": 0},
+            },
+            "objective": {"r1": gamma, "r2": gamma},
+            "loop": {"batch_size": batch_for(facts, 256), "max_steps": 2_500},
+            "optimizer": {"generator": {"lr": 2e-3, **adam}, "discriminator": {"lr": 4e-3, **adam}},
+        },
+    )
+
+
+def small_pictures(facts: DatasetFacts) -> Recipe:
+    """Pictures small enough to be read pixel by pixel."""
+    return Recipe(
+        "small pictures",
+        "small networks and many small steps with strong penalties on both sides",
+        {
+            "model": {
+                "latent_dim": 32,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128, "depth": 2},
+                "discriminator": {"width": 128, "depth": 2},
+            },
+            **penalised_descent(gamma=5.0),
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 18_000},
+        },
+    )
+
+
+def number_tables(facts: DatasetFacts) -> Recipe:
+    """Tables whose columns are all numbers."""
+    return Recipe(
+        "number tables",
+        "columns become normal scores and are whitened, so small networks with penalties on both sides suffice",
+        {
+            "model": {
+                "latent_dim": min(facts.shape[0], 1_024),
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128, "depth": 2},
+                "discriminator": {"width": 128, "depth": 2},
+            },
+            **penalised_descent(gamma=1.0),
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 4_000},
+        },
+    )
+
+
+def convolutional(facts: DatasetFacts) -> Recipe:
+    """Pictures through convolutions, as Radford et al. 2015 set them."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    return Recipe(
+        "convolutional",
+        "the classic rates of DCGAN; no penalty, for a second derivative through convolutions would dominate the time",
+        {
+            "model": {
+                "latent_dim": 100,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
+                "discriminator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
+            },
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 3_000},
+            "optimizer": {"generator": adam, "discriminator": adam},
+        },
+    )
+
+
+def classic(facts: DatasetFacts) -> Recipe:
+    """Anything else: the defaults of the spec itself."""
+    return Recipe("classic", "no recipe was measured for this data", {"loop": {"batch_size": batch_for(facts, 64)}})
+
+
+def penalised_descent(*, gamma: float) -> dict[str, Any]:
+    """R1 and R2 that fade to a tenth, rates that fade to nothing."""
+    fading = {"name": "cosine", "initial": gamma, "final_ratio": 0.1}
+    adam = {"lr": 1e-3, "betas": (0.0, 0.99), "schedule": {"name": "cosine"}}
+    return {
+        "objective": {"r1": fading, "r2": fading},
+        "optimizer": {"generator": adam, "discriminator": adam},
+    }
+
+
+def codebook_size(facts: DatasetFacts) -> int:
+    """A code for every twenty samples: fewer would memorise, and past the limit nothing was gained."""
+    return min(LARGEST_CODEBOOK, facts.count // 20)
+
+
+def batch_for(facts: DatasetFacts, largest: int) -> int:
+    """The largest power of two up to `largest` that fits four times into the data."""
+    batch = largest
+    while batch > 2 and 4 * batch > facts.count:
+        batch //= 2
+    return batch
+
+
+RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
+    ("mlp", "vector"): codebook_points,
+    ("mlp", "image"): small_pictures,
+    ("mlp", "table"): number_tables,
+    ("dcgan", "image"): convolutional,
+}

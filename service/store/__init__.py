@@ -1,0 +1,1 @@
+"""Every query and state change as a plain function that takes a session first and never commits."""
