@@ -1,0 +1,269 @@
+"""A typed HTTP client of the REST contract. It knows neither Flask nor torch, and raises a problem as an exception."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypedDict, cast
+
+import httpx2
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+DEFAULT_URL = "http://127.0.0.1:8000"
+LONG_POLL_S = 20.0
+REQUEST_TIMEOUT_S = 30.0
+RETRY_S = 0.5
+
+
+class Progress(TypedDict):
+    """How far a job is."""
+
+    step: int
+    max_steps: int
+    fraction: float
+    steps_per_second: float | None
+    eta_seconds: float | None
+    samples_seen: int
+
+
+class Job(TypedDict):
+    """A training job as the service shows it."""
+
+    id: str
+    status: str
+    reason: str | None
+    version: int
+    name: str | None
+    labels: dict[str, str]
+    priority: int
+    owner: str
+    spec: dict[str, Any]
+    resolved_spec: dict[str, Any]
+    attempt: int
+    queue_position: int | None
+    worker: str | None
+    progress: Progress
+    losses: dict[str, float | None] | None
+    error: dict[str, str] | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    links: dict[str, str]
+
+
+class GanymedeProblem(Exception):
+    """A refusal of the service, as its problem document; str() names every fault on a line of its own."""
+
+    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code: str = document.get("code", "unknown")
+        self.faults: list[dict[str, Any]] = list(document.get("errors") or [])
+        self.document = document
+        title = (
+            document.get("detail")
+            or document.get("title")
+            or f"The service answered {status}."
+        )
+        super().__init__(
+            "\n".join([str(title), *(_fault_line(fault) for fault in self.faults)])
+        )
+
+
+class ServiceUnreachable(Exception):
+    """Nobody answers at the address, or the answer does not come from Ganymede."""
+
+
+class Client:
+    """A connection to one service, under one key.
+
+    A request that is safe to repeat is repeated for `patience_s` while the service is away, so that a long watch
+    survives a restart. Creating a job is safe too: it carries an idempotency key.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        key: str | None = None,
+        *,
+        patience_s: float = 10.0,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.url = url.rstrip("/")
+        self._patience_s = patience_s
+        self._http = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def create_job(self, spec: Mapping[str, Any]) -> Job:
+        """Queue a job; only `dataset` is required."""
+        return self._job(
+            "POST", "/jobs", json=spec, headers={"Idempotency-Key": str(uuid.uuid4())}
+        )
+
+    def plan_job(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the resolved spec and its estimate; nothing is stored."""
+        return self._object("POST", "/jobs", json=spec, params={"dry_run": "true"})
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as it is now."""
+        return self._job("GET", f"/jobs/{job_id}")
+
+    def jobs(self, **filters: str | int) -> Iterator[Job]:
+        """Yield jobs, newest first, through all pages; filters are the query of GET /jobs."""
+        return cast(Iterator[Job], self._pages("/jobs", filters))
+
+    def changed_job(self, job_id: str, since: int, wait_s: float = LONG_POLL_S) -> Job:
+        """Return the job as soon as its version passes `since`, or as it is after `wait_s`."""
+        params = {"wait": f"{wait_s:g}", "since": str(since)}
+        return self._job("GET", f"/jobs/{job_id}", params=params)
+
+    def wait(self, job_id: str, timeout_s: float = float("inf")) -> Job:
+        """Return the job once it is terminal.
+
+        Raises:
+            TimeoutError: it was not within `timeout_s`.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        job = self.job(job_id)
+        while job["status"] not in TERMINAL:
+            if (left_s := deadline_s - time.monotonic()) <= 0:
+                raise TimeoutError(
+                    f"{job_id} is still {job['status']} after {timeout_s:g} s"
+                )
+            job = self.changed_job(job_id, job["version"], min(LONG_POLL_S, left_s))
+        return job
+
+    def change_job(self, job_id: str, **changes: Any) -> Job:
+        """Change name, labels, priority or max_steps."""
+        return self._job("PATCH", f"/jobs/{job_id}", json=changes)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job; what it made so far stays."""
+        return self._job("POST", f"/jobs/{job_id}/cancel")
+
+    def pause(self, job_id: str) -> Job:
+        """Ask a job to save itself and to give its place up."""
+        return self._job("POST", f"/jobs/{job_id}/pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; it continues where it was."""
+        return self._job("POST", f"/jobs/{job_id}/resume")
+
+    def delete_job(self, job_id: str) -> None:
+        """Remove a terminal job with everything it made."""
+        self._send("DELETE", f"/jobs/{job_id}")
+
+    def losses(self, job_id: str, **query: str | int) -> dict[str, Any]:
+        """Return the columnar history; the query is that of GET /jobs/ID/losses."""
+        return self._object("GET", f"/jobs/{job_id}/losses", params=query)
+
+    def losses_summary(self, job_id: str) -> dict[str, Any]:
+        """Return last, min, max, mean and counts of each column."""
+        return self._object("GET", f"/jobs/{job_id}/losses/summary")
+
+    def samples(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """Yield the sampling points of a job, by step."""
+        return self._pages(f"/jobs/{job_id}/samples", {})
+
+    def checkpoints(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """Yield the checkpoints of a job, by step."""
+        return self._pages(f"/jobs/{job_id}/checkpoints", {})
+
+    def catalog(self) -> dict[str, Any]:
+        """Return what there is to choose from: data sets, architectures, objectives, loops, recipes."""
+        return self._object("GET", "/catalog")
+
+    def is_ready(self) -> bool:
+        """Tell whether the service can take jobs now; never raises, never waits long."""
+        try:
+            return self._http.get("/readyz", timeout=2.0).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    def content(self, path: str, **query: str | int) -> bytes:
+        """Return the body of any resource."""
+        return self._send("GET", path, params=query).content
+
+    def download(self, path: str, target: Path, **query: str | int) -> int:
+        """Write a resource to a file, whole or not at all; return its size in bytes."""
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with (
+                self._http.stream("GET", path, params=query) as answer,
+                part.open("wb") as file,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer)
+                size_bytes = sum(file.write(chunk) for chunk in answer.iter_bytes())
+            os.replace(part, target)
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(
+                f"{self.url} stopped answering: {error}"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return size_bytes
+
+    def _pages(
+        self, path: str, query: Mapping[str, str | int]
+    ) -> Iterator[dict[str, Any]]:
+        params: dict[str, str | int] = {**query}
+        while True:
+            page = self._send("GET", path, params=params).json()
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def _job(self, method: str, path: str, **request: Any) -> Job:
+        return cast(Job, self._send(method, path, **request).json())
+
+    def _object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return cast(dict[str, Any], self._send(method, path, **request).json())
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        may_repeat = method != "POST" or "headers" in request
+        deadline_s = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._answer(method, path, **request)
+            except ServiceUnreachable:
+                if not may_repeat or time.monotonic() > deadline_s:
+                    raise
+            time.sleep(RETRY_S)
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(
+                f"{self.url} does not answer ({error}). Start it with: ganymede up"
+            ) from error
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer
+
+
+def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
+    if "problem+json" not in answer.headers.get("content-type", ""):
+        return ServiceUnreachable(
+            f"{answer.url} answered {answer.status_code} and is not Ganymede."
+        )
+    problem = GanymedeProblem(answer.status_code, answer.json())
+    return (
+        ServiceUnreachable(f"The service is away: {problem}")
+        if answer.status_code == 503
+        else problem
+    )
+
+
+def _fault_line(fault: Mapping[str, Any]) -> str:
+    return f"  {fault.get('pointer') or '/'}: {fault.get('message', '')}"
