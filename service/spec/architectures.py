@@ -1,5 +1,6 @@
-"""The networks by name and their exact sizes, counted without torch. The networks themselves are in worker.gan.networks."""
+"""The networks by name and their exact sizes, counted without torch. The modules are in worker.gan.networks."""
 
+from itertools import pairwise
 from math import prod
 
 from service.spec.facts import Architecture, DatasetFacts, ModelSize, NetworkSize
@@ -73,7 +74,7 @@ def dcgan_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     picture_channels, *_ = facts.shape
     channels, pixels = convolution_layers(model.generator.width, facts)
     first = latent_parameters(model, facts, channels[-1] * pixels[-1])
-    between = sum(16 * here * up for here, up in zip(channels[1:], channels[:-1], strict=True))
+    between = sum(16 * here * up for up, here in pairwise(channels))
     normalised = sum(channels)
     return NetworkSize(
         parameters=first + between + 2 * normalised + 16 * channels[0] * picture_channels + picture_channels,
@@ -88,7 +89,7 @@ def dcgan_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSi
     picture_channels, *_ = facts.shape
     channels, pixels = convolution_layers(model.discriminator.width, facts)
     first = 16 * picture_channels * channels[0] + channels[0]
-    between = sum(16 * here * down for here, down in zip(channels[:-1], channels[1:], strict=True))
+    between = sum(16 * here * down for here, down in pairwise(channels))
     normalised = sum(channels[1:])
     return NetworkSize(
         parameters=first + between + 2 * normalised + head_parameters(model, facts, channels[-1] * pixels[-1]),

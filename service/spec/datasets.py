@@ -52,12 +52,13 @@ def generated(name: str, description: str, params: type[Strict]) -> BuiltinDatas
     """Describe a set of points in the plane; its hash is that of the recipe it is drawn by."""
 
     def facts(given: Strict) -> DatasetFacts:
-        recipe = {"name": name, "version": GENERATOR_VERSION, "params": given.model_dump()}
+        values = given.model_dump()
+        recipe = {"name": name, "version": GENERATOR_VERSION, "params": values}
         return DatasetFacts(
             name=name,
             modality="vector",
             shape=(2,),
-            count=recipe["params"]["count"],
+            count=values["count"],
             sha256=hashlib.sha256(canonical_json(recipe)).hexdigest(),
             columns=("x", "y"),
             description=description,

@@ -1,4 +1,6 @@
-"""Defaults that follow the data: what a spec leaves open is filled from here. What each was measured to give: docs/log.md."""
+"""Defaults that follow the data: what a spec leaves open is filled from here. What each was measured to give
+stands in docs/log.md.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Data sets opened for training."""

@@ -1,0 +1,90 @@
+"""Points in the plane drawn from a known law, always the same ones for the same parameters, and that law itself."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.spec.datasets import GridParams, MoonsParams, RingParams, SwissRollParams
+from service.spec.facts import DatasetFacts
+from worker.gan.data.training_data import TrainingData
+
+DATA_SEED = 0  # of the set itself, so that jobs of different seeds train on the same data
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Equally likely round Gaussians in data units: centres (K, 2)."""
+
+    centres: np.ndarray
+    sigma: float
+
+
+def ring_mixture(params: RingParams) -> Mixture:
+    """Place the centres on a circle, the first at angle 0."""
+    angle = 2 * np.pi * np.arange(params.modes) / params.modes
+    return Mixture(params.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), params.sigma)
+
+
+def grid_mixture(params: GridParams) -> Mixture:
+    """Place the centres on a square grid about the origin."""
+    line = params.spacing * (np.arange(params.side) - (params.side - 1) / 2)
+    return Mixture(np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2), params.sigma)
+
+
+def open_ring(facts: DatasetFacts, params: RingParams) -> TrainingData:
+    """Draw Gaussians on a circle."""
+    return standardised(facts, draw_mixture(ring_mixture(params), params.count))
+
+
+def open_grid(facts: DatasetFacts, params: GridParams) -> TrainingData:
+    """Draw Gaussians on a grid."""
+    return standardised(facts, draw_mixture(grid_mixture(params), params.count))
+
+
+def open_moons(facts: DatasetFacts, params: MoonsParams) -> TrainingData:
+    """Draw two half circles, each reaching into the other."""
+    random = data_random()
+    lower = random.random(params.count) < 0.5
+    angle = np.pi * random.random(params.count)
+    x = np.where(lower, 1 - np.cos(angle), np.cos(angle))
+    y = np.where(lower, 0.5 - np.sin(angle), np.sin(angle))
+    return standardised(facts, noisy(np.stack([x, y], axis=1), params.noise, random))
+
+
+def open_swiss_roll(facts: DatasetFacts, params: SwissRollParams) -> TrainingData:
+    """Draw a spiral from a third of its outer radius to the whole."""
+    random = data_random()
+    radius = (1 + 2 * random.random(params.count)) / 3
+    angle = 3 * np.pi * params.turns * radius
+    curve = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return standardised(facts, noisy(curve, params.noise, random))
+
+
+def data_random() -> np.random.Generator:
+    """Start the draws of a data set."""
+    return np.random.Generator(np.random.PCG64(DATA_SEED))
+
+
+def draw_mixture(mixture: Mixture, count: int) -> np.ndarray:
+    """Draw from each Gaussian equally often, in mixed order."""
+    random = data_random()
+    modes = random.permutation(np.arange(count) % len(mixture.centres))
+    return noisy(mixture.centres[modes], mixture.sigma, random)
+
+
+def noisy(points: np.ndarray, sigma: float, random: np.random.Generator) -> np.ndarray:
+    """Add round normal noise."""
+    return np.add(points, sigma * random.standard_normal(points.shape))
+
+
+def standardised(facts: DatasetFacts, points: np.ndarray) -> TrainingData:
+    """Give each coordinate mean 0 and deviation 1 in network units."""
+    mean, deviation = points.mean(axis=0), points.std(axis=0)
+
+    def to_data_units(samples: Tensor) -> np.ndarray:
+        return (samples.double().cpu().numpy() * deviation + mean).astype(np.float32)
+
+    samples = torch.from_numpy(((points - mean) / deviation).astype(np.float32))
+    return TrainingData(facts, samples, labels=None, to_data_units=to_data_units)

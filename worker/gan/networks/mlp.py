@@ -1,0 +1,83 @@
+"""Fully connected networks for points, small pictures and tables of numbers."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from service.spec.architectures import DEFAULT_DEPTH, classes_of
+from service.spec.job import ModelSpec, NetworkSpec
+from worker.gan.data.training_data import TrainingData
+from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
+from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer, he_initialise
+
+LAST_LAYER_GAIN = 0.3  # a generator starts near the middle of the data
+LEAST_SPREAD = 0.2  # a pixel that never changes must not be magnified without bound
+
+
+class MlpGenerator(Generator):
+    """Latents through hidden layers to the values of a sample; pixels are clamped to [-1, 1]."""
+
+    def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
+        super().__init__(model.latent_dim, model.latent_codes)
+        spec = model.generator
+        self.shape = data.facts.shape
+        self.is_picture = data.facts.modality == "image"
+        self.latent = LatentLayer(model.latent_dim, model.latent_codes, classes_of(model, data.facts), spec.width)
+        self.hidden = nn.Sequential(make_activation(spec.activation), *hidden_layers(spec.width, spec))
+        self.last = nn.Linear(spec.width, prod(self.shape))
+        self.latent.initialise(he_gain(spec.activation), random)
+        initialise_layers(self.hidden, he_gain(spec.activation), random)
+        he_initialise(self.last, LAST_LAYER_GAIN, random)
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Make one sample of each row."""
+        values: Tensor = self.last(self.hidden(self.latent(latents, labels)))
+        return (clamp_pixels(values) if self.is_picture else values).reshape(-1, *self.shape)
+
+
+class MlpDiscriminator(Discriminator):
+    """The values of a sample through hidden layers to its logit; pixels are first given like spreads."""
+
+    def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
+        super().__init__()
+        spec = model.discriminator
+        self.scale = PixelScale(data.samples) if data.facts.modality == "image" else nn.Identity()
+        first = nn.Linear(prod(data.facts.shape), spec.width)
+        self.hidden = nn.Sequential(first, make_activation(spec.activation), *hidden_layers(spec.width, spec))
+        self.head = Head(spec.width, classes_of(model, data.facts))
+        initialise_layers(self.hidden, he_gain(spec.activation), random)
+        self.head.initialise(1.0, random)
+
+    def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Score each sample."""
+        features = self.hidden(self.scale(samples).flatten(1))
+        logits: Tensor = self.head(features, labels)
+        return logits
+
+
+class PixelScale(nn.Module):
+    """Magnify the pixels that hardly change."""
+
+    factor: Tensor
+
+    def __init__(self, samples: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("factor", 1 / (samples.std(dim=0) + LEAST_SPREAD))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Scale each pixel by its own factor."""
+        return samples * self.factor
+
+
+def hidden_layers(width: int, spec: NetworkSpec) -> list[nn.Module]:
+    """Make the layers after the first, each with its activation."""
+    more = (spec.depth or DEFAULT_DEPTH) - 1
+    return [layer for _ in range(more) for layer in (nn.Linear(width, width), make_activation(spec.activation))]
+
+
+def initialise_layers(layers: nn.Sequential, gain: float, random: torch.Generator) -> None:
+    """Draw the weights of the linear layers."""
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            he_initialise(layer, gain, random)

@@ -1,0 +1,105 @@
+"""What all pairs of networks share: how the loop calls them, how latents are drawn, how labels enter.
+
+Networks are pure functions of their weights and buffers and know nothing of losses.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LABEL_HEIGHT = 2.0  # of a one-hot label beside latents of variance 1
+CODE_HEIGHT = 8.0  # of a codebook entry: its learning rate, in effect, against the other weights
+CODE_SPREAD = 1.4
+LATENT_SPREAD = 0.3
+
+
+class Generator(nn.Module):
+    """Latents (N, L) and labels (N,) to samples (N, *shape) in network units."""
+
+    def __init__(self, latent_dim: int, latent_codes: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.latent_codes = latent_codes
+
+    def draw_latents(self, count: int, random: torch.Generator) -> Tensor:
+        """Draw standard normals (count, latent_dim), behind a column of code numbers when there is a codebook."""
+        normals = torch.randn(count, self.latent_dim, generator=random, device=random.device)
+        if not self.latent_codes:
+            return normals
+        codes = torch.randint(self.latent_codes, (count, 1), generator=random, device=random.device)
+        return torch.cat([codes.to(normals.dtype), normals], dim=1)
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Make one sample of each row."""
+        raise NotImplementedError
+
+
+class Discriminator(nn.Module):
+    """Samples (N, *shape) in network units and labels (N,) to logits (N,)."""
+
+    def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Score each sample."""
+        raise NotImplementedError
+
+
+class LatentLayer(nn.Module):
+    """A linear layer over [latents, one-hot label], and a learnt vector for each code added to it."""
+
+    def __init__(self, latent_dim: int, latent_codes: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.linear = nn.Linear(latent_dim + classes, width)
+        self.codes = nn.Embedding(latent_codes, width) if latent_codes else None
+
+    def initialise(self, gain: float, random: torch.Generator) -> None:
+        """Draw the weights; with a codebook its vectors dominate and the normal latents perturb them."""
+        if self.codes is None:
+            he_initialise(self.linear, gain, random)
+            return
+        nn.init.normal_(self.linear.weight, std=LATENT_SPREAD, generator=random)
+        nn.init.zeros_(self.linear.bias)
+        nn.init.normal_(self.codes.weight, std=CODE_SPREAD / CODE_HEIGHT, generator=random)
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Return (N, width)."""
+        normals = latents if self.codes is None else latents[:, 1:]
+        mapped: Tensor = self.linear(with_labels(normals, labels, self.classes))
+        return mapped if self.codes is None else mapped + CODE_HEIGHT * self.codes(latents[:, 0].long())
+
+
+class Head(nn.Module):
+    """Features (N, F) to logits (N,): a linear function, and for a label the projection on its own direction.
+
+    The projection is equation (3) of Miyato and Koyama 2018.
+    """
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.directions = nn.Embedding(classes, features) if classes else None
+
+    def initialise(self, gain: float, random: torch.Generator) -> None:
+        """Draw the weights; every direction as if it were an output of its own."""
+        he_initialise(self.linear, gain, random)
+        if self.directions is not None:
+            spread = gain / self.linear.in_features**0.5
+            nn.init.normal_(self.directions.weight, std=spread, generator=random)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Score each row."""
+        logits: Tensor = self.linear(features).squeeze(1)
+        return logits if self.directions is None else logits + (features * self.directions(labels)).sum(dim=1)
+
+
+def with_labels(latents: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """Append the one-hot labels, for networks that are told any."""
+    if not classes or labels is None:
+        return latents
+    one_hot = functional.one_hot(labels, classes).to(latents.dtype)
+    return torch.cat([latents, LABEL_HEIGHT * one_hot], dim=1)
+
+
+def he_initialise(layer: nn.Linear, gain: float, random: torch.Generator) -> None:
+    """Draw normal weights of deviation gain / sqrt(inputs), as He et al. 2015; biases are 0."""
+    nn.init.normal_(layer.weight, std=gain / layer.in_features**0.5, generator=random)
+    nn.init.zeros_(layer.bias)

@@ -1,0 +1,84 @@
+"""Pictures a person looks at: grids of generated pictures, scatters of generated points over real ones."""
+
+import io
+from math import ceil, sqrt
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+GRID_PIXELS = 640  # about the longer side of a grid
+GAP = 4
+PAPER = 255
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by channels
+MOST_CLASS_ROWS = 16
+
+SCATTER_PIXELS = 640
+SUPERSAMPLE = 3
+MARGIN = 0.08  # of the real data's extent, on each side
+REAL_COLOUR, SAMPLE_COLOUR, FRAME_COLOUR = "#b9bec6", "#d6402b", "#8a9099"
+REAL_RADIUS, SAMPLE_RADIUS = 1.4, 2.4
+
+
+def to_png(picture: np.ndarray | Image.Image) -> bytes:
+    """Write a PNG; an array is (C, H, W) uint8."""
+    file = io.BytesIO()
+    (as_image(picture) if isinstance(picture, np.ndarray) else picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def as_image(picture: np.ndarray) -> Image.Image:
+    """Turn (C, H, W) uint8 into an image of its mode."""
+    channels = picture.shape[0]
+    return Image.fromarray(picture[0] if channels == 1 else picture.transpose(1, 2, 0), MODES[channels])
+
+
+def draw_grid(pictures: np.ndarray, classes: np.ndarray | None) -> Image.Image:
+    """Lay pictures (N, C, H, W) uint8 out in a grid, magnified without blur; a row for each of a few classes."""
+    cells = class_cells(classes) if classes is not None else square_cells(len(pictures))
+    rows, columns = (1 + max(place) for place in zip(*cells, strict=True))
+    _, channels, height, width = pictures.shape
+    scale = max(1, GRID_PIXELS // max(rows * (height + 1), columns * (width + 1)))
+    paper = Image.new(
+        MODES[channels],
+        (columns * (width * scale + GAP) + GAP, rows * (height * scale + GAP) + GAP),
+        (PAPER,) * channels,
+    )
+    for picture, (row, column) in zip(pictures, cells, strict=True):
+        magnified = as_image(picture).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        paper.paste(magnified, (GAP + column * (width * scale + GAP), GAP + row * (height * scale + GAP)))
+    return paper
+
+
+def square_cells(count: int) -> list[tuple[int, int]]:
+    """Place row by row in a grid about as wide as high."""
+    columns = ceil(sqrt(count))
+    return [divmod(number, columns) for number in range(count)]
+
+
+def class_cells(classes: np.ndarray) -> list[tuple[int, int]]:
+    """Place each class in a row of its own; with many classes row by row."""
+    present = np.unique(classes)
+    if len(present) > MOST_CLASS_ROWS:
+        return square_cells(len(classes))
+    row_of = {label: row for row, label in enumerate(present)}
+    taken = dict.fromkeys(present, -1)
+    cells = []
+    for label in classes:
+        taken[label] += 1
+        cells.append((row_of[label], taken[label]))
+    return cells
+
+
+def draw_scatter(real: np.ndarray, samples: np.ndarray) -> Image.Image:
+    """Draw samples (N, 2) over real points (M, 2); the real ones alone set the limits, equal on both axes."""
+    middle = (real.max(axis=0) + real.min(axis=0)) / 2
+    half = max(float((real.max(axis=0) - real.min(axis=0)).max()) / 2 * (1 + 2 * MARGIN), 1e-9)
+    side = SCATTER_PIXELS * SUPERSAMPLE
+    paper = Image.new("RGB", (side, side), "white")
+    pen = ImageDraw.Draw(paper)
+    for points, radius, colour in ((real, REAL_RADIUS, REAL_COLOUR), (samples, SAMPLE_RADIUS, SAMPLE_COLOUR)):
+        places = ((points - middle) / half * (1, -1) + 1) / 2 * side
+        for x, y in places[np.abs(places).max(axis=1) < 2 * side]:
+            pen.circle((x, y), radius * SUPERSAMPLE, fill=colour)
+    pen.rectangle((0, 0, side - 1, side - 1), outline=FRAME_COLOUR, width=SUPERSAMPLE)
+    return paper.resize((SCATTER_PIXELS, SCATTER_PIXELS), Image.Resampling.BOX)

@@ -1,0 +1,88 @@
+"""Generated samples as files: every format of their modality, in the data's own units, equal samples as equal bytes."""
+
+import csv
+import io
+import re
+import zipfile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.spec.facts import DatasetFacts
+from worker.gan.data.training_data import TrainingData
+from worker.gan.pictures import draw_grid, draw_scatter, to_png
+
+PICTURED = 64  # samples in a grid; a scatter shows all
+REAL_POINTS = 2_000  # beneath a scatter
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
+CLASS_COLUMN = "class"
+
+
+def render(data: TrainingData, samples: Tensor, labels: Tensor | None) -> dict[str, bytes]:
+    """Write samples (N, *shape) in network units in each format: the name of the format, then the file."""
+    values = data.to_data_units(samples)
+    classes = None if labels is None else labels.cpu().numpy()
+    files = {"npz": write_npz(data.facts, values, classes)}
+    if data.facts.modality == "image":
+        greys = to_greys(data, values)
+        files["png"] = to_png(draw_grid(greys[:PICTURED], None if classes is None else classes[:PICTURED]))
+        files["zip"] = write_zip(data.facts, greys, classes)
+        return files
+    files["csv"] = write_csv(data.facts, values, classes)
+    if data.facts.modality == "vector" and data.facts.shape == (2,):
+        files["png"] = to_png(draw_scatter(real_points(data), values))
+    return files
+
+
+def to_greys(data: TrainingData, values: np.ndarray) -> np.ndarray:
+    """Spread pictures (N, C, H, W) from the data's black and white to 0..255."""
+    ends = torch.stack([torch.full(data.facts.shape, -1.0), torch.full(data.facts.shape, 1.0)])
+    black, white = data.to_data_units(ends).astype(float)
+    share: np.ndarray = (values - black) / (white - black)
+    return (share * 255).round().astype(np.uint8)
+
+
+def real_points(data: TrainingData) -> np.ndarray:
+    """Take real points evenly from the whole set, in data units."""
+    rows = torch.linspace(0, len(data.samples) - 1, min(REAL_POINTS, len(data.samples))).long()
+    return data.to_data_units(data.samples[rows.to(data.samples.device)])
+
+
+def write_npz(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write `samples`, and for labelled ones `labels` (indices) and `label_names`; loads without pickle."""
+    arrays = {"samples": values}
+    if classes is not None:
+        arrays |= {"labels": classes, "label_names": np.array(facts.labels)}
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def write_zip(facts: DatasetFacts, greys: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write each picture as a PNG of its own size, named by its number and class."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, grey in enumerate(greys):
+            suffix = "" if classes is None else "_" + re.sub(r"[^\w.-]", "_", facts.labels[classes[number]])
+            archive.writestr(zipfile.ZipInfo(f"{number:05d}{suffix}.png", ZIP_DATE), to_png(grey))
+    return file.getvalue()
+
+
+def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write a header and a row for each sample; the class stands last."""
+    names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
+    rows = [[str(value) for value in row] for row in values]
+    if classes is not None:
+        names += (CLASS_COLUMN,)
+        rows = [[*row, as_text(facts.labels[of])] for row, of in zip(rows, classes, strict=True)]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(as_text(name) for name in names)
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+def as_text(cell: str) -> str:
+    """Keep a spreadsheet from reading text as a formula (CWE-1236). Numbers are no text: -1 stays -1."""
+    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
