@@ -1,0 +1,163 @@
+"""The codec of loss segments: lossless values, absolute cuts, statistics and overviews that ignore non-finite values."""
+
+import math
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from service.history.extremes import (
+    OVERVIEW_STEPS,
+    merge,
+    overview_of,
+    pack_overview,
+    pairs_of,
+    unpack_overview,
+)
+from service.history.segments import SEGMENT_STEPS, Block, block_of, join, pack, short, split, statistics, unpack
+from service.history.summaries import Extreme, summarise
+
+any_values = arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 100)), elements=st.floats(width=32))
+any_first_step = st.integers(1, 3 * SEGMENT_STEPS)
+
+
+@given(any_values)
+def test_packed_values_come_back_bit_for_bit(values):
+    columns = values.shape[0]
+
+    back = unpack(pack(values), columns=columns, chosen=range(columns))
+
+    assert back.tobytes() == values.tobytes()
+
+
+@given(any_values, st.data())
+def test_chosen_columns_come_back_in_the_order_chosen(values, data):
+    chosen = data.draw(st.lists(st.integers(0, values.shape[0] - 1), min_size=1, unique=True))
+
+    back = unpack(pack(values), columns=values.shape[0], chosen=chosen)
+
+    assert back.tobytes() == values[chosen].tobytes()
+
+
+def test_rows_of_a_recorder_become_columns():
+    block = block_of(5, [[1, 10], [2, 20], [3, 30]])
+
+    assert block.values.tolist() == [[1, 2, 3], [10, 20, 30]]
+    assert block.steps.tolist() == [5, 6, 7]
+
+
+@given(any_first_step, st.integers(1, 3 * SEGMENT_STEPS))
+def test_a_block_is_split_only_after_multiples_of_the_segment_length(first_step, count):
+    block = Block(first_step, np.arange(count, dtype=np.float32)[None])
+
+    parts = list(split(block))
+
+    assert all(part.last_step % SEGMENT_STEPS == 0 for part in parts[:-1])
+    assert all(part.values.shape[1] <= SEGMENT_STEPS for part in parts)
+    assert [part.first_step for part in parts[1:]] == [part.last_step + 1 for part in parts[:-1]]
+    assert join(parts).values.tolist() == block.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "steps"),
+    [(1, 99, [5, 6, 7]), (6, 6, [6]), (7, 99, [7]), (1, 5, [5]), (8, 99, []), (1, 4, [])],
+)
+def test_a_cut_keeps_the_steps_within_its_bounds(first, last, steps):
+    block = Block(5, np.array([[5, 6, 7]], np.float32))
+
+    cut = block.cut(first, last)
+
+    assert cut.values[0].tolist() == steps
+    assert cut.steps.tolist() == steps
+
+
+@given(any_values, any_first_step)
+def test_statistics_are_those_of_the_finite_values(values, first_step):
+    described = statistics(Block(first_step, values), [str(row) for row in range(values.shape[0])])
+
+    for row, column in enumerate(values):
+        stats = described[str(row)]
+        finite = [(float(str(value)), first_step + i) for i, value in enumerate(column) if np.isfinite(value)]
+        assert stats["nonfinite"] == column.size - len(finite)
+        assert stats["last"] == short(column[-1])
+        if finite:
+            assert (stats["min"], stats["min_step"]) == min(finite)
+            assert (stats["max"], -stats["max_step"]) == max((value, -step) for value, step in finite)
+            assert stats["sum"] == pytest.approx(math.fsum(np.float32(v).item() for v, _ in finite), rel=1e-6, abs=1e30)
+        else:
+            assert stats["min"] is None and stats["max"] is None
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_short_floats_have_the_fewest_decimals_that_round_trip(value):
+    shortened = short(np.float32(value))
+
+    assert struct.pack("<f", shortened) == struct.pack("<f", value)
+    assert len(repr(shortened)) <= len(repr(value))
+
+
+def test_a_summary_joins_segments_and_keeps_the_first_step_of_an_extreme():
+    first = statistics(Block(1, np.array([[3, 1, np.nan]], np.float32)), ["a"])["a"]
+    second = statistics(Block(4, np.array([[1, 8, 2]], np.float32)), ["a"])["a"]
+
+    summary = summarise([first, second], 6)
+
+    assert (summary.min, summary.max) == (Extreme(1.0, 2), Extreme(8.0, 5))
+    assert (summary.mean, summary.last, summary.count, summary.nonfinite) == (3.0, 2.0, 6, 1)
+
+
+def test_a_summary_of_no_finite_value_has_no_extremes_and_no_mean():
+    segment = statistics(Block(1, np.array([[np.nan, np.inf]], np.float32)), ["a"])["a"]
+
+    summary = summarise([segment], 2)
+
+    assert (summary.min, summary.max, summary.mean, summary.last) == (None, None, None, None)
+    assert summary.nonfinite == 2
+
+
+def plain_pair(steps, values):
+    """The two extremes of a run by the definition, on plain lists."""
+    finite = [i for i, value in enumerate(values) if math.isfinite(value)] or [0]
+    lowest = min(finite, key=lambda i: values[i])
+    highest = max(finite, key=lambda i: values[i])
+    return [(steps[i], values[i]) for i in sorted((lowest, highest))]
+
+
+@given(any_values, any_first_step)
+def test_an_overview_holds_the_extremes_of_absolute_cells(values, first_step):
+    block = Block(first_step, values)
+
+    overview = overview_of(block)
+
+    for row, column in enumerate(values):
+        cells: dict[int, list[int]] = {}
+        for i in range(column.size):
+            cells.setdefault((first_step + i - 1) // OVERVIEW_STEPS, []).append(i)
+        expected = [plain_pair([first_step + i for i in cell], column[cell].tolist()) for cell in cells.values()]
+        got = [list(zip(*pair, strict=True)) for pair in zip(overview.steps[row], overview.values[row], strict=True)]
+        np.testing.assert_equal(got, expected)
+
+
+@given(any_values, any_first_step)
+def test_a_packed_overview_comes_back(values, first_step):
+    overview = overview_of(Block(first_step, values))
+    columns = values.shape[0]
+
+    back = unpack_overview(pack_overview(overview), first_step, columns=columns, chosen=range(columns))
+
+    assert back.steps.tolist() == overview.steps.tolist()
+    assert back.values.tobytes() == overview.values.tobytes()
+
+
+@given(any_values, st.integers(1, 5), st.integers(1, 5))
+def test_pairs_of_pairs_are_the_pairs_of_the_whole(values, inner, outer):
+    steps = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+
+    merged = merge(pairs_of(steps, values, inner), outer)
+
+    whole = pairs_of(steps, values, inner * outer)
+    assert merged.steps.tolist() == whole.steps.tolist()
+    assert merged.values.tobytes() == whole.values.tobytes()
