@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -44,11 +44,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}
 
 
 class State(StrEnum):
-    """What a job was last observed to be. Written by workers and the reconciler, and by the web only where no worker is."""
+    """What a job was last observed to be. Written by workers and the reconciler; by the web only where no worker is."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -103,6 +103,7 @@ class Job(Table):
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     name: Mapped[str | None] = mapped_column(String(200))
     priority: Mapped[int]
+    device: Mapped[str] = mapped_column(String(8))  # auto, cpu or cuda: which workers may claim it
     spec: Mapped[dict[str, Any]]  # as posted
     resolved_spec: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
@@ -183,8 +184,8 @@ class Segment(Table):
     attempt: Mapped[int]
     columns: Mapped[list[str]]
     stats: Mapped[dict[str, Any]]  # per column: min and max with their steps, sum, count of non-finite
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
     overview: Mapped[bytes] = mapped_column(LargeBinary)  # minima and maxima of short runs of steps
+    payload: Mapped[bytes] = mapped_column(LargeBinary)  # last: SQLite walks through it to what stands behind
 
 
 class Checkpoint(Table):
@@ -203,7 +204,7 @@ class Checkpoint(Table):
 
 
 class Sample(Table):
-    """A sampling point: what the generator makes of the job's fixed latents. `files` maps a format to key, size, SHA-256."""
+    """A sampling point: the generator's answer to the job's fixed latents. `files` maps a format to key, size, hash."""
 
     __tablename__ = "samples"
 
@@ -216,7 +217,7 @@ class Sample(Table):
 
 
 class DoomedBlob(Table):
-    """A blob that no row shows any more and that is to be removed: the first phase of a deletion, in its transaction."""
+    """A blob that no row shows any more and that is to be removed: the first phase of a deletion."""
 
     __tablename__ = "doomed_blobs"
 

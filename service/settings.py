@@ -19,7 +19,9 @@ class Settings(BaseSettings):
     bind: str = Field("127.0.0.1:8000", description="Address and port of the web process.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; a SQLite file in the home when unset.")
     redis_url: str | None = Field(None, description="Redis or Valkey URL; an embedded Valkey when unset.")
-    blobs_url: str | None = Field(None, description="file://, s3:// or memory:// URL; a directory in the home when unset.")
+    blobs_url: str | None = Field(
+        None, description="file://, s3:// or memory:// URL; a directory in the home when unset."
+    )
     auth: Literal["auto", "on", "off"] = Field(
         "auto", description="Require API keys. auto: off on a loopback bind, on elsewhere; off elsewhere is refused."
     )
@@ -34,15 +36,23 @@ class Settings(BaseSettings):
     ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
     scan_s: float = Field(2.0, gt=0, description="Seconds between the reconciler's scans.")
     wake_again_s: float = Field(15.0, gt=0, description="Seconds after which waiting jobs are announced again.")
-    back_off_s: float = Field(5.0, ge=0, description="Wait before the first retry of a lost attempt; doubles each time.")
+    back_off_s: float = Field(
+        5.0, ge=0, description="Wait before the first retry of a lost attempt; doubles each time."
+    )
     back_off_max_s: float = Field(300.0, ge=0, description="Longest wait before a retry.")
     checkpoint_s: float = Field(60.0, gt=0, description="Seconds of training after which a checkpoint is due.")
     drain_s: float = Field(30.0, gt=0, description="Seconds a stopping worker gives its jobs to save.")
     step_deadline_s: float = Field(300.0, gt=0, description="Least time a step may take before its attempt is ended.")
-    losses_in_row: int = Field(3, ge=1, description="Lost attempts without a new checkpoint between them that fail a job.")
+    losses_in_row: int = Field(
+        3, ge=1, description="Lost attempts without a new checkpoint between them that fail a job."
+    )
     losses_in_all: int = Field(20, ge=1, description="Lost attempts that fail a job.")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, else JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
+    )
 
     @cached_property
     def database(self) -> str:

@@ -56,7 +56,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A pair of networks by name: which data it takes and how large it becomes. The torch half is in worker.gan.networks."""
+    """A pair of networks by name: the data it takes, the size it has. The torch half is in worker.gan.networks."""
 
     name: str
     modalities: tuple[Modality, ...]

@@ -1,4 +1,4 @@
-"""The training-job spec as a client posts it. Defaults by data set live in recipes; checks that need the data in resolve."""
+"""The training-job spec as a client posts it. Defaults by data are in recipes, checks that need the data in resolve."""
 
 from typing import Annotated, Any, Literal
 
@@ -80,7 +80,10 @@ class ModelSpec(Strict):
     architecture: str = Field("auto", max_length=32, description="Name from /catalog; auto follows the data.")
     latent_dim: int = Field(64, ge=1, le=1024, description="Normal latent variables.")
     latent_codes: int = Field(
-        0, ge=0, le=4096, description="Entries of a learnt codebook drawn uniformly beside the normal latents; 0 is none."
+        0,
+        ge=0,
+        le=4096,
+        description="Entries of a learnt codebook drawn uniformly beside the normal latents; 0 is none.",
     )
     conditional: bool = Field(False, description="Feed class labels to both networks.")
     generator: NetworkSpec = NetworkSpec()
@@ -140,7 +143,9 @@ class OptimizersSpec(Strict):
 class CheckpointsSpec(Strict):
     """When the whole state of training is saved. The last step is always saved."""
 
-    every_steps: int | None = Field(None, ge=1, le=MAX_STEPS, description="Also after this many steps; null is by time.")
+    every_steps: int | None = Field(
+        None, ge=1, le=MAX_STEPS, description="Also after this many steps; null is by time."
+    )
     keep_last: int = Field(3, ge=1, le=1000, description="How many of the newest are kept.")
 
 

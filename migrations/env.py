@@ -1,0 +1,22 @@
+"""Alembic's entry: runs the revisions on one connection, in batch mode where SQLite needs it."""
+
+from alembic import context
+
+from service.db import make_engine
+from service.models import Table
+from service.settings import Settings
+
+
+def run() -> None:
+    url = context.config.attributes.get("url") or Settings().database
+    engine = make_engine(url)
+    with engine.connect().execution_options(ganymede_writes=True) as connection, connection.begin():
+        context.configure(
+            connection=connection, target_metadata=Table.metadata, render_as_batch=True, compare_type=True
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

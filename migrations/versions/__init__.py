@@ -1,0 +1,1 @@
+"""One module per revision; each works with the code before it."""

@@ -1,0 +1,169 @@
+"""Where files are kept: a directory, an S3-compatible store or memory, behind one small interface.
+
+Bytes become visible only through a database row written after `put` has returned, so a half-written blob is never seen.
+"""
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from service.errors import BlobDamaged, BlobMissing
+
+_TEMPORARY = ".tmp-"
+
+
+class BlobStore(Protocol):
+    """Keys are relative paths made by `blob_key`; never anything a client sent."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store bytes durably; on return they survive a crash of the machine."""
+
+    def open(self, key: str) -> io.BufferedIOBase:
+        """Return a seekable reader; raise BlobMissing."""
+
+    def delete(self, key: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with a prefix."""
+
+
+def make_blobs(url: str) -> BlobStore:
+    """Return the store of a file://, s3:// or memory:// URL. S3 credentials come from the usual AWS_* variables."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Directory(Path(parts.path))
+    if parts.scheme == "memory":
+        from obstore.store import MemoryStore
+
+        return ObjectStore(MemoryStore())
+    if parts.scheme == "s3":
+        from obstore.store import S3Store
+
+        return ObjectStore(S3Store.from_url(url))
+    raise ValueError(f"the blob store must be a file://, s3:// or memory:// URL, not {url!r}")
+
+
+def blob_key(job_id: str, attempt: int, name: str, data: bytes) -> str:
+    """Return the key of a job's file. The attempt and the content's hash in it keep two attempts from ever clashing."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{job_id}/{attempt}/{stem}-{sha256_of(data)[:16]}{dot}{suffix}"
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def store_file(blobs: BlobStore, *, job_id: str, attempt: int, name: str, data: bytes) -> dict[str, Any]:
+    """Store a job's file and return what a row records of it: key, size and SHA-256."""
+    key = blob_key(job_id, attempt, name, data)
+    blobs.put(key, data)
+    return {"key": key, "size": len(data), "sha256": sha256_of(data)}
+
+
+def read_verified(blobs: BlobStore, file: dict[str, Any]) -> bytes:
+    """Return the bytes of a recorded file; raise BlobMissing, or BlobDamaged when their hash differs."""
+    with blobs.open(file["key"]) as reader:
+        data = reader.read()
+    if sha256_of(data) != file["sha256"]:
+        raise BlobDamaged(f"{file['key']} does not have its recorded hash")
+    return data
+
+
+def verify(blobs: BlobStore, file: dict[str, Any]) -> None:
+    """Raise BlobMissing or BlobDamaged unless the stored bytes have the recorded hash; reads in pieces."""
+    with blobs.open(file["key"]) as reader:
+        if hashlib.file_digest(reader, "sha256").hexdigest() != file["sha256"]:
+            raise BlobDamaged(f"{file['key']} does not have its recorded hash")
+
+
+class Directory:
+    """Blobs as files of a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, data: bytes) -> None:
+        target = self._path(key)
+        _make_directories(target.parent)
+        temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _fsync_directory(target.parent)
+
+    def open(self, key: str) -> io.BufferedIOBase:
+        try:
+            return self._path(key).open("rb")
+        except FileNotFoundError:
+            raise BlobMissing(f"{key} is not in the blob store") from None
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        for path in sorted(self._root.rglob("*")):
+            key = path.relative_to(self._root).as_posix()
+            if key.startswith(prefix) and path.is_file() and not path.name.startswith(_TEMPORARY):
+                yield key
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if not path.is_relative_to(self._root) or ".." in path.parts:
+            raise ValueError(f"{key!r} is not a blob key")
+        return path
+
+
+def _make_directories(directory: Path) -> None:
+    """Create a directory and its parents so that their names survive a crash, too."""
+    if directory.is_dir():
+        return
+    _make_directories(directory.parent)
+    directory.mkdir(exist_ok=True)
+    _fsync_directory(directory.parent)
+
+
+def _fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class ObjectStore:
+    """Blobs in an object store by way of obstore, whose puts are atomic and durable. Must not be used before a fork."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def put(self, key: str, data: bytes) -> None:
+        self._store.put(key, data)
+
+    def open(self, key: str) -> io.BufferedIOBase:
+        try:
+            return io.BytesIO(self._store.get(key).bytes())
+        except FileNotFoundError:
+            raise BlobMissing(f"{key} is not in the blob store") from None
+
+    def delete(self, key: str) -> None:
+        try:
+            self._store.delete(key)
+        except FileNotFoundError:
+            return
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        for batch in self._store.list(None):
+            yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))

@@ -1,0 +1,114 @@
+"""Engines and transactions on SQLite and PostgreSQL. Nothing here knows a table."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.orm import Session
+
+# Older versions can corrupt a WAL database when two processes write and checkpoint at once
+# (https://sqlite.org/wal.html#walresetbug), so they keep the rollback journal.
+_SAFE_WAL = (3, 51, 3)
+
+_POSTGRESQL_CONNECT = {
+    "connect_timeout": 2,
+    "options": "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=30000",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -> Engine:
+    """Return an engine with the time-outs and pragmas that the service relies on; nothing connects yet."""
+    backend = make_url(url).get_backend_name()
+    if backend == "sqlite":
+        return _make_sqlite_engine(url)
+    if backend == "postgresql":
+        return create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args=_POSTGRESQL_CONNECT,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=pool_timeout_s,
+            pool_pre_ping=True,
+        )
+    raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
+
+
+def _make_sqlite_engine(url: str) -> Engine:
+    path = make_url(url).database
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions: `begin` below does
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_mode = {sqlite_journal_mode()}")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE takes the write lock first: a transaction that reads and then writes can otherwise fail half-way.
+        writes = connection.get_execution_options().get("ganymede_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def sqlite_journal_mode() -> str:
+    """Return the journal mode that is safe with this version of SQLite."""
+    return "WAL" if sqlite3.sqlite_version_info >= _SAFE_WAL else "TRUNCATE"
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """Yield a session in one transaction that commits at the end and rolls back on an exception."""
+    with (
+        engine.connect().execution_options(ganymede_writes=True) as connection,
+        connection.begin(),
+        Session(connection, expire_on_commit=False) as session,
+    ):
+        yield session
+        session.flush()
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Yield a session for queries alone. Close it before answering: on SQLite an open reader blocks every commit."""
+    with engine.connect() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
+        yield session
+
+
+def migrate(url: str) -> None:
+    """Bring the schema of a database to the newest revision."""
+    from alembic import command
+
+    command.upgrade(alembic_config(url), "head")
+
+
+def alembic_config(url: str) -> Any:
+    """Return Alembic's configuration for a database, for migrations from code."""
+    from alembic.config import Config
+
+    import migrations
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["url"] = url
+    return config
+
+
+def schema_revision(engine: Engine) -> str | None:
+    """Return the revision of a database's schema, None where no migration has run."""
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,106 @@
+"""Validation errors of pydantic told as faults: where, what was wrong, what would be right."""
+
+import difflib
+import math
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from service.errors import Fault
+
+_LIMITS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below", "min_length": "min_length"}
+_SHORT = 200  # characters of a refused value that an error repeats
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """Return every fault of a refused input, in its order. Unknown keys come with the nearest known name."""
+    faults: dict[str, Fault] = {}
+    for detail in error.errors(include_url=False):
+        fault = _fault(detail, model)
+        faults.setdefault(fault.pointer, fault)
+    # Where a value may be a number or an object, an object's fault comes with one of "not a number": drop that.
+    return [
+        fault
+        for pointer, fault in faults.items()
+        if not any(other.startswith(pointer + "/") for other in faults if pointer)
+    ]
+
+
+def _fault(detail: Any, model: type[BaseModel]) -> Fault:
+    path, known = _plain_path(detail["loc"], model)
+    code, context = detail["type"], detail.get("ctx", {})
+    if code == "extra_forbidden":
+        return _unknown_key(path, known)
+    hidden = {"error", "class_name"}
+    allowed = {_LIMITS.get(key, key): value for key, value in context.items() if key not in hidden} or None
+    return Fault(
+        pointer=_pointer(path),
+        code=code,
+        message="must be an object" if code == "model_type" else _sentence(detail["msg"]),
+        allowed=allowed,
+        got=None if code == "missing" else _shorten(detail["input"]),
+    )
+
+
+def _unknown_key(path: list[str | int], known: list[str]) -> Fault:
+    key = str(path[-1])
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+    return Fault(_pointer(path), "unknown_key", f"unknown key {key!r}; {hint}", allowed=nearest or known, got=key)
+
+
+def _plain_path(location: tuple[str | int, ...], model: type[BaseModel]) -> tuple[list[str | int], list[str]]:
+    """Drop the names of union members that pydantic puts into a location; also return the keys known at its parent."""
+    path: list[str | int] = []
+    known: list[str] = sorted(model.model_fields)
+    choices: list[Any] = [model]
+    for part in location:
+        models = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+        holder = next((m for m in models if part in m.model_fields), None)
+        if holder is not None and isinstance(part, str):
+            path.append(part)
+            choices = list(_choices(holder.model_fields[part].annotation))
+            continue
+        named = [m for m in models if m.__name__ == part]
+        if named:
+            choices = list(named)
+        elif not _names_a_type(part, choices):
+            path.append(part)
+            known = sorted({field for m in models for field in m.model_fields}) or known
+            choices = [argument for choice in choices for argument in _choices(choice)]
+    return path, known
+
+
+def _names_a_type(part: str | int, choices: list[Any]) -> bool:
+    """Tell whether a location's part names a member of a union, such as `str` or `constrained-float`."""
+    if not isinstance(part, str):
+        return False
+    types = {choice.__name__ for choice in choices if isinstance(choice, type)}
+    return part in types or part.startswith(("constrained-", "function-", "literal["))
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation may hold, unions and Annotated opened."""
+    arguments = get_args(annotation)
+    if not arguments:
+        yield annotation
+    for argument in arguments:
+        yield from _choices(argument)
+
+
+def _pointer(path: list[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _shorten(value: Any) -> Any:
+    """Return a value fit for an error: scalars as they are, anything long or nested as a cut text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value if math.isfinite(value or 0) else repr(value)
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHORT else text[:_SHORT] + "…"

@@ -1,0 +1,175 @@
+"""From what a client posted to the spec that runs: defaults of the data's recipe filled in, every rule checked."""
+
+import difflib
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import ceil
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.errors import Fault, InvalidInput
+from service.spec.architectures import ARCHITECTURES, architecture_for
+from service.spec.datasets import DATASETS
+from service.spec.estimate import Estimate, estimate
+from service.spec.facts import DatasetFacts
+from service.spec.faults import faults_of
+from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, ScheduledValue
+from service.spec.objectives import OBJECTIVES
+from service.spec.optimizers import OPTIMIZERS
+from service.spec.recipes import recipe_for
+
+SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A spec with every value filled in, the data it is for, and what it will need."""
+
+    spec: JobSpec
+    facts: DatasetFacts
+    estimate: Estimate
+
+
+def parse_spec(body: object) -> JobSpec:
+    """Return a posted body as a spec; raise InvalidInput with all its faults."""
+    try:
+        return JobSpec.model_validate(body)
+    except ValidationError as error:
+        raise InvalidInput(faults_of(error, JobSpec)) from None
+
+
+def resolve(posted: JobSpec, *, memory_limit_bytes: int) -> Resolved:
+    """Fill a posted spec from the recipe of its data and check it; raise InvalidInput with all its faults."""
+    ref, facts = find_dataset(posted.dataset)
+    architecture = _architecture(posted, facts)
+    defaults = recipe_for(facts, architecture).overrides
+    merged = merge(defaults, posted.model_dump(mode="json", exclude_unset=True))
+    merged["dataset"] = {"name": ref.name, "params": ref.params, "sha256": facts.sha256}
+    merged["model"]["architecture"] = architecture
+    spec = _fill(parse_spec(merged))
+    _check(spec, facts, memory_limit_bytes)
+    return Resolved(spec, facts, estimate(spec, facts))
+
+
+def find_dataset(dataset: str | DatasetRef) -> tuple[DatasetRef, DatasetFacts]:
+    """Return a data set's full reference and its facts; raise InvalidInput when there is none of that name."""
+    ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
+    pointer = "/dataset" if isinstance(dataset, str) else "/dataset/name"
+    if ref.name not in DATASETS:
+        raise InvalidInput([_unknown("data set", pointer, ref.name, DATASETS)])
+    builtin = DATASETS[ref.name]
+    try:
+        params = builtin.params.model_validate(ref.params)
+    except ValidationError as error:
+        faults = faults_of(error, builtin.params)
+        raise InvalidInput([_moved(fault, "/dataset/params") for fault in faults]) from None
+    facts = builtin.facts(params)
+    if ref.sha256 not in (None, facts.sha256):
+        message = "the data set has another content than the one this spec was resolved for"
+        raise InvalidInput([Fault("/dataset/sha256", "content_differs", message, facts.sha256, ref.sha256)])
+    return DatasetRef(name=ref.name, params=params.model_dump(), sha256=facts.sha256), facts
+
+
+def merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults with the given values laid over them, objects merged key by key."""
+    merged = dict(defaults)
+    for key, value in given.items():
+        both_objects = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both_objects else value
+    return merged
+
+
+def _architecture(posted: JobSpec, facts: DatasetFacts) -> str:
+    name = posted.model.architecture
+    if name == "auto":
+        return architecture_for(facts)
+    if name not in ARCHITECTURES:
+        raise InvalidInput([_unknown("architecture", "/model/architecture", name, ["auto", *ARCHITECTURES])])
+    modalities = ARCHITECTURES[name].modalities
+    if facts.modality not in modalities:
+        fits = [each.name for each in ARCHITECTURES.values() if facts.modality in each.modalities]
+        message = f"{name} takes {' and '.join(modalities)} data; {facts.name} is {facts.modality} data"
+        raise InvalidInput([Fault("/model/architecture", "unfit_architecture", message, fits, name)])
+    return name
+
+
+def _fill(spec: JobSpec) -> JobSpec:
+    """Give every value that depends on others: the seed, the horizons, the cadence of samples, the versions."""
+    max_steps = spec.loop.max_steps
+    values = spec.model_dump(mode="json")
+    values["seed"] = secrets.randbelow(LARGEST_SEED + 1) if spec.seed is None else spec.seed
+    values["samples"]["every_steps"] = spec.samples.every_steps or ceil(max_steps / SAMPLING_POINTS)
+    for penalty in ("r1", "r2"):
+        weight = getattr(spec.objective, penalty)
+        scheduled = weight if isinstance(weight, ScheduledValue) else ScheduledValue(initial=weight)
+        values["objective"][penalty] = _with_horizon(scheduled.model_dump(), max_steps)
+    for player in values["optimizer"].values():
+        player["schedule"] = _with_horizon(player["schedule"], max_steps)
+    values["versions"] = spec.versions or {"ganymede": version("ganymede-gan")}
+    return JobSpec.model_validate(values)
+
+
+def _with_horizon(schedule: dict[str, Any], max_steps: int) -> dict[str, Any]:
+    return schedule | {"horizon_steps": schedule["horizon_steps"] or max_steps}
+
+
+def _check(spec: JobSpec, facts: DatasetFacts, memory_limit_bytes: int) -> None:
+    faults = [
+        *_check_names(spec),
+        *(fault for check in CHECKS if (fault := check(spec, facts)) is not None),
+    ]
+    if not faults:
+        faults = _check_memory(estimate(spec, facts), memory_limit_bytes)
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _check_names(spec: JobSpec) -> Iterable[Fault]:
+    if spec.objective.loss not in OBJECTIVES:
+        yield _unknown("loss", "/objective/loss", spec.objective.loss, OBJECTIVES)
+    for player in ("generator", "discriminator"):
+        name = getattr(spec.optimizer, player).name
+        if name not in OPTIMIZERS:
+            yield _unknown("optimiser", f"/optimizer/{player}/name", name, OPTIMIZERS)
+
+
+def _batch_fits_data(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
+    if spec.loop.batch_size <= facts.count:
+        return None
+    message = f"a batch of {spec.loop.batch_size} is larger than the data: {facts.name} has {facts.count} samples"
+    return Fault("/loop/batch_size", "batch_larger_than_data", message, {"maximum": facts.count}, spec.loop.batch_size)
+
+
+def _has_labels_to_condition_on(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
+    if facts.labels or not spec.model.conditional:
+        return None
+    return Fault("/model/conditional", "no_labels", f"{facts.name} has no labels to condition on", False, True)
+
+
+CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (_batch_fits_data, _has_labels_to_condition_on)
+
+
+def _check_memory(needed: Estimate, limit_bytes: int) -> list[Fault]:
+    if needed.memory_bytes <= limit_bytes:
+        return []
+    parameters = needed.generator_parameters + needed.discriminator_parameters
+    message = (
+        f"the job would need {needed.memory_bytes / GIB:.2f} GiB of memory ({parameters:,} parameters); "
+        f"the limit is {limit_bytes / GIB:.2f} GiB. Make the networks or the batch smaller"
+    )
+    return [Fault("/model", "too_large", message, {"maximum_bytes": limit_bytes}, needed.memory_bytes)]
+
+
+def _unknown(kind: str, pointer: str, name: str, known: Iterable[str]) -> Fault:
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return Fault(pointer, "unknown_name", f"there is no {kind} {name!r}{hint}", names, name)
+
+
+def _moved(fault: Fault, prefix: str) -> Fault:
+    return Fault(prefix + fault.pointer, fault.code, fault.message, fault.allowed, fault.got)

@@ -1,0 +1,75 @@
+"""Rows of saved training states. Their files are written and verified before a row shows them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.errors import NotFound
+from service.models import Checkpoint, Job
+from service.store.doomed import doom_rows
+from service.store.events import add_event
+from service.store.pages import Page, decode_number_cursor, make_page
+
+
+def add_checkpoint(
+    session: Session,
+    job: Job,
+    *,
+    step: int,
+    samples_seen: int,
+    trained_s: float,
+    losses: dict[str, Any],
+    files: dict[str, Any],
+) -> Checkpoint:
+    """Show a durable checkpoint of a fenced job; a new one clears the count of losses in a row."""
+    checkpoint = Checkpoint(
+        job_id=job.id,
+        step=step,
+        attempt=job.attempt,
+        samples_seen=samples_seen,
+        trained_s=trained_s,
+        losses=losses,
+        files=files,
+        created_at=now(),
+    )
+    session.add(checkpoint)
+    job.losses_in_row = 0
+    add_event(session, job, "checkpoint", f"Checkpoint at step {step}.", {"step": step})
+    return checkpoint
+
+
+def list_checkpoints(session: Session, job_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Checkpoint]:
+    """Return a job's checkpoints, ascending by step."""
+    after = decode_number_cursor(cursor) if cursor else -1
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.step > after)
+    rows = session.scalars(query.order_by(Checkpoint.step).limit(limit + 1)).all()
+    return make_page(rows, limit, [row.step for row in rows])
+
+
+def newest_checkpoints(session: Session, job_id: str) -> Sequence[Checkpoint]:
+    """Return a job's checkpoints, newest first: the order in which a resume tries them."""
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())
+    return session.scalars(query).all()
+
+
+def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
+    """Return the checkpoint at a step, or `latest`; raise NotFound (`no_best_yet` for `best` without a metric)."""
+    if which == "best":
+        raise NotFound("checkpoint", "best: no quality metric has been measured yet", code="no_best_yet")
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    if which != "latest":
+        if not which.isascii() or not which.isdigit() or len(which) > 18:
+            raise NotFound("checkpoint", which)
+        query = query.where(Checkpoint.step == int(which))
+    checkpoint = session.scalars(query.order_by(Checkpoint.step.desc()).limit(1)).first()
+    if checkpoint is None:
+        raise NotFound("checkpoint", which)
+    return checkpoint
+
+
+def retire_checkpoints(session: Session, job: Job, *, keep_last: int) -> None:
+    """Drop all but the newest checkpoints of a job."""
+    doom_rows(session, newest_checkpoints(session, job.id)[keep_last:])

@@ -1,0 +1,39 @@
+"""Deletion of blobs in two phases: a transaction dooms the keys it stops showing; the reconciler removes them later."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.models import Checkpoint, DoomedBlob, Sample
+
+
+def keys_of(files: dict[str, Any]) -> list[str]:
+    """Return the blob keys in the `files` of a checkpoint or sample."""
+    return [file["key"] for file in files.values()]
+
+
+def doom(session: Session, keys: Iterable[str]) -> None:
+    """Mark blobs for removal."""
+    for key in keys:
+        session.merge(DoomedBlob(key=key, doomed_at=now()))
+
+
+def doom_rows(session: Session, rows: Iterable[Checkpoint | Sample]) -> None:
+    """Delete rows that show blobs and mark their blobs for removal."""
+    for row in list(rows):
+        doom(session, keys_of(row.files))
+        session.delete(row)
+    session.flush()
+
+
+def list_doomed(session: Session, *, limit: int = 100) -> Sequence[DoomedBlob]:
+    """Return blobs that wait for removal, those doomed longest first."""
+    return session.scalars(select(DoomedBlob).order_by(DoomedBlob.doomed_at, DoomedBlob.key).limit(limit)).all()
+
+
+def forget_doomed(session: Session, keys: Sequence[str]) -> None:
+    """Drop the marks of blobs that have been removed."""
+    session.execute(delete(DoomedBlob).where(DoomedBlob.key.in_(keys)))

@@ -1,0 +1,38 @@
+"""What happened to a job, in order and without gaps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.models import Event, Job
+from service.store.pages import Page, decode_number_cursor, make_page
+
+
+def add_event(session: Session, job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
+    """Append an event. The caller's transaction holds the job's row, which makes seq gap-free."""
+    job.event_seq += 1
+    job.version += 1
+    event = Event(
+        job_id=job.id,
+        seq=job.event_seq,
+        at=now(),
+        type=type,
+        message=message,
+        attempt=job.attempt,
+        data=data or {},
+    )
+    session.add(event)
+    return event
+
+
+def list_events(
+    session: Session, job_id: str, *, after: int = 0, limit: int = 50, cursor: str | None = None
+) -> Page[Event]:
+    """Return the events after a sequence number, oldest first."""
+    after = max(after, decode_number_cursor(cursor) if cursor else 0)
+    query = select(Event).where(Event.job_id == job_id, Event.seq > after).order_by(Event.seq).limit(limit + 1)
+    events: Sequence[Event] = session.scalars(query).all()
+    return make_page(events, limit, [event.seq for event in events])

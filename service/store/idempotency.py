@@ -1,0 +1,44 @@
+"""Answers kept for requests with an Idempotency-Key, so that a repeated request gets the first answer again."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.errors import Conflict
+from service.models import IdempotencyKey
+
+KEPT_FOR = timedelta(hours=24)
+
+
+def find_answer(session: Session, owner_id: str, key: str, request_sha256: str) -> IdempotencyKey | None:
+    """Return the first answer to this request; raise Conflict when the key came with another body."""
+    found = session.get(IdempotencyKey, (owner_id, key))
+    if found is not None and found.request_sha256 != request_sha256:
+        raise Conflict("idempotency_key_reused", "This Idempotency-Key was used before with another body.")
+    return found
+
+
+def remember_answer(
+    session: Session, *, owner_id: str, key: str, request_sha256: str, job_id: str, answer: bytes
+) -> None:
+    """Keep an answer. Of two requests at once the second breaks on the primary key, then finds the first's answer."""
+    session.add(
+        IdempotencyKey(
+            owner_id=owner_id,
+            key=key,
+            request_sha256=request_sha256,
+            job_id=job_id,
+            answer=answer,
+            created_at=now(),
+        )
+    )
+    session.flush()
+
+
+def forget_old_answers(session: Session) -> None:
+    """Drop answers that have been kept long enough; takes no write where there is none."""
+    old = IdempotencyKey.created_at < now() - KEPT_FOR
+    if session.scalar(select(exists().where(old))):
+        session.execute(delete(IdempotencyKey).where(old))

@@ -1,0 +1,164 @@
+"""Jobs as their owners see them: create, find, rename, extend, delete. Changes of state are in transitions."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.errors import Conflict, Fault, InvalidInput, NotFound
+from service.ids import make_id
+from service.models import Checkpoint, Desired, Job, JobLabel, Sample, State
+from service.spec.job import JobSpec
+from service.store.doomed import doom_rows
+from service.store.events import add_event
+from service.store.pages import Page, decode_cursor, make_page
+
+STATUSES = ("queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed")
+
+
+def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec) -> Job:
+    """Store a new queued job; `spec` is kept as posted beside the resolved one."""
+    job = Job(
+        id=make_id("job"),
+        owner_id=owner_id,
+        name=resolved.name,
+        priority=resolved.priority,
+        device=resolved.resources.device,
+        spec=spec,
+        resolved_spec=resolved.model_dump(mode="json"),
+        state=State.QUEUED,
+        desired=Desired.RUN,
+        version=0,
+        event_seq=0,
+        attempt=0,
+        max_steps=resolved.loop.max_steps,
+        created_at=now(),
+    )
+    session.add(job)
+    session.flush()
+    set_labels(session, job, resolved.labels)
+    add_event(session, job, "created", "Accepted.", {"status": job.status})
+    session.flush()
+    return job
+
+
+def get_job(session: Session, owner_id: str, job_id: str) -> Job:
+    """Return an owner's job; raise NotFound for an unknown id and for somebody else's alike."""
+    job = session.get(Job, job_id)
+    if job is None or job.owner_id != owner_id:
+        raise NotFound("job", job_id)
+    return job
+
+
+def list_jobs(
+    session: Session,
+    owner_id: str,
+    *,
+    status: str | None = None,
+    labels: Sequence[tuple[str, str]] = (),
+    q: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[Job]:
+    """Return an owner's jobs, newest first. q looks in names and ids; every label must match."""
+    query = select(Job).where(Job.owner_id == owner_id)
+    if cursor:
+        query = query.where(Job.id < decode_cursor(cursor))
+    if status:
+        query = query.where(_has_status(status))
+    for key, value in labels:
+        labelled = select(JobLabel.job_id).where(JobLabel.key == key, JobLabel.value == value)
+        query = query.where(Job.id.in_(labelled))
+    if q:
+        query = query.where(or_(Job.name.icontains(q, autoescape=True), Job.id.contains(q, autoescape=True)))
+    rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
+    return make_page(rows, limit, [row.id for row in rows])
+
+
+def _has_status(status: str) -> Any:
+    """Return the condition that a job's derived status is this one."""
+    asked = {"pausing": Desired.PAUSE, "cancelling": Desired.CANCEL, "running": Desired.RUN}.get(status)
+    if asked is not None:
+        return (Job.state == State.RUNNING) & (Job.desired == asked)
+    return Job.state == status
+
+
+def labels_of(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the labels of several jobs by job id."""
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    query = select(JobLabel).where(JobLabel.job_id.in_(job_ids)).order_by(JobLabel.key)
+    for label in session.scalars(query):
+        labels[label.job_id][label.key] = label.value
+    return labels
+
+
+def set_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
+    """Replace the labels of a job."""
+    session.execute(delete(JobLabel).where(JobLabel.job_id == job.id))
+    session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
+
+
+def patch_job(session: Session, job: Job, changes: dict[str, Any]) -> None:
+    """Apply changes of name, labels, priority and max_steps. Schedules keep the horizon fixed at creation.
+
+    Raises Conflict for max_steps of a job that ended, InvalidInput for one below the steps already taken.
+    """
+    session.refresh(job, with_for_update=True)
+    if "max_steps" in changes:
+        _set_max_steps(job, changes["max_steps"])
+    for key in ("name", "priority"):
+        if key in changes:
+            setattr(job, key, changes[key])
+            job.resolved_spec = job.resolved_spec | {key: changes[key]}
+    if "labels" in changes:
+        set_labels(session, job, changes["labels"])
+        job.resolved_spec = job.resolved_spec | {"labels": changes["labels"]}
+    add_event(session, job, "note", "Changed " + ", ".join(sorted(changes)) + ".", changes)
+
+
+def _set_max_steps(job: Job, max_steps: int) -> None:
+    if job.is_terminal:
+        raise Conflict("job_is_terminal", f"The job has already {job.state}; its max_steps can no longer change.")
+    if max_steps < job.step:
+        message = f"the job has already taken {job.step} steps"
+        raise InvalidInput([Fault("/max_steps", "too_small", message, allowed={"minimum": job.step}, got=max_steps)])
+    job.max_steps = max_steps
+    job.resolved_spec = job.resolved_spec | {"loop": job.resolved_spec["loop"] | {"max_steps": max_steps}}
+
+
+def delete_job(session: Session, job: Job) -> None:
+    """Delete a job that has ended, with everything it recorded; its blobs are doomed. Raise Conflict while it lives."""
+    session.refresh(job, with_for_update=True)
+    if not job.is_terminal:
+        raise Conflict("job_is_live", f"The job is {job.status}; cancel it before deleting it.")
+    doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id)))
+    doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id)))
+    session.execute(delete(Job).where(Job.id == job.id))
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """Return how many waiting jobs of all owners stand before a queued one, plus 1; None when it does not wait."""
+    if job.state != State.QUEUED:
+        return None
+    before = (Job.priority > job.priority) | ((Job.priority == job.priority) & (Job.id < job.id))
+    query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, before)
+    return session.scalars(query).one() + 1
+
+
+def count_live(session: Session, owner_id: str) -> int:
+    """Return how many jobs of an owner have not ended."""
+    live = (State.QUEUED, State.RUNNING, State.PAUSED)
+    query = select(func.count()).select_from(Job).where(Job.owner_id == owner_id, Job.state.in_(live))
+    return session.scalars(query).one()
+
+
+def count_by_state(session: Session, owner_id: str | None = None) -> dict[str, int]:
+    """Return the number of jobs in each state, of one owner or of all."""
+    query = select(Job.state, func.count()).group_by(Job.state)
+    if owner_id is not None:
+        query = query.where(Job.owner_id == owner_id)
+    counts = dict(row.tuple() for row in session.execute(query))
+    return {state.value: counts.get(state.value, 0) for state in State}

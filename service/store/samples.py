@@ -1,0 +1,41 @@
+"""Rows of sampling points: what the generator made of the job's fixed latents at a step."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.errors import NotFound
+from service.models import Job, Sample
+from service.store.events import add_event
+from service.store.pages import Page, decode_number_cursor, make_page
+
+
+def add_sample(session: Session, job: Job, *, step: int, count: int, files: dict[str, Any]) -> Sample:
+    """Show a durable sampling point of a fenced job."""
+    sample = Sample(job_id=job.id, step=step, attempt=job.attempt, count=count, files=files, created_at=now())
+    session.add(sample)
+    add_event(session, job, "sample", f"{count} samples at step {step}.", {"step": step})
+    return sample
+
+
+def list_samples(session: Session, job_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Sample]:
+    """Return a job's sampling points, ascending by step."""
+    after = decode_number_cursor(cursor) if cursor else -1
+    query = select(Sample).where(Sample.job_id == job_id, Sample.step > after).order_by(Sample.step).limit(limit + 1)
+    rows = session.scalars(query).all()
+    return make_page(rows, limit, [row.step for row in rows])
+
+
+def get_sample(session: Session, job_id: str, which: str) -> Sample:
+    """Return the sampling point at a step, or `latest`; raise NotFound."""
+    query = select(Sample).where(Sample.job_id == job_id)
+    if which != "latest":
+        if not which.isascii() or not which.isdigit() or len(which) > 18:
+            raise NotFound("sample", which)
+        query = query.where(Sample.step == int(which))
+    sample = session.scalars(query.order_by(Sample.step.desc()).limit(1)).first()
+    if sample is None:
+        raise NotFound("sample", which)
+    return sample

@@ -1,0 +1,307 @@
+"""Every change of a job's state. Workers pass (job, attempt): a write of an attempt that is over raises AttemptOver."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session, aliased
+
+from service.clock import now
+from service.errors import AttemptOver, Conflict
+from service.models import Checkpoint, Desired, Job, Sample, State
+from service.store import history
+from service.store.doomed import doom_rows
+from service.store.events import add_event
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an attempt has come; written with every flush."""
+
+    step: int
+    samples_seen: int
+    trained_s: float
+    steps_per_second: float | None
+    last_losses: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the owner wants of a running job, read with every flush."""
+
+    desired: Desired
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class LossLimits:
+    """How many lost attempts a job survives and how long it waits after one."""
+
+    in_row: int
+    in_all: int
+    back_off_s: float
+    back_off_max_s: float
+
+
+# What the owner asks for
+
+
+def request_cancel(session: Session, job: Job) -> None:
+    """Ask for the end of a job; one that does not run ends at once. Raise Conflict when it ended otherwise."""
+    _lock(session, job)
+    if job.state == State.CANCELLED:
+        return
+    if job.is_terminal:
+        raise Conflict("job_is_terminal", f"The job has already {job.state}; only a live job can be cancelled.")
+    _desire(session, job, Desired.CANCEL, "cancel")
+
+
+def request_pause(session: Session, job: Job) -> None:
+    """Ask a job to save and stop; a queued one pauses at once. Raise Conflict when it ended or is cancelling."""
+    _lock(session, job)
+    _refuse_unless_live(job, "paused")
+    _desire(session, job, Desired.PAUSE, "pause")
+
+
+def request_resume(session: Session, job: Job) -> None:
+    """Ask a paused or pausing job to run. Raise Conflict when it ended or is being cancelled."""
+    _lock(session, job)
+    _refuse_unless_live(job, "resumed")
+    _desire(session, job, Desired.RUN, "run")
+
+
+def _lock(session: Session, job: Job) -> None:
+    session.refresh(job, with_for_update=True)
+
+
+def _refuse_unless_live(job: Job, wish: str) -> None:
+    if job.is_terminal:
+        raise Conflict("job_is_terminal", f"The job has already {job.state}; only a live job can be {wish}.")
+    if job.desired == Desired.CANCEL:
+        raise Conflict("job_is_cancelling", f"The job is being cancelled and cannot be {wish}.")
+
+
+def _desire(session: Session, job: Job, desired: Desired, word: str) -> None:
+    if job.desired == desired:
+        return
+    job.desired = desired
+    if job.state == State.RUNNING:
+        add_event(session, job, "status", f"The owner asked to {word}; the worker follows.", {"status": job.status})
+    else:
+        _follow_desired(session, job)
+
+
+def _follow_desired(session: Session, job: Job) -> None:
+    """Move a job that does not run to where its owner wants it."""
+    if job.desired == Desired.CANCEL:
+        _end(session, job, State.CANCELLED, "user_request", None, None)
+    elif job.desired == Desired.PAUSE and job.state == State.QUEUED:
+        _move(session, job, State.PAUSED, "paused", "Paused.", reason="user_request")
+    elif job.desired == Desired.RUN and job.state == State.PAUSED:
+        _move(session, job, State.QUEUED, "queued", "Waiting for a worker.")
+
+
+def _move(session: Session, job: Job, state: State, type: str, message: str, *, reason: str | None = None) -> None:
+    job.state = state
+    job.reason = reason
+    job.worker = None
+    job.steps_per_second = None
+    job.hold_s = None
+    add_event(session, job, type, message, {"status": job.status, "reason": reason})
+
+
+def _end(
+    session: Session, job: Job, state: State, reason: str, error_code: str | None, error_message: str | None
+) -> None:
+    job.finished_at = now()
+    job.error_code, job.error_message = error_code, error_message
+    if state == State.CANCELLED:
+        job.desired = Desired.CANCEL
+    message = error_message or f"{state.capitalize()}: {reason.replace('_', ' ')}."
+    _move(session, job, state, state.value, message, reason=reason)
+
+
+# What a worker does
+
+
+def next_claimable(session: Session, *, devices: Sequence[str], limit: int = 10) -> Sequence[Job]:
+    """Return queued jobs a worker may claim: by priority, then the owner with the fewest running, then age."""
+    other = aliased(Job)
+    running = (
+        select(func.count())
+        .where(other.owner_id == Job.owner_id, other.state == State.RUNNING)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    query = (
+        select(Job)
+        .where(
+            Job.state == State.QUEUED, Job.desired == Desired.RUN, Job.hold_s.is_(None), Job.device.in_(list(devices))
+        )
+        .order_by(Job.priority.desc(), running, Job.id)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | None) -> bool:
+    """Begin the next attempt of a queued job, from a verified checkpoint or from step 0. False: somebody else was first.
+
+    Everything a former attempt recorded after that step is removed in the same transaction, so that each step stands
+    in the history exactly once.
+    """
+    step = resume_from.step if resume_from else 0
+    claimed = _update_one(
+        session,
+        update(Job)
+        .where(
+            Job.id == job.id,
+            Job.attempt == job.attempt,
+            Job.state == State.QUEUED,
+            Job.desired == Desired.RUN,
+            Job.hold_s.is_(None),
+        )
+        .values(
+            state=State.RUNNING,
+            attempt=Job.attempt + 1,
+            beat=Job.beat + 1,
+            worker=worker,
+            reason=None,
+            step=step,
+            samples_seen=resume_from.samples_seen if resume_from else 0,
+            trained_s=resume_from.trained_s if resume_from else 0.0,
+            started_at=func.coalesce(Job.started_at, now()),
+        ),
+    )
+    if not claimed:
+        return False
+    session.refresh(job)
+    history.cut_after(session, job.id, step)
+    doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
+    doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))
+    word = f"Resumed from step {step}" if resume_from else "Started"
+    data = {"status": job.status, "worker": worker, "from_step": step}
+    add_event(session, job, "resumed" if resume_from else "started", f"{word} as attempt {job.attempt}.", data)
+    return True
+
+
+def fence(session: Session, job_id: str, attempt: int) -> Job:
+    """Return the running job with its row locked for this transaction; raise AttemptOver when the attempt is over."""
+    raised = _update_one(
+        session,
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == State.RUNNING)
+        .values(beat=Job.beat + 1),
+    )
+    if not raised:
+        raise AttemptOver(f"attempt {attempt} of {job_id} is over")
+    return session.scalars(select(Job).where(Job.id == job_id).execution_options(populate_existing=True)).one()
+
+
+def flush(session: Session, job_id: str, attempt: int, progress: Progress) -> Orders:
+    """Write progress and raise the beat of an attempt; return what its owner wants."""
+    job = fence(session, job_id, attempt)
+    job.step = progress.step
+    job.samples_seen = progress.samples_seen
+    job.trained_s = progress.trained_s
+    job.steps_per_second = progress.steps_per_second
+    job.last_losses = progress.last_losses
+    job.version += 1
+    return Orders(Desired(job.desired), job.max_steps)
+
+
+def finish(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    state: State,
+    *,
+    reason: str,
+    error_code: str | None = None,
+    error_message: str | None = None,
+) -> None:
+    """End a job for good."""
+    _end(session, fence(session, job_id, attempt), state, reason, error_code, error_message)
+
+
+def pause(session: Session, job_id: str, attempt: int) -> None:
+    """Follow the owner's wish to pause after the state has been saved; one who has changed their mind is queued."""
+    _set_aside(session, fence(session, job_id, attempt))
+
+
+def release(session: Session, job_id: str, attempt: int) -> None:
+    """Give a job back to the queue, charging nothing: the worker stops politely and has saved its state."""
+    _set_aside(session, fence(session, job_id, attempt))
+
+
+def _set_aside(session: Session, job: Job, *, reason: str | None = None, wait_s: float = 0.0) -> None:
+    """Stop running: where the owner wants the job to be, or else back into the queue."""
+    if job.desired != Desired.RUN:
+        job.state = State.QUEUED
+        _follow_desired(session, job)
+        return
+    message = f"Trying again after {wait_s:g} s." if wait_s else "Waiting for a worker."
+    _move(session, job, State.QUEUED, "queued", message, reason=reason)
+    job.hold_s = wait_s or None
+
+
+def lose(session: Session, job_id: str, attempt: int, *, reason: str, message: str, limits: LossLimits) -> State:
+    """Count a lost attempt: queue the job again after a back-off, or fail it when there were too many."""
+    job = fence(session, job_id, attempt)
+    job.losses_in_row += 1
+    job.losses_in_all += 1
+    add_event(session, job, "lost", message, {"reason": reason, "losses_in_row": job.losses_in_row})
+    if job.desired == Desired.RUN and (job.losses_in_row >= limits.in_row or job.losses_in_all >= limits.in_all):
+        final = f"Attempt {attempt} was the last of {job.losses_in_all} that were lost: {message}"
+        _end(session, job, State.FAILED, reason, "attempts_exhausted", final)
+    else:
+        wait_s = min(limits.back_off_s * 2 ** (job.losses_in_row - 1), limits.back_off_max_s)
+        _set_aside(session, job, reason=reason, wait_s=wait_s)
+    return State(job.state)
+
+
+# What the reconciler does
+
+
+def list_held(session: Session) -> Sequence[Job]:
+    """Return the queued jobs that wait out a back-off."""
+    return session.scalars(select(Job).where(Job.state == State.QUEUED, Job.hold_s.is_not(None))).all()
+
+
+def end_hold(session: Session, job_id: str, attempt: int) -> bool:
+    """Let a job be claimed again that has waited long enough; False when it is not held by this attempt's loss."""
+    return _update_one(
+        session,
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == State.QUEUED, Job.hold_s.is_not(None))
+        .values(hold_s=None),
+    )
+
+
+def list_running(session: Session) -> Sequence[tuple[str, int, int]]:
+    """Return (job id, attempt, beat) of every running job: what a lease is judged by."""
+    query = select(Job.id, Job.attempt, Job.beat).where(Job.state == State.RUNNING)
+    return [(row.id, row.attempt, row.beat) for row in session.execute(query)]
+
+
+def apply_desired(session: Session) -> int:
+    """Move jobs that do not run to where their owners want them; return how many. In normal life there are none."""
+    query = select(Job).where(
+        or_(
+            (Job.state == State.QUEUED) & (Job.desired != Desired.RUN),
+            (Job.state == State.PAUSED) & (Job.desired != Desired.PAUSE),
+        )
+    )
+    jobs = session.scalars(query.with_for_update(skip_locked=True)).all()
+    for job in jobs:
+        _follow_desired(session, job)
+    return len(jobs)
+
+
+def _update_one(session: Session, statement: Any) -> bool:
+    """Run a conditional UPDATE of one row and tell whether its condition held."""
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
