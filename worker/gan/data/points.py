@@ -76,7 +76,8 @@ def draw_mixture(mixture: Mixture, count: int) -> np.ndarray:
 
 def noisy(points: np.ndarray, sigma: float, random: np.random.Generator) -> np.ndarray:
     """Add round normal noise."""
-    return np.add(points, sigma * random.standard_normal(points.shape))
+    noise: np.ndarray = sigma * random.standard_normal(points.shape)
+    return np.add(points, noise)
 
 
 def standardised(facts: DatasetFacts, points: np.ndarray) -> TrainingData:

@@ -1,0 +1,175 @@
+"""The built-in data sets: what the catalogue says of them is what is opened."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from scipy.stats import kstest
+from sklearn import datasets as sklearn_datasets
+
+from service.spec.datasets import DATASETS, GridParams, RingParams
+from service.spec.facts import DatasetFacts
+from service.spec.job import DatasetRef
+from worker.gan.data.points import grid_mixture, ring_mixture
+from worker.gan.data.registry import OPENERS, open_dataset
+from worker.gan.data.training_data import DatasetChanged
+
+RECORDED = ("digits", "iris", "wine", "breast_cancer")
+POINTS = ("ring", "grid", "moons", "swiss_roll")
+TABLES = ("iris", "wine", "breast_cancer")
+
+
+def facts_of(name: str, **params: object) -> DatasetFacts:
+    dataset = DATASETS[name]
+    return dataset.facts(dataset.params.model_validate(params))
+
+
+def test_every_described_data_set_can_be_opened() -> None:
+    assert DATASETS.keys() == OPENERS.keys()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_opened_data_is_what_the_facts_say(name: str) -> None:
+    data = open_dataset(DatasetRef(name=name))
+
+    facts = facts_of(name)
+    assert data.facts == facts
+    assert data.samples.shape == (facts.count, *facts.shape)
+    assert data.samples.dtype == torch.float32
+    assert (data.labels is None) == (not facts.labels)
+    if data.labels is not None:
+        assert data.labels.shape == (facts.count,)
+        assert data.labels.unique().tolist() == list(range(len(facts.labels)))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_facts_are_those_of_scikit_learn(name: str) -> None:
+    bunch = getattr(sklearn_datasets, f"load_{name}")()
+
+    content = bunch.data.astype("<f8").tobytes() + bunch.target.astype("<i8").tobytes()
+    facts = facts_of(name)
+    assert facts.sha256 == hashlib.sha256(content).hexdigest()
+    assert facts.labels == tuple(str(label) for label in bunch.target_names)
+    if name in TABLES:
+        assert facts.columns == tuple(bunch.feature_names)
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_points_are_the_same_every_time_and_others_for_other_parameters(name: str) -> None:
+    first = open_dataset(DatasetRef(name=name))
+    again = open_dataset(DatasetRef(name=name))
+    fewer = open_dataset(DatasetRef(name=name, params={"count": 500}))
+
+    assert torch.equal(first.samples, again.samples)
+    assert first.facts.sha256 == again.facts.sha256
+    assert fewer.samples.shape == (500, 2)
+    assert fewer.facts.sha256 != first.facts.sha256
+
+
+def test_a_parameter_written_as_an_integer_names_the_same_content() -> None:
+    assert facts_of("ring", radius=1).sha256 == facts_of("ring", radius=1.0).sha256
+
+
+@pytest.mark.parametrize(("name", "params"), [("ring", {"modes": 1}), ("ring", {"mode": 8}), ("digits", {"count": 5})])
+def test_parameters_out_of_bounds_or_unknown_are_refused(name: str, params: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        open_dataset(DatasetRef(name=name, params=params))
+
+
+@pytest.mark.parametrize("name", ["ring", "digits"])
+def test_a_reference_with_another_hash_is_refused(name: str) -> None:
+    with pytest.raises(DatasetChanged) as refused:
+        open_dataset(DatasetRef(name=name, sha256="0" * 64))
+
+    assert refused.value.expected == "0" * 64
+    assert refused.value.found == facts_of(name).sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "mixture"), [("ring", ring_mixture(RingParams())), ("grid", grid_mixture(GridParams()))]
+)
+def test_a_mixture_is_drawn_from_its_known_law(name: str, mixture) -> None:  # type: ignore[no-untyped-def]
+    data = open_dataset(DatasetRef(name=name))
+
+    points = data.to_data_units(data.samples).astype(float)
+    offsets = points[:, None] - mixture.centres
+    nearest = np.linalg.norm(offsets, axis=2).argmin(axis=1)
+    shares = np.bincount(nearest) / len(points)
+    assert shares == pytest.approx(1 / len(mixture.centres))
+    inward = offsets[np.arange(len(points)), nearest] / mixture.sigma
+    assert kstest(inward.ravel(), "norm").pvalue > 0.001
+
+
+def test_centres_lie_where_the_parameters_put_them() -> None:
+    ring = ring_mixture(RingParams(modes=4, radius=3.0))
+    grid = grid_mixture(GridParams(side=2, spacing=4.0))
+
+    np.testing.assert_allclose(ring.centres, [[3, 0], [0, 3], [-3, 0], [0, -3]], atol=1e-12)
+    np.testing.assert_allclose(grid.centres, [[-2, -2], [2, -2], [-2, 2], [2, 2]])
+
+
+def test_moons_without_noise_lie_on_two_half_circles() -> None:
+    data = open_dataset(DatasetRef(name="moons", params={"noise": 0.0}))
+
+    x, y = data.to_data_units(data.samples).astype(float).T
+    on_upper = (np.abs(np.hypot(x, y) - 1) < 1e-5) & (y > -1e-5)
+    on_lower = (np.abs(np.hypot(x - 1, y - 0.5) - 1) < 1e-5) & (y < 0.5 + 1e-5)
+    assert np.all(on_upper | on_lower)
+    assert 0.45 < on_upper.mean() < 0.55
+
+
+def test_the_spiral_without_noise_has_a_radius_that_grows_with_its_angle() -> None:
+    data = open_dataset(DatasetRef(name="swiss_roll", params={"noise": 0.0, "turns": 1.5}))
+
+    x, y = data.to_data_units(data.samples).astype(float).T
+    radius = np.hypot(x, y)
+    angle = 4.5 * np.pi * radius
+    np.testing.assert_allclose(np.stack([x, y]), radius * np.stack([np.cos(angle), np.sin(angle)]), atol=2e-5)
+    assert (radius.min(), radius.max()) == pytest.approx((1 / 3, 1), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [*POINTS, *TABLES])
+def test_vectors_and_tables_have_mean_0_and_deviation_1_in_network_units(name: str) -> None:
+    samples = open_dataset(DatasetRef(name=name)).samples.double()
+
+    torch.testing.assert_close(samples.mean(dim=0), torch.zeros(samples.shape[1]).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(samples.std(dim=0), torch.ones(samples.shape[1]).double(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_whitened_tables_have_no_correlations_left(name: str) -> None:
+    samples = open_dataset(DatasetRef(name=name)).samples.double()
+
+    off_diagonal = torch.corrcoef(samples.T) - torch.eye(samples.shape[1])
+    assert off_diagonal.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_real_rows_come_back_exactly_in_their_own_units(name: str) -> None:
+    data = open_dataset(DatasetRef(name=name))
+
+    rows = getattr(sklearn_datasets, f"load_{name}")().data
+    np.testing.assert_array_equal(data.to_data_units(data.samples).reshape(rows.shape), rows)
+
+
+def test_digits_lie_between_minus_1_and_1_and_leave_on_their_own_grid() -> None:
+    data = open_dataset(DatasetRef(name="digits"))
+
+    beyond = torch.tensor([-3.0, -1.0, 0.06, 0.07, 1.0, 2.0]).reshape(6, 1, 1, 1).expand(6, 1, 8, 8)
+    exported = data.to_data_units(beyond)
+    assert (data.samples.min(), data.samples.max()) == (-1, 1)
+    assert exported.dtype == np.uint8
+    assert exported[:, 0, 0, 0].tolist() == [0, 0, 8, 9, 16, 16]
+
+
+def test_generated_rows_of_a_table_stay_within_its_range_and_decimals() -> None:
+    data = open_dataset(DatasetRef(name="iris"))
+
+    wild = 4 * torch.randn(500, 4, generator=torch.Generator().manual_seed(1))
+    rows = data.to_data_units(wild)
+    real = sklearn_datasets.load_iris().data
+    assert np.all(rows >= real.min(axis=0))
+    assert np.all(rows <= real.max(axis=0))
+    np.testing.assert_array_equal(rows, rows.round(1))

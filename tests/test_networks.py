@@ -1,0 +1,238 @@
+"""The networks: their shapes, their exact sizes, where their weights come from, and the parts with a closed form."""
+
+import itertools
+from math import prod
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from service.spec.architectures import ARCHITECTURES, architecture_for
+from service.spec.datasets import DATASETS
+from service.spec.facts import DatasetFacts, NetworkSize
+from service.spec.job import DatasetRef, ModelSpec, NetworkSpec
+from worker.gan.data.registry import open_dataset
+from worker.gan.data.training_data import TrainingData
+from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
+from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
+from worker.gan.networks.registry import NETWORKS, make_networks
+
+COUNT = 6
+PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(*shape: int) -> TrainingData:
+    facts = DatasetFacts("pictures", "image", shape, COUNT, "", labels=("cat", "dog", "owl"))
+    samples = torch.rand(COUNT, *shape, generator=seeded()) * 2 - 1
+    return TrainingData(facts, samples, torch.arange(COUNT) % 3, lambda samples: samples.numpy())
+
+
+def vectors(dimensions: int) -> TrainingData:
+    facts = DatasetFacts("vectors", "vector", (dimensions,), COUNT, "")
+    samples = torch.randn(COUNT, dimensions, generator=seeded())
+    return TrainingData(facts, samples, None, lambda samples: samples.numpy())
+
+
+def models(data: TrainingData) -> list[ModelSpec]:
+    """Every combination of architecture, codebook and conditioning that this data allows."""
+    names = [name for name, architecture in ARCHITECTURES.items() if data.facts.modality in architecture.modalities]
+    told = [False, True] if data.facts.labels else [False]
+    return [
+        ModelSpec(architecture=name, latent_dim=9, latent_codes=codes, conditional=conditional, **sizes)
+        for name, codes, conditional in itertools.product(names, [0, 5], told)
+        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": NetworkSpec(width=7, depth=4)}]
+    ]
+
+
+def held(network: nn.Module) -> tuple[int, int]:
+    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
+
+
+def said(size: NetworkSize) -> tuple[int, int]:
+    return size.parameters, size.buffers
+
+
+def assert_sizes_and_shapes(data: TrainingData) -> None:
+    for model in models(data):
+        generator, discriminator = make_networks(model, data, seeded())
+        size = ARCHITECTURES[model.architecture].size(model, data.facts)
+        labels = data.labels[:COUNT] if data.labels is not None and model.conditional else None
+        latents = generator.draw_latents(COUNT, seeded())
+
+        assert held(generator) == said(size.generator), model
+        assert held(discriminator) == said(size.discriminator), model
+        samples = generator(latents, labels)
+        assert samples.shape == (COUNT, *data.facts.shape)
+        assert discriminator(samples, labels).shape == (COUNT,)
+
+
+def test_every_described_architecture_can_be_built() -> None:
+    assert ARCHITECTURES.keys() == NETWORKS.keys()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_sizes_and_shapes_are_exact_on_every_built_in_data_set(name: str) -> None:
+    assert_sizes_and_shapes(open_dataset(DatasetRef(name=name)))
+
+
+@pytest.mark.parametrize("shape", PICTURE_SHAPES)
+def test_sizes_and_shapes_are_exact_for_pictures_of_any_size(shape: tuple[int, ...]) -> None:
+    assert_sizes_and_shapes(pictures(*shape))
+
+
+def test_auto_convolves_pictures_too_large_to_be_read_pixel_by_pixel() -> None:
+    chosen = {shape: architecture_for(pictures(*shape).facts) for shape in [(1, 8, 8), (3, 16, 16), (1, 28, 28)]}
+
+    assert chosen == {(1, 8, 8): "mlp", (3, 16, 16): "mlp", (1, 28, 28): "dcgan"}
+    assert architecture_for(vectors(1200).facts) == "mlp"
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_weights_come_from_the_given_generator_alone(architecture: str) -> None:
+    model = ModelSpec(architecture=architecture, conditional=True, latent_codes=4)
+
+    torch.manual_seed(1)
+    first = make_networks(model, pictures(1, 8, 8), seeded(7))
+    torch.manual_seed(2)
+    again = make_networks(model, pictures(1, 8, 8), seeded(7))
+    other = make_networks(model, pictures(1, 8, 8), seeded(8))
+
+    for network, same, different in zip(first, again, other, strict=True):
+        values = network.state_dict()
+        torch.testing.assert_close(same.state_dict(), values, rtol=0, atol=0)
+        drawn = [name for name, value in network.named_parameters() if value.unique().numel() > 1]
+        assert drawn
+        assert all(not torch.equal(different.state_dict()[name], values[name]) for name in drawn)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_latents_are_normal_behind_a_column_of_codes(architecture: str) -> None:
+    model = ModelSpec(architecture=architecture, latent_dim=3, latent_codes=5)
+    generator, _ = make_networks(model, pictures(1, 8, 8), seeded())
+
+    latents = generator.draw_latents(20_000, seeded())
+
+    codes, normals = latents[:, 0], latents[:, 1:]
+    assert codes.unique().tolist() == [0, 1, 2, 3, 4]
+    assert (torch.bincount(codes.long()) / 20_000).tolist() == pytest.approx([0.2] * 5, abs=0.015)
+    assert normals.shape == (20_000, 3)
+    torch.testing.assert_close(torch.cov(normals.T), torch.eye(3), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_codes_and_labels_both_reach_the_samples_and_labels_the_logits(architecture: str) -> None:
+    model = ModelSpec(architecture=architecture, latent_dim=3, latent_codes=5, conditional=True)
+    generator, discriminator = (network.eval() for network in make_networks(model, pictures(1, 8, 8), seeded()))
+    latents = torch.zeros(2, 4)
+    codes = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0]])
+    cats, mixed = torch.tensor([0, 0]), torch.tensor([0, 1])
+
+    by_code = generator(codes, cats)
+    by_label = generator(latents, mixed)
+    scores = discriminator(generator(latents, cats), mixed)
+
+    assert not torch.allclose(by_code[0], by_code[1])
+    assert not torch.allclose(by_label[0], by_label[1])
+    assert scores[0] != scores[1]
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_a_conditional_network_refuses_to_go_without_labels(architecture: str) -> None:
+    model = ModelSpec(architecture=architecture, conditional=True)
+    generator, discriminator = make_networks(model, pictures(1, 8, 8), seeded())
+
+    with pytest.raises(RuntimeError):
+        generator(generator.draw_latents(COUNT, seeded()), None)
+    with pytest.raises((RuntimeError, TypeError)):
+        discriminator(pictures(1, 8, 8).samples, None)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_generated_pictures_stay_between_minus_1_and_1(architecture: str) -> None:
+    generator, _ = make_networks(ModelSpec(architecture=architecture), pictures(1, 8, 8), seeded())
+
+    samples = generator(50 * generator.draw_latents(COUNT, seeded()), None)
+
+    assert samples.abs().max() <= 1
+
+
+def test_a_clamped_pixel_gets_only_gradients_that_lead_back_in() -> None:
+    pixels = torch.tensor([-2.0, -2.0, 0.5, 0.5, 2.0, 2.0], requires_grad=True)
+
+    clamped = clamp_pixels(pixels)
+    clamped.backward(torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]))
+
+    assert clamped.tolist() == [-1, -1, 0.5, 0.5, 1, 1]
+    assert pixels.grad is not None
+    assert pixels.grad.tolist() == [0, -1, 1, -1, 1, 0]  # descent subtracts: +1 pushes down
+
+
+def test_the_clamp_vectorises_over_jobs() -> None:
+    pixels = torch.linspace(-2, 2, 10).reshape(2, 5)
+
+    gradient = torch.func.vmap(torch.func.grad(lambda row: clamp_pixels(row).square().sum()))(pixels)
+
+    torch.testing.assert_close(gradient, 2 * pixels.clamp(-1, 1))
+
+
+@pytest.mark.parametrize("name", ["silu", "leaky_relu"])
+def test_the_gain_keeps_the_second_moment_through_the_activation(name: str) -> None:
+    inputs = torch.randn(1_000_000, generator=seeded(), dtype=torch.float64)
+
+    outputs = he_gain(name) * make_activation(name)(inputs)
+
+    assert outputs.square().mean().item() == pytest.approx(1, rel=0.01)
+
+
+def test_the_head_adds_the_projection_on_the_label() -> None:
+    head = Head(features=4, classes=3)
+    head.initialise(1.0, seeded())
+    features, labels = torch.randn(COUNT, 4, generator=seeded()), torch.arange(COUNT) % 3
+
+    logits = head(features, labels).detach().numpy()
+
+    weight, bias = head.linear.weight.detach().numpy()[0], head.linear.bias.item()
+    directions = head.directions.weight.detach().numpy()[labels.numpy()]
+    np.testing.assert_allclose(logits, features.numpy() @ weight + bias + (features.numpy() * directions).sum(1), 1e-5)
+
+
+def test_a_codebook_dominates_the_normal_latents_at_the_start() -> None:
+    layer = LatentLayer(latent_dim=4, latent_codes=1_000, classes=0, width=128)
+    layer.initialise(1.0, seeded())
+    codes = torch.arange(1_000.0)[:, None]
+
+    by_code = layer(torch.cat([codes, torch.zeros(1_000, 4)], dim=1), None)
+    by_normals = layer(torch.cat([torch.zeros(1_000, 1), torch.randn(1_000, 4, generator=seeded())], dim=1), None)
+
+    assert by_code.std(dim=0).mean().item() == pytest.approx(1.4, rel=0.05)
+    assert by_normals.std(dim=0).mean().item() == pytest.approx(0.6, rel=0.1)
+
+
+def test_pixels_are_magnified_by_what_they_vary() -> None:
+    digits = open_dataset(DatasetRef(name="digits"))
+    _, discriminator = make_networks(ModelSpec(architecture="mlp"), digits, seeded())
+
+    factor = dict(discriminator.named_buffers())["scale.factor"]
+
+    spread = digits.samples.double().std(dim=0)
+    torch.testing.assert_close(factor.double(), 1 / (spread + 0.2), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> None:
+    data = pictures(3, 8, 8)
+    model = ModelSpec(architecture=architecture, conditional=True, latent_codes=4)
+    generator: Generator
+    discriminator: Discriminator
+    generator, discriminator = make_networks(model, data, seeded())
+
+    latents = generator.draw_latents(COUNT, seeded())
+    discriminator(generator(latents, data.labels), data.labels).square().sum().backward()  # type: ignore[no-untyped-call]
+
+    parameters = [*generator.parameters(), *discriminator.parameters()]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters if prod(p.shape) > 1)
