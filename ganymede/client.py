@@ -1,6 +1,5 @@
 """A typed HTTP client of the REST contract. It knows neither Flask nor torch, and raises a problem as an exception."""
 
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -60,14 +59,8 @@ class GanymedeProblem(Exception):
         self.code: str = document.get("code", "unknown")
         self.faults: list[dict[str, Any]] = list(document.get("errors") or [])
         self.document = document
-        title = (
-            document.get("detail")
-            or document.get("title")
-            or f"The service answered {status}."
-        )
-        super().__init__(
-            "\n".join([str(title), *(_fault_line(fault) for fault in self.faults)])
-        )
+        title = document.get("detail") or document.get("title") or f"The service answered {status}."
+        super().__init__("\n".join([str(title), *(_fault_line(fault) for fault in self.faults)]))
 
 
 class ServiceUnreachable(Exception):
@@ -77,8 +70,8 @@ class ServiceUnreachable(Exception):
 class Client:
     """A connection to one service, under one key.
 
-    A request that is safe to repeat is repeated for `patience_s` while the service is away, so that a long watch
-    survives a restart. Creating a job is safe too: it carries an idempotency key.
+    Once the service has answered, a request that is safe to repeat is repeated for `patience_s` while it is away, so
+    that a long watch survives a restart. Creating a job is safe too: it carries an idempotency key.
     """
 
     def __init__(
@@ -91,9 +84,8 @@ class Client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.url = url.rstrip("/")
         self._patience_s = patience_s
-        self._http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S
-        )
+        self._has_answered = False
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -103,9 +95,7 @@ class Client:
 
     def create_job(self, spec: Mapping[str, Any]) -> Job:
         """Queue a job; only `dataset` is required."""
-        return self._job(
-            "POST", "/jobs", json=spec, headers={"Idempotency-Key": str(uuid.uuid4())}
-        )
+        return self._job("POST", "/jobs", json=spec, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def plan_job(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Return the resolved spec and its estimate; nothing is stored."""
@@ -117,7 +107,7 @@ class Client:
 
     def jobs(self, **filters: str | int) -> Iterator[Job]:
         """Yield jobs, newest first, through all pages; filters are the query of GET /jobs."""
-        return cast(Iterator[Job], self._pages("/jobs", filters))
+        return cast("Iterator[Job]", self._pages("/jobs", filters))
 
     def changed_job(self, job_id: str, since: int, wait_s: float = LONG_POLL_S) -> Job:
         """Return the job as soon as its version passes `since`, or as it is after `wait_s`."""
@@ -134,9 +124,7 @@ class Client:
         job = self.job(job_id)
         while job["status"] not in TERMINAL:
             if (left_s := deadline_s - time.monotonic()) <= 0:
-                raise TimeoutError(
-                    f"{job_id} is still {job['status']} after {timeout_s:g} s"
-                )
+                raise TimeoutError(f"{job_id} is still {job['status']} after {timeout_s:g} s")
             job = self.changed_job(job_id, job["version"], min(LONG_POLL_S, left_s))
         return job
 
@@ -203,18 +191,14 @@ class Client:
                     answer.read()
                     raise _refusal(answer)
                 size_bytes = sum(file.write(chunk) for chunk in answer.iter_bytes())
-            os.replace(part, target)
+            part.replace(target)
         except httpx2.TransportError as error:
-            raise ServiceUnreachable(
-                f"{self.url} stopped answering: {error}"
-            ) from error
+            raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
         finally:
             part.unlink(missing_ok=True)
         return size_bytes
 
-    def _pages(
-        self, path: str, query: Mapping[str, str | int]
-    ) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, query: Mapping[str, str | int]) -> Iterator[dict[str, Any]]:
         params: dict[str, str | int] = {**query}
         while True:
             page = self._send("GET", path, params=params).json()
@@ -224,10 +208,10 @@ class Client:
             params["cursor"] = page["next_cursor"]
 
     def _job(self, method: str, path: str, **request: Any) -> Job:
-        return cast(Job, self._send(method, path, **request).json())
+        return cast("Job", self._send(method, path, **request).json())
 
     def _object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return cast(dict[str, Any], self._send(method, path, **request).json())
+        return cast("dict[str, Any]", self._send(method, path, **request).json())
 
     def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         may_repeat = method != "POST" or "headers" in request
@@ -236,7 +220,7 @@ class Client:
             try:
                 return self._answer(method, path, **request)
             except ServiceUnreachable:
-                if not may_repeat or time.monotonic() > deadline_s:
+                if not (may_repeat and self._has_answered) or time.monotonic() > deadline_s:
                     raise
             time.sleep(RETRY_S)
 
@@ -244,9 +228,8 @@ class Client:
         try:
             answer = self._http.request(method, path, **request)
         except httpx2.TransportError as error:
-            raise ServiceUnreachable(
-                f"{self.url} does not answer ({error}). Start it with: ganymede up"
-            ) from error
+            raise ServiceUnreachable(f"{self.url} does not answer ({error}). Start it with: ganymede up") from error
+        self._has_answered = True
         if not answer.is_success:
             raise _refusal(answer)
         return answer
@@ -254,15 +237,9 @@ class Client:
 
 def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
     if "problem+json" not in answer.headers.get("content-type", ""):
-        return ServiceUnreachable(
-            f"{answer.url} answered {answer.status_code} and is not Ganymede."
-        )
+        return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
     problem = GanymedeProblem(answer.status_code, answer.json())
-    return (
-        ServiceUnreachable(f"The service is away: {problem}")
-        if answer.status_code == 503
-        else problem
-    )
+    return ServiceUnreachable(f"The service is away: {problem}") if answer.status_code == 503 else problem
 
 
 def _fault_line(fault: Mapping[str, Any]) -> str:

@@ -1,0 +1,53 @@
+"""The console script `ganymede`: the group of all commands. Each topic's commands stand in ganymede.commands."""
+
+import click
+
+from ganymede.commands import home, jobs, keys, results, service
+
+
+class InOrder(click.Group):
+    """A group that lists its commands as they were added, not by alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of a user's day."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=InOrder,
+    epilog="Exit codes: 0 success, 1 a watched job did not succeed or a check failed, 2 refused or wrong usage, "
+    "3 the service cannot be reached, 130 interrupted.",
+)
+@click.option("--url", envvar="GANYMEDE_URL", default="http://127.0.0.1:8000", show_default=True, help="The service.")
+@click.option("--key", envvar="GANYMEDE_KEY", help="API key.")
+@click.version_option(package_name="ganymede-gan", prog_name="ganymede")
+@click.pass_context
+def main(ctx: click.Context, url: str, key: str | None) -> None:
+    """GAN training as a service: start it, post jobs, watch every number, fetch what they make."""
+    ctx.obj = (url, key)
+
+
+for command in (
+    service.up,
+    service.api,
+    service.worker,
+    service.migrate,
+    service.doctor,
+    keys.keys,
+    home.backup,
+    home.restore,
+    service.demo,
+    jobs.submit,
+    jobs.list_jobs,
+    jobs.show,
+    jobs.watch,
+    results.losses,
+    results.samples,
+    results.checkpoints,
+    jobs.cancel,
+    jobs.pause,
+    jobs.resume,
+    jobs.delete,
+    jobs.catalog,
+):
+    main.add_command(command)

@@ -1,0 +1,34 @@
+"""Gives a command its client, and turns what the service refuses into a message and an exit code."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from ganymede.exit_codes import ExitCode
+
+
+def with_client(command: Callable[..., None]) -> Callable[..., None]:
+    """Call the command with a client as its first argument."""
+
+    @wraps(command)
+    @click.pass_context
+    def connected(context: click.Context, *args: Any, **options: Any) -> None:
+        from ganymede.client import Client, GanymedeProblem, ServiceUnreachable
+
+        url, key = context.obj
+        try:
+            with Client(url, key) as client:
+                command(client, *args, **options)
+        except GanymedeProblem as problem:
+            _stop(str(problem), ExitCode.REFUSED if problem.status < 500 else ExitCode.UNREACHABLE)
+        except ServiceUnreachable as error:
+            _stop(str(error), ExitCode.UNREACHABLE)
+
+    return connected
+
+
+def _stop(message: str, code: ExitCode) -> NoReturn:
+    click.secho(message, fg="red", err=True)
+    raise click.exceptions.Exit(code)

@@ -1,0 +1,110 @@
+"""Commands on what a job made: losses, samples, checkpoints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ganymede.commands.connection import with_client
+from ganymede.commands.jobs import as_json, show_json
+from ganymede.tables import format_table
+
+if TYPE_CHECKING:
+    from ganymede.client import Client
+
+CHARTS = frozenset({"svg", "png"})
+
+into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file.")
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@into_file
+@click.option("--columns", help="Only these columns, separated by commas.")
+@click.option("--max-points", type=click.IntRange(min=2), help="Thin the history to at most so many rows.")
+@as_json
+@with_client
+def losses(
+    client: "Client", job_id: str, output: Path | None, columns: str | None, max_points: int | None, as_json: bool
+) -> None:
+    """Show each column's last, least and greatest value.
+
+    With -o the history is written instead, one row per step: the format follows the name (.csv .json .ndjson .npz),
+    or is a chart (.svg .png). With --json the history is printed.
+    """
+    query = {name: value for name, value in {"columns": columns, "max_points": max_points}.items() if value}
+    if output is not None:
+        _save_losses(client, job_id, output, query)
+    elif as_json:
+        show_json(client.losses(job_id, **query))
+    else:
+        header = ("COLUMN", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "MEAN", "COUNT", "NONFINITE")
+        summary = client.losses_summary(job_id)["columns"]
+        click.echo(format_table(header, [(name, *_summary_row(column)) for name, column in summary.items()]))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("step", default="latest")
+@into_file
+@as_json
+@with_client
+def samples(client: "Client", job_id: str, step: str, output: Path | None, as_json: bool) -> None:
+    """List the sampling points of a job, or fetch one.
+
+    With -o the point of STEP (default: latest) is written, in the format that the file's suffix names.
+    """
+    if output is not None:
+        query = {"format": output.suffix[1:]} if output.suffix else {}
+        _save(client, f"/jobs/{job_id}/samples/{step}", output, query)
+        return
+    points = list(client.samples(job_id))
+    if as_json:
+        show_json(points)
+        return
+    header = ("STEP", "COUNT", "CREATED", "FORMATS")
+    rows = [(point["step"], point["count"], point["created_at"], " ".join(point["formats"])) for point in points]
+    click.echo(format_table(header, rows))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("step", default="latest")
+@into_file
+@click.option("--part", default="all", show_default=True, type=click.Choice(["all", "generator", "ema"]))
+@as_json
+@with_client
+def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, part: str, as_json: bool) -> None:
+    """List the checkpoints of a job, or fetch one.
+
+    With -o the checkpoint of STEP (default: latest) is written as a safetensors file.
+    """
+    if output is not None:
+        _save(client, f"/jobs/{job_id}/checkpoints/{step}/file", output, {"part": part})
+        return
+    saved = list(client.checkpoints(job_id))
+    if as_json:
+        show_json(saved)
+        return
+    header = ("STEP", "SIZE", "CREATED", "SHA256")
+    rows = [(point["step"], point["size_bytes"], point["created_at"], point["sha256"]) for point in saved]
+    click.echo(format_table(header, rows))
+
+
+def _save_losses(client: "Client", job_id: str, output: Path, query: Mapping[str, str | int]) -> None:
+    kind = output.suffix[1:] or "csv"
+    if kind in CHARTS:
+        _save(client, f"/jobs/{job_id}/losses.{kind}", output, {})
+    else:
+        _save(client, f"/jobs/{job_id}/losses", output, {**query, "format": kind})
+
+
+def _save(client: "Client", path: str, output: Path, query: Mapping[str, str | int]) -> None:
+    size_bytes = client.download(path, output, **query)
+    click.echo(f"{output} ({size_bytes:,} bytes)")
+
+
+def _summary_row(column: dict[str, object]) -> tuple[object, ...]:
+    names = ("last", "min", "min_step", "max", "max_step", "mean", "count", "nonfinite")
+    return tuple(column.get(name) for name in names)

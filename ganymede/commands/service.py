@@ -1,0 +1,90 @@
+"""Commands that run the service or look after it: up, api, worker, migrate, doctor, demo."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ganymede.commands.jobs import as_json, show_json
+from ganymede.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+
+def load_settings() -> "Settings":
+    """Read the settings; a wrong one ends the command with its name and fault."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"GANYMEDE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        raise click.ClickException("\n".join(faults)) from error
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of the one in GANYMEDE_BIND; 0 is any free one.")
+def up(port: int | None) -> None:
+    """Run everything: broker, worker and web, until Ctrl-C."""
+    from ganymede.up import free_port, up
+
+    settings = load_settings()
+    if port is not None:
+        settings = settings.model_copy(update={"bind": f"{settings.host}:{port or free_port()}"})
+    up(settings)
+
+
+@click.command()
+def api() -> None:
+    """Run the web process alone."""
+    from service.server import serve
+
+    serve(load_settings())
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker alone."""
+    from worker.main import run
+
+    run(load_settings())
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    from service.db import migrate
+
+    migrate(load_settings().database)
+
+
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Say what is configured, reachable and missing.
+
+    Exit code 1 if something keeps the service from working.
+    """
+    from ganymede.doctor import examine
+
+    findings = examine(load_settings())
+    if as_json:
+        show_json([finding.as_dict() for finding in findings])
+    else:
+        for finding in findings:
+            colour = {"ok": "green", "note": "yellow", "fault": "red"}[finding.verdict]
+            click.echo(f"{click.style(finding.verdict.ljust(5), fg=colour)}  {finding.subject}: {finding.detail}")
+    if any(finding.verdict == "fault" for finding in findings):
+        raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+
+
+@click.command()
+@click.option("--into", default="demo", show_default=True, type=click.Path(file_okay=False, path_type=Path))
+def demo(into: Path) -> None:
+    """Start everything, train the digits, keep the results, stop."""
+    from ganymede.demo import demonstrate
+
+    demonstrate(into)

@@ -1,0 +1,90 @@
+"""The whole service at work, once: starts it, trains the digits through its REST API, keeps the results, stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ganymede.client import Client
+from ganymede.exit_codes import ExitCode
+from ganymede.part import start
+from ganymede.up import free_port
+from ganymede.watching import outcome, watch
+
+SPEC = {"dataset": "digits", "name": "demo"}
+READY_WITHIN_S = 120.0
+STOPPED_WITHIN_S = 60.0
+LOG_TAIL_LINES = 30
+
+
+def demonstrate(into: Path) -> None:
+    """Leave samples.png, losses.svg, losses.csv and generator.safetensors of one training run in a folder."""
+    console = Console()
+    started_s = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="ganymede-demo-") as home,
+        _service(Path(home)) as url,
+        Client(url) as client,
+    ):
+        console.print(f"The service runs at {url}; training {SPEC['dataset']} through its REST API.", highlight=False)
+        job = watch(client, client.create_job(SPEC)["id"], console)
+        console.print(outcome(job), soft_wrap=True, highlight=False)
+        if job["status"] != "succeeded":
+            raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+        _keep(client, job["id"], into)
+    console.print(f"Done in {time.monotonic() - started_s:.0f} s. Everything is stopped.", highlight=False)
+
+
+def _keep(client: Client, job_id: str, into: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    job = f"/jobs/{job_id}"
+    client.download(f"{job}/samples/latest", into / "samples.png", format="png")
+    client.download(f"{job}/losses.svg", into / "losses.svg")
+    client.download(f"{job}/losses", into / "losses.csv", format="csv")
+    # The average of the generator's weights: it is what the samples were drawn from.
+    client.download(f"{job}/checkpoints/latest/file", into / "generator.safetensors", part="ema")
+    for path in sorted(into.iterdir()):
+        click.echo(f"{path}  {path.stat().st_size:,} bytes")
+
+
+@contextmanager
+def _service(home: Path) -> Iterator[str]:
+    port, log = free_port(), home / "service.log"
+    env = {**os.environ, "GANYMEDE_HOME": str(home / "data"), "GANYMEDE_BIND": f"127.0.0.1:{port}"}
+    with log.open("wb") as output:
+        process = start([sys.executable, "-m", "ganymede", "up"], env, output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await_ready(url, process)
+        yield url
+    except BaseException:
+        click.echo("".join(log.read_text(errors="replace").splitlines(keepends=True)[-LOG_TAIL_LINES:]), err=True)
+        raise
+    finally:
+        _stop(process)
+
+
+def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    with Client(url) as client:
+        while not client.is_ready():
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise click.ClickException("The service did not start; its last words are above.")
+            time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # every part dies with it
+        process.wait()

@@ -1,0 +1,51 @@
+"""Reads a job's spec from the command line: files and assignments such as loop.max_steps=300."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def read_spec(arguments: Sequence[str]) -> dict[str, Any]:
+    """Merge JSON files (`-` is standard input) and assignments from left to right; later ones win."""
+    spec: dict[str, Any] = {}
+    for argument in arguments:
+        merge(spec, _assignment(argument) if "=" in argument else _document(argument))
+    return spec
+
+
+def merge(target: dict[str, Any], overrides: dict[str, Any]) -> None:
+    """Put the overrides into the target; objects are merged, everything else is replaced."""
+    for key, value in overrides.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _assignment(argument: str) -> dict[str, Any]:
+    path, _, text = argument.partition("=")
+    spec: Any = _value(text)
+    for key in reversed(path.split(".")):
+        spec = {key: spec}
+    return dict(spec)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # dataset=digits needs no quotes
+
+
+def _document(name: str) -> dict[str, Any]:
+    try:
+        spec = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{name}: {error}") from error
+    if not isinstance(spec, dict):
+        raise click.BadParameter(f"{name} holds no JSON object")
+    return spec

@@ -1,0 +1,82 @@
+"""Shows a job while it runs: a progress bar on a terminal, now and then a plain line anywhere else."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from ganymede.client import TERMINAL, Client, Job
+
+LINE_EVERY_S = 5.0
+
+Show = Callable[[Job], None]
+
+
+def watch(client: Client, job_id: str, console: Console) -> Job:
+    """Show the job until it is terminal, and return it."""
+    with _bar(console) if console.is_terminal else _lines(console) as show:
+        job = client.job(job_id)
+        show(job)
+        while job["status"] not in TERMINAL:
+            job = client.changed_job(job_id, job["version"])
+            show(job)
+    return job
+
+
+def outcome(job: Job) -> str:
+    """Say in one sentence how a job stands or ended."""
+    progress, error = job["progress"], job["error"]
+    sentence = f"{job['id']} {job['status']} at step {progress['step']:,} of {progress['max_steps']:,}"
+    if error:
+        return f"{sentence}: {error['message']}"
+    return f"{sentence} ({job['reason']})" if job["reason"] else sentence
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Show]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
+    with Progress(*columns, console=console) as display:
+        task = display.add_task("queued", total=None, facts="")
+
+        def show(job: Job) -> None:
+            progress = job["progress"]
+            display.update(
+                task,
+                description=_standing(job),
+                completed=progress["step"],
+                total=progress["max_steps"],
+                facts=_facts(job),
+            )
+
+        yield show
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Show]:
+    shown_status, shown_s = "", 0.0
+
+    def show(job: Job) -> None:
+        nonlocal shown_status, shown_s
+        if job["status"] == shown_status and time.monotonic() - shown_s < LINE_EVERY_S:
+            return
+        shown_status, shown_s = job["status"], time.monotonic()
+        console.print(f"{job['id']} {_standing(job)} {_facts(job)}".rstrip(), soft_wrap=True, highlight=False)
+
+    yield show
+
+
+def _standing(job: Job) -> str:
+    position = job["queue_position"]
+    return f"queued at place {position}" if job["status"] == "queued" and position else job["status"]
+
+
+def _facts(job: Job) -> str:
+    progress, losses = job["progress"], job["losses"] or {}
+    facts = [f"step {progress['step']}/{progress['max_steps']}"]
+    facts += [f"{name} {value:.4f}" for name in ("d_loss", "g_loss") if (value := losses.get(name)) is not None]
+    if job["status"] == "running" and progress["steps_per_second"]:
+        facts.append(f"{progress['steps_per_second']:.0f} steps/s")
+        facts.append(f"{progress['eta_seconds'] or 0:.0f} s left")
+    return "  ".join(facts)
