@@ -1,0 +1,37 @@
+"""The exponential moving average of the generator, measured in samples so that it does not depend on the batch size."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from service.spec.job import EmaSpec
+
+
+class Average:
+    """A copy of a network that follows it. Weights are averaged, buffers such as running statistics are copied."""
+
+    def __init__(self, network: nn.Module, spec: EmaSpec) -> None:
+        self.network = deepcopy(network).eval().requires_grad_(False)
+        self._spec = spec
+        self._averaged: list[Tensor] = list(self.network.parameters())
+        self._followed: list[Tensor] = list(network.parameters())
+        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, new_samples: int, samples_seen: int) -> None:
+        """Move towards the network after `new_samples` more, `samples_seen` in all with them."""
+        share = 1.0 - 0.5 ** (new_samples / half_life(self._spec, samples_seen))
+        torch._foreach_lerp_(self._averaged, self._followed, share)
+        for copied, buffer in self._buffers:
+            copied.copy_(buffer)
+
+
+def half_life(spec: EmaSpec, samples_seen: int) -> float:
+    """Return the half-life in samples: short at the start, when the network is still far from where it goes.
+
+    The ramp is that of Karras et al. 2020 (StyleGAN2-ADA), a fraction of the samples seen.
+    """
+    if spec.ramp == 0:
+        return spec.half_life_samples
+    return min(spec.half_life_samples, spec.ramp * samples_seen)

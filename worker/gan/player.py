@@ -1,0 +1,34 @@
+"""One of the two networks with its optimiser."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from service.spec.job import OptimizerSpec
+from worker.gan.optimizers import OPTIMIZERS
+from worker.gan.schedules import fraction_at
+
+
+class Player:
+    """A network that is trained by gradients which it is handed; what they are gradients of, it does not know."""
+
+    def __init__(self, network: nn.Module, spec: OptimizerSpec) -> None:
+        self.network = network
+        self.parameters = list(network.parameters())
+        self.optimizer = OPTIMIZERS[spec.name](self.parameters, spec)
+        self._spec = spec
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate after `step` completed steps."""
+        return self._spec.lr * fraction_at(self._spec.schedule, step)
+
+    def update(self, gradients: Sequence[Tensor], step: int) -> None:
+        """Move the weights along the gradients at the rate of this step; at rate 0 not a bit of them changes."""
+        lr = self.lr_at(step)
+        if lr == 0:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()

@@ -1,0 +1,190 @@
+"""The training of one pair of networks: a step at a time, no job, no file, no callback."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from service.spec.columns import recorded_columns
+from service.spec.job import JobSpec
+from service.spec.objectives import reduction_factor
+from worker.gan.batches import RealBatches
+from worker.gan.data.training_data import TrainingData
+from worker.gan.ema import Average
+from worker.gan.loops import LOOPS, update_discriminator
+from worker.gan.networks.players import Discriminator, Generator
+from worker.gan.networks.registry import make_networks
+from worker.gan.objectives.registry import OBJECTIVES
+from worker.gan.player import Player
+from worker.gan.randomness import Stream, random_for, seed_torch
+from worker.gan.recorder import Recorder
+from worker.gan.sampling import even_labels, sample
+from worker.gan.schedules import weight_at
+from worker.gan.state import TrainingState, load_network, load_optimizer, optimizer_tensors, part, snapshot
+from worker.gan.turns import Round, Rules, Turn
+
+KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
+"""What the host knows by itself. All other columns are measured on the device and stay there until they are taken."""
+
+
+class Training:
+    """A training that is pulled step by step. It follows from spec, data, device and dtype alone, to the last bit.
+
+    The spec must be resolved. Other networks than those it names can be given; they are trained in place.
+    """
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        data: TrainingData,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        networks: tuple[Generator, Discriminator] | None = None,
+    ) -> None:
+        if spec.seed is None:
+            raise ValueError("a spec without a seed is not resolved")
+        self.spec, self.seed = spec, spec.seed
+        self.data = data
+        self.step_number = 0
+        self._device, self._dtype = device, dtype
+
+        generator, discriminator = networks or make_networks(
+            spec.model, data, random_for(self.seed, Stream.INITIAL_WEIGHTS, 0)
+        )
+        self.generator = Player(generator.to(device, dtype), spec.optimizer.generator)
+        self.discriminator = Player(discriminator.to(device, dtype), spec.optimizer.discriminator)
+        self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
+        self._draw_latents = generator.draw_latents
+
+        labels = data.labels.to(device) if spec.model.conditional and data.labels is not None else None
+        self._real_batches = RealBatches(
+            data.samples.to(device, dtype), labels, batch_size=spec.loop.batch_size, seed=self.seed
+        )
+        self._measured = tuple(column for column in recorded_columns(spec) if column not in KNOWN_COLUMNS)
+        reduction, batch_size = spec.objective.reduction, spec.loop.batch_size
+        factors = [reduction_factor(column, reduction, batch_size) for column in self._measured]
+        self._factors = torch.tensor(factors, device=device, dtype=dtype)
+        self.recorder = Recorder(self._measured, KNOWN_COLUMNS, device=device)
+
+    @property
+    def samples_seen(self) -> int:
+        """How many real samples the discriminator has been trained on."""
+        return self.step_number * self._samples_per_step
+
+    def step(self) -> None:
+        """Take one full iteration and record its row, without waiting for the device."""
+        started = time.perf_counter()
+        step, loop = self.step_number, self.spec.loop
+        seed_torch(self.seed, step, self._device)
+        rules = self._rules()
+
+        # Steps 1 to 4 of the 2014 loop, with fresh reals and fakes each time, all but the last time.
+        first = step * loop.discriminator_steps
+        last = first + loop.discriminator_steps - 1
+        for update in range(first, last):
+            update_discriminator(self._round(update, rules))
+
+        # The last time, and what the variant makes of steps 5 and 6.
+        d_turn, g_turn = LOOPS[loop.variant](self._round(last, rules))
+
+        # The average follows, counted in real samples.
+        self.step_number += 1
+        if self.average is not None:
+            self.average.update(self._samples_per_step, self.samples_seen)
+
+        # One row. Nothing here asks the device for a value.
+        known = (self.generator.lr_at(step), self.discriminator.lr_at(step), rules.r1, rules.r2)
+        measured = self._measure(d_turn, g_turn)
+        self.recorder.write(measured, (*known, 1e3 * (time.perf_counter() - started)))
+
+    def sample(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Sample the average, or the generator where none is kept; answers on the host, in network units."""
+        network = self.generator.network if self.average is None else self.average.network
+        labels = None if labels is None else labels.to(self._device)
+        return sample(network, latents.to(self._device, self._dtype), labels)
+
+    def fixed_latents(self) -> tuple[Tensor, Tensor | None]:
+        """Return the latents of the timeline, the same throughout a training, and for labelled data their classes."""
+        count, classes = self.spec.samples.count, len(self.data.facts.labels)
+        latents = self._draw_latents(count, random_for(self.seed, Stream.SAMPLES, 0))
+        return latents, even_labels(count, classes) if self.spec.model.conditional else None
+
+    def state(self) -> TrainingState:
+        """Copy everything that the next step depends on to the host."""
+        tensors = {
+            **snapshot("generator", self.generator.network.state_dict()),
+            **snapshot("discriminator", self.discriminator.network.state_dict()),
+            **snapshot("optimizer.generator", optimizer_tensors(self.generator)),
+            **snapshot("optimizer.discriminator", optimizer_tensors(self.discriminator)),
+        }
+        if self.average is not None:
+            tensors |= snapshot("ema", self.average.network.state_dict())
+        return TrainingState(tensors, self._facts())
+
+    def restore(self, state: TrainingState) -> None:
+        """Continue after the step of a state; the next row recorded is that of the step after it."""
+        load_network(self.generator.network, part("generator", state.tensors))
+        load_network(self.discriminator.network, part("discriminator", state.tensors))
+        load_optimizer(self.generator, part("optimizer.generator", state.tensors))
+        load_optimizer(self.discriminator, part("optimizer.discriminator", state.tensors))
+        if self.average is not None:
+            load_network(self.average.network, part("ema", state.tensors))
+        self.step_number = state.facts["step"]
+        self.recorder.restart(first_step=self.step_number + 1)
+
+    @property
+    def _samples_per_step(self) -> int:
+        return self.spec.loop.batch_size * self.spec.loop.discriminator_steps
+
+    def _rules(self) -> Rules:
+        spec, batch_size = self.spec.objective, self.spec.loop.batch_size
+        return Rules(
+            objective=OBJECTIVES[spec.loss],
+            real_label=1.0 - spec.label_smoothing,
+            d_factor=reduction_factor("d_loss", spec.reduction, batch_size),
+            g_factor=reduction_factor("g_loss", spec.reduction, batch_size),
+            r1=weight_at(spec.r1, self.step_number),
+            r2=weight_at(spec.r2, self.step_number),
+        )
+
+    def _round(self, update: int, rules: Rules) -> Round:
+        def draw_latents(stream: Stream) -> Tensor:
+            # Drawn on the host whatever the device, so that devices see the same latents.
+            latents = self._draw_latents(self.spec.loop.batch_size, random_for(self.seed, stream, update))
+            return latents.to(self._device, self._dtype, non_blocking=True)
+
+        return Round(
+            step=self.step_number,
+            rules=rules,
+            generator=self.generator,
+            discriminator=self.discriminator,
+            reals=self._real_batches.batch(update),
+            draw_latents=draw_latents,
+        )
+
+    @torch.no_grad()
+    def _measure(self, d_turn: Turn, g_turn: Turn) -> Tensor:
+        """Gather the measured columns in their order, the losses as the reduction scales them."""
+        terms = {
+            **d_turn.terms,
+            **g_turn.terms,
+            **OBJECTIVES[self.spec.objective.loss].joint(d_turn.terms, g_turn.terms),
+            "g_grad_norm": torch.nn.utils.get_total_norm(g_turn.gradients),
+            "d_grad_norm": torch.nn.utils.get_total_norm(d_turn.gradients),
+        }
+        return torch.stack([terms[column] for column in self._measured]) * self._factors
+
+    def _facts(self) -> dict[str, object]:
+        facts = self.data.facts
+        return {
+            "step": self.step_number,
+            "samples_seen": self.samples_seen,
+            **self.spec.model_dump(mode="json", include={"model", "dataset"}),
+            "data": {
+                "modality": facts.modality,
+                "shape": list(facts.shape),
+                "labels": list(facts.labels),
+                "columns": list(facts.columns),
+            },
+        }
