@@ -76,11 +76,11 @@ def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | Non
     if classes is not None:
         names += (CLASS_COLUMN,)
         rows = [[*row, as_text(facts.labels[of])] for row, of in zip(rows, classes, strict=True)]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)  # ends lines with \r\n, for it quotes just what could be mistaken for its own line ends
     writer.writerow(as_text(name) for name in names)
     writer.writerows(rows)
-    return file.getvalue().encode()
+    return file.getvalue().replace("\r\n", "\n").encode()
 
 
 def as_text(cell: str) -> str:

@@ -1,0 +1,208 @@
+"""Sample files: what a person or a program reads back from each format is what the generator made."""
+
+import csv
+import dataclasses
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from service.spec.facts import DatasetFacts
+from service.spec.job import DatasetRef
+from worker.gan.data.registry import open_dataset
+from worker.gan.data.training_data import TrainingData
+from worker.gan.pictures import GAP, class_cells, draw_grid, draw_scatter, square_cells
+from worker.gan.samples import render
+
+
+def opened(name: str) -> TrainingData:
+    return open_dataset(DatasetRef(name=name))
+
+
+def rendered(name: str, count: int) -> dict[str, bytes]:
+    data = opened(name)
+    return render(data, data.samples[:count], None if data.labels is None else data.labels[:count])
+
+
+def rows_of(file: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(file.decode())))
+
+
+def picture(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)))
+
+
+def with_pixels(*shape: int) -> tuple[TrainingData, torch.Tensor]:
+    facts = DatasetFacts("pictures", "image", shape, 5, "")
+    samples = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return TrainingData(facts, samples, None, lambda pixels: ((pixels.numpy() + 1) * 127.5).round()), samples
+
+
+@pytest.mark.parametrize(
+    ("name", "formats"),
+    [("digits", {"png", "npz", "zip"}), ("ring", {"png", "csv", "npz"}), ("wine", {"csv", "npz"})],
+)
+def test_each_modality_has_its_formats(name: str, formats: set[str]) -> None:
+    assert rendered(name, 10).keys() == formats
+
+
+@pytest.mark.parametrize("name", ["digits", "ring", "iris"])
+def test_equal_samples_give_equal_bytes_at_any_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = rendered(name, 10)
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+
+    assert rendered(name, 10) == first
+
+
+def test_npz_holds_samples_in_data_units_with_labels_and_their_names() -> None:
+    data = opened("digits")
+
+    with np.load(io.BytesIO(rendered("digits", 10)["npz"]), allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["samples"], data.to_data_units(data.samples[:10]))
+        np.testing.assert_array_equal(arrays["labels"], data.labels[:10])
+        assert arrays["label_names"].tolist() == list("0123456789")
+        assert arrays["samples"].max() == 16
+
+
+def test_npz_of_unlabelled_samples_holds_only_samples() -> None:
+    with np.load(io.BytesIO(rendered("ring", 10)["npz"])) as arrays:
+        assert arrays.files == ["samples"]
+
+
+def test_csv_of_a_table_has_the_data_s_columns_and_the_class_last() -> None:
+    header, first, *rest = rows_of(rendered("iris", 60)["csv"])
+
+    assert header == ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)", "class"]
+    assert first == ["5.1", "3.5", "1.4", "0.2", "setosa"]
+    assert len(rest) == 59
+    assert rest[-1][-1] == "versicolor"
+
+
+def test_csv_of_an_unconditional_table_has_no_class() -> None:
+    data = opened("iris")
+
+    header, *_ = rows_of(render(data, data.samples[:3], None)["csv"])
+
+    assert header == list(data.facts.columns)
+
+
+def test_csv_of_points_reads_back_as_the_same_floats() -> None:
+    data = opened("ring")
+
+    header, *rows = rows_of(rendered("ring", 50)["csv"])
+
+    assert header == ["x", "y"]
+    np.testing.assert_array_equal(np.array(rows, dtype=np.float32), data.to_data_units(data.samples[:50]))
+
+
+def test_csv_numbers_unnamed_columns() -> None:
+    facts = DatasetFacts("vectors", "vector", (3,), 4, "")
+    data = TrainingData(facts, torch.zeros(4, 3), None, lambda samples: samples.numpy())
+
+    files = render(data, data.samples, None)
+
+    assert rows_of(files["csv"])[0] == ["x1", "x2", "x3"]
+    assert files.keys() == {"csv", "npz"}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
+def test_csv_text_that_a_spreadsheet_would_run_is_quoted_but_numbers_are_not(text: str) -> None:
+    facts = DatasetFacts("table", "table", (1,), 2, "", labels=(text, "plain"), columns=(text,))
+    data = TrainingData(facts, torch.tensor([[-1.5], [2.0]]), torch.tensor([0, 1]), lambda samples: samples.numpy())
+
+    rows = list(csv.reader(io.StringIO(render(data, data.samples, data.labels)["csv"].decode(), newline="")))
+
+    assert rows == [["'" + text, "class"], ["-1.5", "'" + text], ["2.0", "plain"]]
+
+
+def test_zip_holds_each_picture_in_its_own_size_named_by_its_class() -> None:
+    data = opened("digits")
+
+    with zipfile.ZipFile(io.BytesIO(rendered("digits", 70)["zip"])) as archive:
+        names = archive.namelist()
+        third = picture(archive.read(names[3]))
+
+    assert len(names) == 70
+    assert names[3] == "00003_3.png"
+    np.testing.assert_array_equal(third, (data.to_data_units(data.samples[3])[0] / 16 * 255).round())
+
+
+@pytest.mark.parametrize("label", ["../../etc", "a/b", "C:\\x", "name with spaces"])
+def test_zip_names_cannot_leave_the_folder(label: str) -> None:
+    digits = opened("digits")
+    data = dataclasses.replace(digits, facts=dataclasses.replace(digits.facts, labels=(label,) * 10))
+
+    with zipfile.ZipFile(io.BytesIO(render(data, data.samples[:1], torch.tensor([0]))["zip"])) as archive:
+        (name,) = archive.namelist()
+
+    assert not set(name) & set("/\\: ")
+
+
+def test_a_grid_gives_each_class_a_row_and_shows_the_first_64() -> None:
+    file = picture(rendered("digits", 200)["png"])
+
+    counts = torch.bincount(opened("digits").labels[:64], minlength=10)  # type: ignore[arg-type]
+    scale = (file.shape[0] - GAP) // 10 - GAP
+    assert scale % 8 == 0
+    assert file.shape == (10 * (scale + GAP) + GAP, int(counts.max()) * (scale + GAP) + GAP)
+
+
+def test_a_grid_cell_is_the_picture_magnified_without_blur() -> None:
+    pixels = torch.randint(0, 256, (4, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
+
+    grid = np.asarray(draw_grid(pixels, None))
+
+    scale = (grid.shape[0] - 3 * GAP) // 16
+    second_row_first = grid[GAP * 2 + 8 * scale : GAP * 2 + 16 * scale, GAP : GAP + 8 * scale]
+    np.testing.assert_array_equal(second_row_first, np.kron(pixels[2, 0], np.ones((scale, scale))))
+
+
+@pytest.mark.parametrize(("shape", "mode"), [((1, 6, 9), "L"), ((3, 28, 28), "RGB"), ((4, 5, 7), "RGBA")])
+def test_pictures_of_any_size_and_channels_are_written(shape: tuple[int, ...], mode: str) -> None:
+    data, samples = with_pixels(*shape)
+
+    files = render(data, samples, None)
+
+    assert Image.open(io.BytesIO(files["png"])).mode == mode
+    with zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
+        single = Image.open(io.BytesIO(archive.read("00000.png")))
+    assert (single.mode, single.size) == (mode, (shape[2], shape[1]))
+
+
+def test_large_pictures_are_not_shrunk() -> None:
+    data, samples = with_pixels(3, 200, 300)
+
+    width, height = Image.open(io.BytesIO(render(data, samples, None)["png"])).size
+
+    assert (width, height) == (3 * 304 + GAP, 2 * 204 + GAP)
+
+
+def test_cells_follow_the_classes_and_fall_back_to_a_square() -> None:
+    assert class_cells(np.array([7, 2, 7, 7])) == [(1, 0), (0, 0), (1, 1), (1, 2)]
+    assert square_cells(5) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert class_cells(np.arange(17)) == square_cells(17)
+
+
+def test_a_scatter_puts_a_sample_where_it_belongs_and_reals_set_the_limits() -> None:
+    real = np.array([[-1.0, -1.0], [1.0, 1.0]])
+
+    image = np.asarray(draw_scatter(real, np.array([[-1.0, 1.0], [500.0, 0.0]]))).astype(int)
+
+    red, green, _ = np.moveaxis(image, 2, 0)
+    rows, columns = np.nonzero(red - green > 100)
+    margin = 640 * (0.16 / 2) / (1.16)
+    assert image.shape == (640, 640, 3)
+    assert rows.mean() == pytest.approx(margin / 2 + 0.08 / 1.16 * 640 / 2, abs=3)
+    assert columns.mean() == pytest.approx(rows.mean(), abs=3)
+    assert np.ptp(columns) < 10
+
+
+def test_samples_of_one_class_or_one_sample_are_rendered() -> None:
+    data = opened("digits")
+
+    one = render(data, data.samples[:1], data.labels[:1])  # type: ignore[index]
+
+    assert picture(one["png"]).ndim == 2
