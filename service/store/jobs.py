@@ -53,6 +53,20 @@ def get_job(session: Session, owner_id: str, job_id: str) -> Job:
     return job
 
 
+def lock_job(session: Session, job: Job) -> None:
+    """Read a job again with its row locked until the transaction ends."""
+    session.flush()
+    session.refresh(job, with_for_update=True)
+
+
+def version_of(session: Session, owner_id: str, job_id: str) -> tuple[int, str]:
+    """Return the version and the state of an owner's job, all that a long poll needs; raise NotFound."""
+    row = session.execute(select(Job.version, Job.state).where(Job.id == job_id, Job.owner_id == owner_id)).first()
+    if row is None:
+        raise NotFound("job", job_id)
+    return row.version, row.state
+
+
 def list_jobs(
     session: Session,
     owner_id: str,
@@ -106,7 +120,7 @@ def patch_job(session: Session, job: Job, changes: dict[str, Any]) -> None:
 
     Raises Conflict for max_steps of a job that ended, InvalidInput for one below the steps already taken.
     """
-    session.refresh(job, with_for_update=True)
+    lock_job(session, job)
     if "max_steps" in changes:
         _set_max_steps(job, changes["max_steps"])
     for key in ("name", "priority"):
@@ -131,7 +145,7 @@ def _set_max_steps(job: Job, max_steps: int) -> None:
 
 def delete_job(session: Session, job: Job) -> None:
     """Delete a job that has ended, with everything it recorded; its blobs are doomed. Raise Conflict while it lives."""
-    session.refresh(job, with_for_update=True)
+    lock_job(session, job)
     if not job.is_terminal:
         raise Conflict("job_is_live", f"The job is {job.status}; cancel it before deleting it.")
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id)))
