@@ -1,0 +1,62 @@
+# Every target does its own set-up: a virtual environment in .venv with the exact versions of constraints.txt.
+# It is made once, and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo run test lint format lock clean chromium
+.DEFAULT_GOAL := help
+
+help: ## Say what the targets do.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/installed-worker ## Train the digits through the REST API; leaves demo/samples.png and more.
+	@$(BIN)/ganymede demo
+
+run: .venv/installed-worker ## Run the service at http://127.0.0.1:8000 until Ctrl-C.
+	@$(BIN)/ganymede up
+
+test: lint chromium ## Run every check: lint, types, import contracts, tests.
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test ## Run the checks that need no running code.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-test ## Bring the code into shape.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Write constraints.txt anew from a fresh install; names and versions alone, so that each machine finds its build.
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check --editable '.[worker,test]'
+	build/lock/bin/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools \
+	  | sed 's/+[^+]*$$//' | LC_ALL=C sort -f > constraints.txt
+
+clean: ## Remove what the targets made, except the data in .ganymede.
+	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.venv/installed-worker: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[worker]'
+	@touch $@
+
+.venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[worker,test]'
+	@touch $@ .venv/installed-worker
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Ganymede needs Python 3.11 or newer. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# One test opens /docs in a real browser.
+chromium:
+	@command -v chromium >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	  { echo "The test of /docs needs a browser: install the package 'chromium'." >&2; exit 1; }
