@@ -14,6 +14,7 @@ from service.models import Checkpoint, Desired, Job, Sample, State
 from service.store import history
 from service.store.doomed import doom_rows
 from service.store.events import add_event
+from service.store.jobs import lock_job
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class LossLimits:
 
 def request_cancel(session: Session, job: Job) -> None:
     """Ask for the end of a job; one that does not run ends at once. Raise Conflict when it ended otherwise."""
-    _lock(session, job)
+    lock_job(session, job)
     if job.state == State.CANCELLED:
         return
     if job.is_terminal:
@@ -60,20 +61,16 @@ def request_cancel(session: Session, job: Job) -> None:
 
 def request_pause(session: Session, job: Job) -> None:
     """Ask a job to save and stop; a queued one pauses at once. Raise Conflict when it ended or is cancelling."""
-    _lock(session, job)
+    lock_job(session, job)
     _refuse_unless_live(job, "paused")
     _desire(session, job, Desired.PAUSE, "pause")
 
 
 def request_resume(session: Session, job: Job) -> None:
     """Ask a paused or pausing job to run. Raise Conflict when it ended or is being cancelled."""
-    _lock(session, job)
+    lock_job(session, job)
     _refuse_unless_live(job, "resumed")
     _desire(session, job, Desired.RUN, "run")
-
-
-def _lock(session: Session, job: Job) -> None:
-    session.refresh(job, with_for_update=True)
 
 
 def _refuse_unless_live(job: Job, wish: str) -> None:
@@ -147,7 +144,7 @@ def next_claimable(session: Session, *, devices: Sequence[str], limit: int = 10)
 
 
 def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | None) -> bool:
-    """Begin the next attempt of a queued job, from a verified checkpoint or from step 0. False: somebody else was first.
+    """Begin the next attempt of a queued job, from a verified checkpoint or step 0. False: somebody else was first.
 
     Everything a former attempt recorded after that step is removed in the same transaction, so that each step stands
     in the history exactly once.

@@ -1,0 +1,107 @@
+"""Every blob store keeps the same promises: a directory, memory, and a real S3 server."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.blobs import BlobStore, Directory, make_blobs, read_verified, store_file, verify
+from service.errors import BlobDamaged, BlobMissing
+
+
+@pytest.fixture
+def s3_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket on a real server on the loopback."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="blobs")
+    yield "s3://blobs"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "file":
+        return make_blobs(f"file://{tmp_path / 'blobs'}")
+    return make_blobs("memory://" if request.param == "memory" else request.getfixturevalue("s3_url"))
+
+
+def test_what_is_put_is_read_listed_and_deleted(blobs: BlobStore) -> None:
+    blobs.put("job_1/1/a.bin", b"abc")
+    blobs.put("job_2/1/b.bin", b"de")
+
+    with blobs.open("job_1/1/a.bin") as reader:
+        reader.seek(1)
+        assert reader.read() == b"bc"
+    assert list(blobs.list()) == ["job_1/1/a.bin", "job_2/1/b.bin"]
+    assert list(blobs.list("job_2/")) == ["job_2/1/b.bin"]
+
+    blobs.delete("job_1/1/a.bin")
+    blobs.delete("job_1/1/a.bin")
+
+    assert list(blobs.list()) == ["job_2/1/b.bin"]
+    with pytest.raises(BlobMissing):
+        blobs.open("job_1/1/a.bin")
+
+
+def test_a_stored_file_carries_attempt_and_hash_in_its_key(blobs: BlobStore) -> None:
+    file = store_file(blobs, job_id="job_1", attempt=3, name="all-500.safetensors", data=b"weights")
+
+    assert file["key"].startswith("job_1/3/all-500-")
+    assert file["key"].endswith(f"{file['sha256'][:16]}.safetensors")
+    assert read_verified(blobs, file) == b"weights"
+    verify(blobs, file)
+
+
+def test_damage_is_noticed(blobs: BlobStore) -> None:
+    file = store_file(blobs, job_id="job_1", attempt=1, name="all.bin", data=b"weights")
+    blobs.put(file["key"], b"weightz")
+
+    with pytest.raises(BlobDamaged):
+        read_verified(blobs, file)
+    with pytest.raises(BlobDamaged):
+        verify(blobs, file)
+
+
+def test_an_unknown_kind_of_store_is_refused() -> None:
+    with pytest.raises(ValueError, match="ftp"):
+        make_blobs("ftp://somewhere")
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/passwd"])
+def test_no_key_leads_out_of_the_directory(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="key"):
+        Directory(tmp_path / "blobs").put(key, b"")
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    blobs = Directory(tmp_path)
+    (tmp_path / "job_1").mkdir()
+    (tmp_path / "job_1" / "taken").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        blobs.put("job_1/taken", b"abc")
+
+    assert os.listdir(tmp_path / "job_1") == ["taken"]
+
+
+def test_a_half_written_file_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-1234").write_bytes(b"half")
+
+    assert list(Directory(tmp_path).list()) == []
+    assert stat.S_ISREG((tmp_path / ".tmp-1234").stat().st_mode)
