@@ -26,7 +26,7 @@ ENV PATH=/opt/ganymede/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GANYMEDE_HOME=/var/lib/ganymede
 WORKDIR /var/lib/ganymede
-USER ganymede
+USER 10001
 
 FROM runtime AS worker
 COPY --from=worker-install /opt/ganymede /opt/ganymede
