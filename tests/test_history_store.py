@@ -1,7 +1,6 @@
 """The stored history against a plain list: each step once, whatever the order of flushes, cuts and resumes."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,61 +9,32 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from service.history.segments import SEGMENT_STEPS
+from service.history.segments import SEGMENT_STEPS, Values
 from service.history.summaries import Extreme
-from service.models import Job, Owner, Segment, Table
+from service.models import Segment, Table
 from service.store import history
+from tests.building import add_job
 
 COLUMNS = ("value", "d_loss")
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
-    engine = create_engine("sqlite://")
-    Table.metadata.create_all(engine)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
-
-
-def make_job(session, job_id="job_1"):
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    session.merge(Owner(id="own_1", name="somebody", created_at=moment))
-    session.add(
-        Job(
-            id=job_id,
-            owner_id="own_1",
-            priority=0,
-            device="cpu",
-            spec={},
-            resolved_spec={},
-            state="running",
-            desired="run",
-            max_steps=10**6,
-            created_at=moment,
-        )
-    )
-    session.flush()
-    return job_id
-
-
-def rows_of(first_step, count, salt=0.0):
+def rows_of(first_step: int, count: int, salt: float = 0.0) -> Values:
     """Rows whose values tell their step, so that a row in the wrong place shows."""
     steps = np.arange(first_step, first_step + count, dtype=np.float32)
     return np.stack([steps, -steps - np.float32(salt)], axis=1)
 
 
-def append(session, job_id, first_step, rows, attempt=1):
+def append(session: Session, job_id: str, first_step: int, rows: Any, attempt: int = 1) -> None:
     history.append_rows(session, job_id, attempt=attempt, first_step=first_step, columns=COLUMNS, rows=rows)
 
 
-def stored(session, job_id):
+def stored(session: Session, job_id: str) -> list[tuple[Any, ...]]:
     """Every stored byte of a job, but for the attempt that wrote it."""
     segments = session.scalars(select(Segment).where(Segment.job_id == job_id).order_by(Segment.first_step))
     return [(s.first_step, s.last_step, s.columns, s.stats, s.payload, s.overview) for s in segments]
 
 
-def read_all(session, job_id):
+def read_all(session: Session, job_id: str) -> list[tuple[Any, ...]]:
     recorded = history.span(session, job_id)
     if recorded is None:
         return []
@@ -72,8 +42,8 @@ def read_all(session, job_id):
     return list(zip(block.steps.tolist(), *block.values.tolist(), strict=True))
 
 
-def test_a_job_without_steps_has_no_span_and_an_empty_summary(session):
-    job_id = make_job(session)
+def test_a_job_without_steps_has_no_span_and_an_empty_summary(session: Session) -> None:
+    job_id = add_job(session).id
 
     assert history.span(session, job_id) is None
     assert history.last_step(session, job_id) is None
@@ -82,8 +52,8 @@ def test_a_job_without_steps_has_no_span_and_an_empty_summary(session):
         history.read_rows(session, job_id, columns=COLUMNS, first=1, last=10)
 
 
-def test_rows_of_several_flushes_come_back_as_one_run(session):
-    job_id = make_job(session)
+def test_rows_of_several_flushes_come_back_as_one_run(session: Session) -> None:
+    job_id = add_job(session).id
 
     append(session, job_id, 1, rows_of(1, 3))
     append(session, job_id, 4, rows_of(4, 2))
@@ -92,8 +62,8 @@ def test_rows_of_several_flushes_come_back_as_one_run(session):
     assert len(stored(session, job_id)) == 1
 
 
-def test_a_fork_continues_the_numbers_of_its_parent(session):
-    job_id = make_job(session)
+def test_a_fork_continues_the_numbers_of_its_parent(session: Session) -> None:
+    job_id = add_job(session).id
 
     append(session, job_id, 501, rows_of(501, SEGMENT_STEPS))
 
@@ -102,34 +72,35 @@ def test_a_fork_continues_the_numbers_of_its_parent(session):
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 5])
-def test_gaps_and_overlaps_are_refused(session, first_step):
-    job_id = make_job(session)
+def test_gaps_and_overlaps_are_refused(session: Session, first_step: int) -> None:
+    job_id = add_job(session).id
     append(session, job_id, 1, rows_of(1, 3))
 
     with pytest.raises(ValueError, match="does not follow the last recorded step 3"):
         append(session, job_id, first_step, rows_of(first_step, 1))
 
 
-def test_other_columns_than_the_recorded_ones_are_refused(session):
-    job_id = make_job(session)
+def test_other_columns_than_the_recorded_ones_are_refused(session: Session) -> None:
+    job_id = add_job(session).id
     append(session, job_id, 1, rows_of(1, 3))
 
     with pytest.raises(ValueError, match="columns"):
         history.append_rows(session, job_id, attempt=1, first_step=4, columns=["value"], rows=[[1.0]])
 
 
-def test_jobs_do_not_see_each_other(session):
-    append(session, make_job(session, "job_1"), 1, rows_of(1, 3))
-    append(session, make_job(session, "job_2"), 1, rows_of(1, 9))
+def test_jobs_do_not_see_each_other(session: Session) -> None:
+    one, other = add_job(session).id, add_job(session).id
+    append(session, one, 1, rows_of(1, 3))
+    append(session, other, 1, rows_of(1, 9))
 
-    history.cut_after(session, "job_2", 2)
+    history.cut_after(session, other, 2)
 
-    assert history.last_step(session, "job_1") == 3
-    assert history.last_step(session, "job_2") == 2
+    assert history.last_step(session, one) == 3
+    assert history.last_step(session, other) == 2
 
 
-def test_a_segment_carries_the_attempt_that_wrote_it_last(session):
-    job_id = make_job(session)
+def test_a_segment_carries_the_attempt_that_wrote_it_last(session: Session) -> None:
+    job_id = add_job(session).id
     append(session, job_id, 1, rows_of(1, SEGMENT_STEPS), attempt=1)
     append(session, job_id, SEGMENT_STEPS + 1, rows_of(SEGMENT_STEPS + 1, 10), attempt=2)
 
@@ -138,8 +109,8 @@ def test_a_segment_carries_the_attempt_that_wrote_it_last(session):
     assert attempts == [1, 2]
 
 
-def test_read_rows_takes_the_asked_columns_and_steps_only(session):
-    job_id = make_job(session)
+def test_read_rows_takes_the_asked_columns_and_steps_only(session: Session) -> None:
+    job_id = add_job(session).id
     append(session, job_id, 1, rows_of(1, 2 * SEGMENT_STEPS))
 
     block = history.read_rows(session, job_id, columns=["d_loss"], first=SEGMENT_STEPS, last=SEGMENT_STEPS + 1)
@@ -148,8 +119,8 @@ def test_read_rows_takes_the_asked_columns_and_steps_only(session):
     assert block.values.tolist() == [[-SEGMENT_STEPS, -SEGMENT_STEPS - 1]]
 
 
-def test_a_summary_spans_segments_and_resumes(session):
-    job_id = make_job(session)
+def test_a_summary_spans_segments_and_resumes(session: Session) -> None:
+    job_id = add_job(session).id
     append(session, job_id, 1, rows_of(1, SEGMENT_STEPS + 100))
     history.cut_after(session, job_id, SEGMENT_STEPS + 4)
 
@@ -172,11 +143,14 @@ deeds = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(deeds, st.sampled_from([1, 501, SEGMENT_STEPS + 1]))
-def test_any_course_of_flushes_and_resumes_equals_one_uninterrupted_append(deeds, first_step):
+def test_any_course_of_flushes_and_resumes_equals_one_uninterrupted_append(
+    deeds: list[tuple[str, int]], first_step: int
+) -> None:
     engine = create_engine("sqlite://")
     Table.metadata.create_all(engine)
+    model: list[list[float]] = []
+    job_id, attempt = "job_1", 1
     with Session(engine) as session:
-        job_id, model, attempt = make_job(session), [], 1
         for deed, size in deeds:
             if deed == "flush":
                 rows = rows_of(first_step + len(model), size, salt=attempt)
@@ -190,6 +164,6 @@ def test_any_course_of_flushes_and_resumes_equals_one_uninterrupted_append(deeds
 
         assert read_all(session, job_id) == [(first_step + i, *row) for i, row in enumerate(model)]
         if model:
-            append(session, make_job(session, "job_2"), first_step, model)
+            append(session, "job_2", first_step, model)
             assert stored(session, job_id) == stored(session, "job_2")
     engine.dispose()

@@ -1,4 +1,4 @@
-"""The codec of loss segments: lossless values, absolute cuts, statistics and overviews that ignore non-finite values."""
+"""The codec of loss segments: lossless values, absolute cuts, statistics and overviews of the finite values."""
 
 import math
 import struct
@@ -17,7 +17,18 @@ from service.history.extremes import (
     pairs_of,
     unpack_overview,
 )
-from service.history.segments import SEGMENT_STEPS, Block, block_of, join, pack, short, split, statistics, unpack
+from service.history.segments import (
+    SEGMENT_STEPS,
+    Block,
+    Values,
+    block_of,
+    join,
+    pack,
+    short,
+    split,
+    statistics,
+    unpack,
+)
 from service.history.summaries import Extreme, summarise
 
 any_values = arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 100)), elements=st.floats(width=32))
@@ -25,7 +36,7 @@ any_first_step = st.integers(1, 3 * SEGMENT_STEPS)
 
 
 @given(any_values)
-def test_packed_values_come_back_bit_for_bit(values):
+def test_packed_values_come_back_bit_for_bit(values: Values) -> None:
     columns = values.shape[0]
 
     back = unpack(pack(values), columns=columns, chosen=range(columns))
@@ -34,7 +45,7 @@ def test_packed_values_come_back_bit_for_bit(values):
 
 
 @given(any_values, st.data())
-def test_chosen_columns_come_back_in_the_order_chosen(values, data):
+def test_chosen_columns_come_back_in_the_order_chosen(values: Values, data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.integers(0, values.shape[0] - 1), min_size=1, unique=True))
 
     back = unpack(pack(values), columns=values.shape[0], chosen=chosen)
@@ -42,7 +53,7 @@ def test_chosen_columns_come_back_in_the_order_chosen(values, data):
     assert back.tobytes() == values[chosen].tobytes()
 
 
-def test_rows_of_a_recorder_become_columns():
+def test_rows_of_a_recorder_become_columns() -> None:
     block = block_of(5, [[1, 10], [2, 20], [3, 30]])
 
     assert block.values.tolist() == [[1, 2, 3], [10, 20, 30]]
@@ -50,7 +61,7 @@ def test_rows_of_a_recorder_become_columns():
 
 
 @given(any_first_step, st.integers(1, 3 * SEGMENT_STEPS))
-def test_a_block_is_split_only_after_multiples_of_the_segment_length(first_step, count):
+def test_a_block_is_split_only_after_multiples_of_the_segment_length(first_step: int, count: int) -> None:
     block = Block(first_step, np.arange(count, dtype=np.float32)[None])
 
     parts = list(split(block))
@@ -65,7 +76,7 @@ def test_a_block_is_split_only_after_multiples_of_the_segment_length(first_step,
     ("first", "last", "steps"),
     [(1, 99, [5, 6, 7]), (6, 6, [6]), (7, 99, [7]), (1, 5, [5]), (8, 99, []), (1, 4, [])],
 )
-def test_a_cut_keeps_the_steps_within_its_bounds(first, last, steps):
+def test_a_cut_keeps_the_steps_within_its_bounds(first: int, last: int, steps: list[int]) -> None:
     block = Block(5, np.array([[5, 6, 7]], np.float32))
 
     cut = block.cut(first, last)
@@ -75,7 +86,7 @@ def test_a_cut_keeps_the_steps_within_its_bounds(first, last, steps):
 
 
 @given(any_values, any_first_step)
-def test_statistics_are_those_of_the_finite_values(values, first_step):
+def test_statistics_are_those_of_the_finite_values(values: Values, first_step: int) -> None:
     described = statistics(Block(first_step, values), [str(row) for row in range(values.shape[0])])
 
     for row, column in enumerate(values):
@@ -88,18 +99,19 @@ def test_statistics_are_those_of_the_finite_values(values, first_step):
             assert (stats["max"], -stats["max_step"]) == max((value, -step) for value, step in finite)
             assert stats["sum"] == pytest.approx(math.fsum(np.float32(v).item() for v, _ in finite), rel=1e-6, abs=1e30)
         else:
-            assert stats["min"] is None and stats["max"] is None
+            assert (stats["min"], stats["max"]) == (None, None)
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_short_floats_have_the_fewest_decimals_that_round_trip(value):
+def test_short_floats_have_the_fewest_decimals_that_round_trip(value: float) -> None:
     shortened = short(np.float32(value))
 
+    assert shortened is not None
     assert struct.pack("<f", shortened) == struct.pack("<f", value)
     assert len(repr(shortened)) <= len(repr(value))
 
 
-def test_a_summary_joins_segments_and_keeps_the_first_step_of_an_extreme():
+def test_a_summary_joins_segments_and_keeps_the_first_step_of_an_extreme() -> None:
     first = statistics(Block(1, np.array([[3, 1, np.nan]], np.float32)), ["a"])["a"]
     second = statistics(Block(4, np.array([[1, 8, 2]], np.float32)), ["a"])["a"]
 
@@ -109,7 +121,7 @@ def test_a_summary_joins_segments_and_keeps_the_first_step_of_an_extreme():
     assert (summary.mean, summary.last, summary.count, summary.nonfinite) == (3.0, 2.0, 6, 1)
 
 
-def test_a_summary_of_no_finite_value_has_no_extremes_and_no_mean():
+def test_a_summary_of_no_finite_value_has_no_extremes_and_no_mean() -> None:
     segment = statistics(Block(1, np.array([[np.nan, np.inf]], np.float32)), ["a"])["a"]
 
     summary = summarise([segment], 2)
@@ -118,7 +130,7 @@ def test_a_summary_of_no_finite_value_has_no_extremes_and_no_mean():
     assert summary.nonfinite == 2
 
 
-def plain_pair(steps, values):
+def plain_pair(steps: list[int], values: list[float]) -> list[tuple[int, float]]:
     """The two extremes of a run by the definition, on plain lists."""
     finite = [i for i, value in enumerate(values) if math.isfinite(value)] or [0]
     lowest = min(finite, key=lambda i: values[i])
@@ -127,7 +139,7 @@ def plain_pair(steps, values):
 
 
 @given(any_values, any_first_step)
-def test_an_overview_holds_the_extremes_of_absolute_cells(values, first_step):
+def test_an_overview_holds_the_extremes_of_absolute_cells(values: Values, first_step: int) -> None:
     block = Block(first_step, values)
 
     overview = overview_of(block)
@@ -142,7 +154,7 @@ def test_an_overview_holds_the_extremes_of_absolute_cells(values, first_step):
 
 
 @given(any_values, any_first_step)
-def test_a_packed_overview_comes_back(values, first_step):
+def test_a_packed_overview_comes_back(values: Values, first_step: int) -> None:
     overview = overview_of(Block(first_step, values))
     columns = values.shape[0]
 
@@ -153,7 +165,7 @@ def test_a_packed_overview_comes_back(values, first_step):
 
 
 @given(any_values, st.integers(1, 5), st.integers(1, 5))
-def test_pairs_of_pairs_are_the_pairs_of_the_whole(values, inner, outer):
+def test_pairs_of_pairs_are_the_pairs_of_the_whole(values: Values, inner: int, outer: int) -> None:
     steps = np.broadcast_to(np.arange(values.shape[1]), values.shape)
 
     merged = merge(pairs_of(steps, values, inner), outer)
