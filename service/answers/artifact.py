@@ -1,0 +1,84 @@
+"""What training leaves behind, as clients see it: checkpoints and sampling points with their files."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.answers.writing import Moment, PageAnswer
+from service.models import Checkpoint, Sample
+
+
+class FileAnswer(BaseModel):
+    """A file that can be downloaded."""
+
+    sha256: str
+    size_bytes: int
+    url: str
+
+    @classmethod
+    def of(cls, file: dict[str, Any], url: str) -> "FileAnswer":
+        """Tell a recorded file."""
+        return cls(sha256=file["sha256"], size_bytes=file["size"], url=url)
+
+
+class CheckpointAnswer(BaseModel):
+    """A durable state of training."""
+
+    step: int
+    attempt: int
+    samples_seen: int
+    losses: dict[str, float | None] = Field(description="The numbers of its step.")
+    quality: None = Field(description="Quality metrics of its step, null where none was measured.")
+    sha256: str = Field(description="Of the file with everything in it.")
+    size_bytes: int
+    parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
+    kept_because: list[str] = Field(description="latest, and every reason for which it is not removed.")
+    created_at: Moment
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, *, is_latest: bool) -> "CheckpointAnswer":
+        """Tell a checkpoint."""
+        url = f"/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.step}/file"
+        parts = {part: FileAnswer.of(file, f"{url}?part={part}") for part, file in checkpoint.files.items()}
+        return cls(
+            step=checkpoint.step,
+            attempt=checkpoint.attempt,
+            samples_seen=checkpoint.samples_seen,
+            losses=checkpoint.losses,
+            quality=None,
+            sha256=parts["all"].sha256,
+            size_bytes=parts["all"].size_bytes,
+            parts=parts,
+            kept_because=["latest", "recent"] if is_latest else ["recent"],
+            created_at=checkpoint.created_at,
+        )
+
+
+class CheckpointPage(PageAnswer[CheckpointAnswer]):
+    """Checkpoints, ascending by step."""
+
+
+class SampleAnswer(BaseModel):
+    """A sampling point: what the generator made of the job's fixed latents."""
+
+    step: int
+    attempt: int
+    count: int
+    formats: dict[str, FileAnswer]
+    created_at: Moment
+
+    @classmethod
+    def of(cls, sample: Sample) -> "SampleAnswer":
+        """Tell a sampling point."""
+        url = f"/jobs/{sample.job_id}/samples/{sample.step}"
+        return cls(
+            step=sample.step,
+            attempt=sample.attempt,
+            count=sample.count,
+            formats={name: FileAnswer.of(file, f"{url}?format={name}") for name, file in sample.files.items()},
+            created_at=sample.created_at,
+        )
+
+
+class SamplePage(PageAnswer[SampleAnswer]):
+    """Sampling points, ascending by step."""

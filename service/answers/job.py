@@ -1,0 +1,160 @@
+"""A job and its events as clients see them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from service.answers.writing import Moment, PageAnswer, StoredSpec
+from service.models import Event, Job
+from service.spec.estimate import Estimate
+from service.spec.job import JobSpec
+
+Status = Literal["queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"]
+Reason = Literal[
+    "max_steps",
+    "max_seconds",
+    "early_stop",
+    "user_request",
+    "worker_lost",
+    "out_of_memory",
+    "diverged",
+    "crashed",
+    "storage_full",
+    "bad_dataset",
+]
+LINKED = ("losses", "samples", "checkpoints", "events", "log", "cancel", "pause", "resume")
+
+
+class ProgressAnswer(BaseModel):
+    """How far a job is."""
+
+    step: int
+    max_steps: int
+    fraction: float
+    steps_per_second: float | None
+    eta_seconds: float | None
+    samples_seen: int
+
+    @classmethod
+    def of(cls, job: Job) -> "ProgressAnswer":
+        """Tell a job's progress."""
+        left, speed = job.max_steps - job.step, job.steps_per_second
+        return cls(
+            step=job.step,
+            max_steps=job.max_steps,
+            fraction=round(job.step / job.max_steps, 6),
+            steps_per_second=speed,
+            eta_seconds=round(left / speed, 1) if speed and job.state == "running" else None,
+            samples_seen=job.samples_seen,
+        )
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str = Field(description="What happened, in words a person can act on.")
+
+
+class JobAnswer(BaseModel):
+    """A training job."""
+
+    id: str
+    status: Status
+    reason: Reason | None = Field(description="Why the job is where it is.")
+    version: int = Field(description="Grows with every change; wait for the next one with ?wait=&since=.")
+    name: str | None
+    labels: dict[str, str]
+    priority: int
+    owner: str
+    spec: StoredSpec = Field(description="As it was posted.")
+    resolved_spec: StoredSpec = Field(description="Every value in use; posting it again reproduces the run.")
+    attempt: int = Field(description="How many times a worker has taken the job.")
+    queue_position: int | None = Field(description="1 is next; null unless queued.")
+    worker: str | None
+    progress: ProgressAnswer
+    losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
+    parent: None = Field(description="The job this one continues.")
+    sweep: None = Field(description="The sweep this job is a member of.")
+    error: JobError | None
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, job: Job, *, labels: dict[str, str], queue_position: int | None) -> "JobAnswer":
+        """Tell a job."""
+        return cls(
+            id=job.id,
+            status=job.status,
+            reason=job.reason,
+            version=job.version,
+            name=job.name,
+            labels=labels,
+            priority=job.priority,
+            owner=job.owner_id,
+            spec=job.spec,
+            resolved_spec=job.resolved_spec,
+            attempt=job.attempt,
+            queue_position=queue_position,
+            worker=job.worker,
+            progress=ProgressAnswer.of(job),
+            losses=job.last_losses,
+            parent=None,
+            sweep=None,
+            error=_error_of(job),
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            links={"self": f"/jobs/{job.id}"} | {noun: f"/jobs/{job.id}/{noun}" for noun in LINKED},
+        )
+
+
+class JobPage(PageAnswer[JobAnswer]):
+    """Jobs, newest first."""
+
+
+class EstimateAnswer(BaseModel):
+    """What a job will need."""
+
+    generator_parameters: int
+    discriminator_parameters: int
+    memory_bytes: int = Field(description="Peak memory of the trainer.")
+    checkpoint_bytes: int
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> "EstimateAnswer":
+        """Tell an estimate."""
+        return cls.model_validate(estimate, from_attributes=True)
+
+
+class PlanAnswer(BaseModel):
+    """What a spec would become; nothing was stored."""
+
+    resolved_spec: JobSpec
+    estimate: EstimateAnswer
+
+
+class EventAnswer(BaseModel):
+    """A transition or notable fact of a job."""
+
+    seq: int = Field(description="Counts from 1 without gaps.")
+    at: Moment
+    type: str
+    message: str
+    attempt: int
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> "EventAnswer":
+        """Tell an event."""
+        return cls.model_validate(event, from_attributes=True)
+
+
+class EventPage(PageAnswer[EventAnswer]):
+    """Events in order."""
+
+
+def _error_of(job: Job) -> JobError | None:
+    return None if job.error_code is None else JobError(code=job.error_code, message=job.error_message or "")

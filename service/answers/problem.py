@@ -1,0 +1,68 @@
+"""The one shape of every refusal (RFC 9457), and the catalogue of its codes."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.errors import Fault
+
+MEDIA_TYPE = "application/problem+json"
+
+CODES: dict[str, tuple[int, str]] = {
+    "malformed_request": (400, "The request is malformed"),
+    "malformed_json": (400, "The body is not JSON"),
+    "unauthorized": (401, "A valid API key is needed"),
+    "forbidden": (403, "The key does not allow this"),
+    "host_not_allowed": (403, "The Host header names another machine"),
+    "origin_not_allowed": (403, "Another site may not do this"),
+    "not_found": (404, "There is no such thing"),
+    "no_best_yet": (404, "No quality metric has been measured yet"),
+    "part_not_found": (404, "The checkpoint has no such part"),
+    "method_not_allowed": (405, "The method does not apply here"),
+    "format_unavailable": (406, "The format is not available"),
+    "job_is_live": (409, "The job has not ended"),
+    "job_is_terminal": (409, "The job has ended"),
+    "job_is_cancelling": (409, "The job is being cancelled"),
+    "idempotency_key_reused": (409, "The Idempotency-Key was used with another body"),
+    "file_missing": (410, "The file is gone"),
+    "file_damaged": (410, "The file is damaged"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body must be JSON"),
+    "range_not_satisfiable": (416, "The range lies outside the file"),
+    "invalid_input": (422, "The input breaks rules"),
+    "quota_exceeded": (429, "A quota is used up"),
+    "header_too_large": (431, "The headers are too large"),
+    "internal_error": (500, "The service failed"),
+    "database_unavailable": (503, "The database is away"),
+    "storage_full": (507, "The storage is full"),
+}
+RETRYABLE = frozenset({"quota_exceeded", "internal_error", "database_unavailable", "storage_full"})
+
+
+class FaultAnswer(BaseModel):
+    """One thing that is wrong with an input."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter.")
+    code: str = Field(description="Stable name of the rule.")
+    message: str = Field(description="What is wrong, for people.")
+    allowed: Any = Field(description="What would be right, where it can be said.")
+    got: Any = Field(description="What came.")
+
+    @classmethod
+    def of(cls, fault: Fault) -> "FaultAnswer":
+        """Tell a fault of the domain."""
+        return cls.model_validate(fault, from_attributes=True)
+
+
+class Problem(BaseModel):
+    """A refusal. Programs go by `code`, people read `detail`."""
+
+    type: str = Field(description="URN of the code.")
+    title: str = Field(description="What the code means.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened this time.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Stable name of the problem.", json_schema_extra={"enum": [*sorted(CODES)]})
+    errors: list[FaultAnswer] = Field(description="Every fault of an invalid input, else empty.")
+    request_id: str = Field(description="Id of the request, also in X-Request-Id and in the log.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")

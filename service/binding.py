@@ -1,0 +1,96 @@
+"""What a client sent, read strictly: JSON bodies and query parameters become models, every fault at once.
+
+flask-openapi could do this too, but it takes a malformed body for none and any media type for JSON.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import orjson
+from flask import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.errors import Fault, InvalidInput, NotFound
+from service.problems import Refused
+from service.spec.faults import faults_of
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Query(BaseModel):
+    """Parent of all query models: text is coerced, unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Path(BaseModel):
+    """Parent of all path models. What does not look like an id is simply not there."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def read_path(model: type[Model], values: dict[str, Any]) -> Model:
+    """Return the variable parts of a path; raise NotFound for what can be no id of ours."""
+    try:
+        return model.model_validate(values)
+    except ValidationError:
+        raise NotFound("resource", "/".join(map(str, values.values()))) from None
+
+
+def read_query(model: type[Model], request: Request) -> Model:
+    """Return the query parameters; raise InvalidInput naming each that is unknown, repeated or out of bounds."""
+    given = request.args
+    many = {name for name, field in model.model_fields.items() if _takes_many(field.annotation)}
+    repeated = [name for name in given if len(given.getlist(name)) > 1 and name not in many]
+    values = {name: given.getlist(name) if name in many else given[name] for name in given}
+    faults = [Fault(name, "repeated", "given more than once") for name in repeated]
+    faults += [Fault(name, "nul_character", "must not hold NUL") for name in values if _holds_nul(values[name])]
+    try:
+        query = model.model_validate(values)
+    except ValidationError as error:
+        faults += [replace(fault, pointer=fault.pointer.lstrip("/")) for fault in faults_of(error, model)]
+        raise InvalidInput(faults) from None
+    if faults:
+        raise InvalidInput(faults)
+    return query
+
+
+def read_body(model: type[Model], request: Request) -> Model:
+    """Return the JSON body; raise Refused for what is not JSON, InvalidInput for JSON that breaks rules."""
+    value = _read_json(request)
+    if _holds_nul(value):
+        raise InvalidInput([Fault("", "nul_character", "text must not hold the NUL character")])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidInput(faults_of(error, model)) from None
+
+
+def _read_json(request: Request) -> Any:
+    if not request.is_json:
+        got = request.content_type or "none"
+        raise Refused(
+            "unsupported_media_type", f"Send application/json, not {got}.", headers={"Accept": "application/json"}
+        )
+    try:
+        return orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError as error:
+        raise Refused("malformed_json", f"The body is not JSON: {error}.") from None
+
+
+def _takes_many(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", None) is list
+
+
+def _holds_nul(value: Any) -> bool:
+    """Tell whether any text in a JSON value holds NUL, which PostgreSQL cannot store."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return _any_holds_nul(value.keys()) or _any_holds_nul(value.values())
+    return isinstance(value, list) and _any_holds_nul(value)
+
+
+def _any_holds_nul(values: Iterable[Any]) -> bool:
+    return any(_holds_nul(value) for value in values)

@@ -1,0 +1,52 @@
+"""What an owner asks of a job: cancel, pause, resume. The answer is 202, for a worker follows."""
+
+from collections.abc import Callable
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from service.answers.job import JobAnswer
+from service.answers.writing import json_answer
+from service.api import Reply, Routes
+from service.db import writing
+from service.models import Job
+from service.routes.jobs import JobPath, describe
+from service.store.jobs import get_job
+from service.store.transitions import request_cancel, request_pause, request_resume
+from service.web import Caller, Web
+
+routes = Routes("control", "Cancel, pause and resume.")
+
+ACCEPTED = {202: Reply("The job, as it is now.", JobAnswer)}
+
+
+@routes.add("POST", "/jobs/<job_id>/cancel", scope="submit", replies=ACCEPTED, problems=(409,))
+def cancel_job(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Ask for the end of a job. What it made so far stays.
+
+    Cancelling a cancelled job is accepted again; one that has succeeded or failed is a conflict.
+    """
+    return _ask(web, caller, path, request_cancel)
+
+
+@routes.add("POST", "/jobs/<job_id>/pause", scope="submit", replies=ACCEPTED, problems=(409,))
+def pause_job(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Ask a job to save itself and give up its place."""
+    return _ask(web, caller, path, request_pause)
+
+
+@routes.add("POST", "/jobs/<job_id>/resume", scope="submit", replies=ACCEPTED, problems=(409,))
+def resume_job(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Let a paused job continue where it was."""
+    response = _ask(web, caller, path, request_resume)
+    web.wakeups.announce()
+    return response
+
+
+def _ask(web: Web, caller: Caller, path: JobPath, wish: Callable[[Session, Job], None]) -> Response:
+    with writing(web.engine) as session:
+        job = get_job(session, caller.owner_id, path.job_id)
+        wish(session, job)
+        session.flush()
+        answer = describe(session, job)
+    return json_answer(answer, status=202)

@@ -1,0 +1,237 @@
+"""Jobs: create, find, change, delete. What is asked of a running one is in routes.control."""
+
+import hashlib
+from typing import Any
+
+import orjson
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, Status
+from service.answers.writing import json_answer, page_answer, tagged
+from service.api import Reply, Routes
+from service.binding import Path, Query
+from service.db import reading, writing
+from service.errors import Fault, InvalidInput, QuotaExceeded
+from service.models import TERMINAL, Job
+from service.spec.job import MAX_STEPS, JobSpec, Label, LabelValue
+from service.spec.resolve import Resolved, resolve
+from service.store import jobs
+from service.store.idempotency import find_answer, remember_answer
+from service.web import Caller, Web
+
+routes = Routes("jobs", "Training jobs.")
+
+TAGGED = {"ETag": "Changes with the content."}
+LOCATED = {"Location": "Path of the job."}
+IF_NONE_MATCH = {"If-None-Match": "ETag of what the client has; 304 when nothing changed."}
+NOT_MODIFIED = Reply("Not modified since the ETag of If-None-Match.")
+
+
+class JobPath(Path):
+    """Path of a job."""
+
+    job_id: str = Field(pattern=r"^job_[0-9a-z]{22}$", description="Id of a job.")
+
+
+class CreateQuery(Query):
+    """How to create."""
+
+    dry_run: bool = Field(False, description="Answer with the resolved spec and an estimate; store nothing.")
+
+
+class JobsQuery(Query):
+    """Which jobs."""
+
+    status: Status | None = Field(None, description="Only jobs of this status.")
+    label: list[str] = Field([], max_length=64, description="key:value; given several times, all must match.")
+    q: str | None = Field(None, max_length=200, description="Part of the name or id.")
+    limit: int = Field(50, ge=1, le=200, description="Most jobs in a page.")
+    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
+
+
+class WaitQuery(Query):
+    """How long to wait for a change."""
+
+    wait: float = Field(0, ge=0, le=60, description="Seconds to wait for a version after `since`.")
+    since: int | None = Field(
+        None, ge=0, le=2**53, description="Version the client has; the current one when not given."
+    )
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default")
+
+
+class JobChanges(BaseModel):
+    """What can change after creation. What is left out stays. Schedules keep the horizon of creation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_without_defaults)
+
+    name: str | None = Field(None, max_length=200, description="For people.")
+    labels: dict[Label, LabelValue] = Field({}, max_length=64, description="Replaces all labels.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+    max_steps: int = Field(0, ge=1, le=MAX_STEPS, description="While the job has not ended.")
+
+
+@routes.add(
+    "POST",
+    "/jobs",
+    scope="submit",
+    replies={
+        200: Reply("The plan of a dry run.", PlanAnswer),
+        201: Reply(
+            "The new job.", JobAnswer, headers=LOCATED | {"Idempotent-Replayed": "true for a first answer again."}
+        ),
+    },
+    problems=(409, 429, 507),
+    request_headers={
+        "Idempotency-Key": "1 to 255 characters; repeats of the request within 24 h get the first answer."
+    },
+)
+def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> Response:
+    """Create a job. Only `dataset` is required.
+
+    What the spec leaves open is filled from the recipe of the data; the answer's `resolved_spec` holds every value.
+    """
+    resolved = resolve(body, memory_limit_bytes=web.settings.job_memory_bytes)
+    if query.dry_run:
+        return json_answer(PlanAnswer(resolved_spec=resolved.spec, estimate=EstimateAnswer.of(resolved.estimate)))
+    spec = body.model_dump(mode="json", exclude_unset=True)
+    key = _idempotency_key()
+    try:
+        response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
+    except IntegrityError:
+        # Two requests with one key came at once and the other has committed: now its answer is found.
+        response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
+    web.wakeups.announce()
+    return response
+
+
+def _create_or_replay(
+    web: Web, caller: Caller, *, spec: dict[str, Any], resolved: Resolved, key: str | None
+) -> Response:
+    digest = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    with writing(web.engine) as session:
+        first = find_answer(session, caller.owner_id, key, digest) if key else None
+        if first is not None:
+            return _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
+        _check_quota(session, web, caller)
+        job = jobs.create_job(session, owner_id=caller.owner_id, spec=spec, resolved=resolved.spec)
+        answer = describe(session, job).model_dump_json().encode()
+        if key:
+            remember_answer(
+                session, owner_id=caller.owner_id, key=key, request_sha256=digest, job_id=job.id, answer=answer
+            )
+    return _created(answer, job.id, {})
+
+
+def _created(answer: bytes, job_id: str, headers: dict[str, str]) -> Response:
+    return Response(answer, 201, {"Location": f"/jobs/{job_id}"} | headers, mimetype="application/json")
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and (not 1 <= len(key) <= 255 or not key.isprintable()):
+        raise InvalidInput([Fault("Idempotency-Key", "bad_length", "must be 1 to 255 printable characters")])
+    return key
+
+
+def _check_quota(session: Session, web: Web, caller: Caller) -> None:
+    limit = web.settings.max_live_jobs
+    if jobs.count_live(session, caller.owner_id) >= limit:
+        raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")
+
+
+@routes.add(
+    "GET", "/jobs", replies={200: Reply("A page of jobs.", JobPage, headers={"Link": "The next page."} | TAGGED)}
+)
+def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
+    """List jobs, newest first."""
+    with reading(web.engine) as session:
+        page = jobs.list_jobs(
+            session,
+            caller.owner_id,
+            status=query.status,
+            labels=[_label(text) for text in query.label],
+            q=query.q,
+            limit=query.limit,
+            cursor=query.cursor,
+        )
+        data = describe_all(session, list(page.data))
+    return page_answer(JobPage, data, page, request)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise InvalidInput([Fault("label", "bad_label", "must be key:value", got=text)])
+    return key, value
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>",
+    replies={200: Reply("The job.", JobAnswer, headers=TAGGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def show_job(web: Web, caller: Caller, path: JobPath, query: WaitQuery) -> Response:
+    """Show a job, at once or as soon as it has changed."""
+    if query.wait:
+        _wait_for_change(web, caller, path.job_id, query)
+    with reading(web.engine) as session:
+        answer = describe(session, jobs.get_job(session, caller.owner_id, path.job_id))
+    return tagged(json_answer(answer), request)
+
+
+def _wait_for_change(web: Web, caller: Caller, job_id: str, query: WaitQuery) -> None:
+    version, _ = _read_version(web, caller, job_id)
+    since = version if query.since is None else query.since
+
+    def has_changed() -> bool:
+        version, state = _read_version(web, caller, job_id)
+        return version > since or state in TERMINAL
+
+    web.long_polls.poll(has_changed, timeout_s=query.wait)
+
+
+def _read_version(web: Web, caller: Caller, job_id: str) -> tuple[int, str]:
+    with reading(web.engine) as session:
+        return jobs.version_of(session, caller.owner_id, job_id)
+
+
+@routes.add("PATCH", "/jobs/<job_id>", scope="submit", replies={200: Reply("The job.", JobAnswer)}, problems=(409,))
+def change_job(web: Web, caller: Caller, path: JobPath, body: JobChanges) -> Response:
+    """Change the name, labels, priority or max_steps of a job."""
+    changes = body.model_dump(exclude_unset=True)
+    with writing(web.engine) as session:
+        job = jobs.get_job(session, caller.owner_id, path.job_id)
+        if changes:
+            jobs.patch_job(session, job, changes)
+        answer = describe(session, job)
+    return json_answer(answer)
+
+
+@routes.add("DELETE", "/jobs/<job_id>", scope="submit", replies={204: Reply("Gone.")}, problems=(409,))
+def delete_job(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Delete a job that has ended, with everything it left."""
+    with writing(web.engine) as session:
+        jobs.delete_job(session, jobs.get_job(session, caller.owner_id, path.job_id))
+    return Response(status=204)
+
+
+def describe(session: Session, job: Job) -> JobAnswer:
+    """Tell one job."""
+    return describe_all(session, [job])[0]
+
+
+def describe_all(session: Session, rows: list[Job]) -> list[JobAnswer]:
+    """Tell several jobs."""
+    labels = jobs.labels_of(session, [job.id for job in rows])
+    return [
+        JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=jobs.queue_position(session, job))
+        for job in rows
+    ]

@@ -1,0 +1,62 @@
+"""What a request may use: the parts of the web process, and who is asking. Passed to every route by name."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore
+from service.settings import Settings
+from service.store.keys import Scope
+
+
+class Announcer(Protocol):
+    """Tells workers that there is work. Never blocks, never raises: a request does not depend on the broker."""
+
+    def announce(self) -> None:
+        """Ask for a wake-up to be sent soon."""
+
+
+class LongPolls:
+    """Threads that wait for a change, at most half of all, so that waiting clients never starve the others."""
+
+    def __init__(self, threads: int) -> None:
+        self._free = threading.BoundedSemaphore(max(1, threads // 2))
+        self._stopping = threading.Event()
+
+    def poll(self, is_over: Callable[[], bool], *, timeout_s: float, every_s: float = 0.2) -> None:
+        """Ask again until it is over, the time is up or the process stops; return at once where no thread is free."""
+        if not self._free.acquire(blocking=False):
+            return
+        try:
+            for _ in range(int(timeout_s / every_s) + 1):
+                if is_over() or self._stopping.wait(every_s):
+                    return
+        finally:
+            self._free.release()
+
+    def stop(self) -> None:
+        """Let every waiting request answer now."""
+        self._stopping.set()
+
+
+@dataclass(frozen=True)
+class Web:
+    """The parts of the web process."""
+
+    settings: Settings
+    engine: Engine
+    blobs: BlobStore
+    wakeups: Announcer
+    long_polls: LongPolls
+    verified: set[str] = field(default_factory=set)  # keys of blobs whose hash was checked; keys carry attempt and hash
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking, and what their key allows."""
+
+    owner_id: str
+    scope: Scope
