@@ -1,6 +1,5 @@
 """Every blob store keeps the same promises: a directory, memory, and a real S3 server."""
 
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +96,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     with pytest.raises(OSError, match="directory"):
         blobs.put("job_1/taken", b"abc")
 
-    assert os.listdir(tmp_path / "job_1") == ["taken"]
+    assert [path.name for path in (tmp_path / "job_1").iterdir()] == ["taken"]
 
 
 def test_a_half_written_file_is_not_listed(tmp_path: Path) -> None:

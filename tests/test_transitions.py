@@ -1,5 +1,7 @@
 """A job's life as the store writes it: each state change, who may make it, and what it leaves behind."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session
@@ -111,7 +113,7 @@ def test_asking_twice_changes_nothing_the_second_time(session: Session) -> None:
 
 
 @pytest.mark.parametrize("ask", [transitions.request_pause, transitions.request_resume, transitions.request_cancel])
-def test_nothing_can_be_asked_of_a_job_that_succeeded(session: Session, ask) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_can_be_asked_of_a_job_that_succeeded(session: Session, ask: Callable[[Session, Job], None]) -> None:
     add_job(session)
     job = claim_next(session)
     transitions.finish(session, job.id, job.attempt, State.SUCCEEDED, reason="max_steps")
