@@ -36,10 +36,10 @@ class Contents:
     version: str
     files: dict[str, str]
 
-    @property
-    def blob_count(self) -> int:
-        """How many blobs there are."""
-        return sum(path.startswith(f"{BLOBS}/") for path in self.files)
+    def summary(self) -> str:
+        """Say what there is in words."""
+        count = sum(path.startswith(f"{BLOBS}/") for path in self.files)
+        return f"the database and {count:,} blob{'' if count == 1 else 's'}"
 
 
 def back_up(settings: Settings, archive: Path) -> Contents:

@@ -19,7 +19,7 @@ def backup(file: Path) -> None:
         contents = back_up(load_settings(), file)
     except BackupError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{file}: database and {contents.blob_count:,} blobs, {file.stat().st_size:,} bytes")
+    click.echo(f"{file}: {contents.summary()}, {file.stat().st_size:,} bytes")
 
 
 @click.command()
@@ -36,4 +36,4 @@ def restore(file: Path) -> None:
         contents = restore(settings, file)
     except BackupError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{settings.home}: database and {contents.blob_count:,} blobs of version {contents.version}")
+    click.echo(f"{settings.home}: {contents.summary()}, written by version {contents.version}")
