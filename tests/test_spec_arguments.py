@@ -1,0 +1,41 @@
+"""Specs from the command line."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+
+from ganymede.spec_arguments import read_spec
+
+
+def test_assignments_make_a_nested_spec() -> None:
+    spec = read_spec(["dataset=digits", "loop.max_steps=300", "model.conditional=true", "name=3 rings"])
+
+    assert spec == {
+        "dataset": "digits",
+        "loop": {"max_steps": 300},
+        "model": {"conditional": True},
+        "name": "3 rings",
+    }
+
+
+def test_later_arguments_win_and_objects_merge(tmp_path: Path) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({"dataset": "ring", "loop": {"variant": "fused", "max_steps": 10}}))
+
+    assert read_spec([str(file), "loop.max_steps=20"])["loop"] == {"variant": "fused", "max_steps": 20}
+    assert read_spec(["loop.max_steps=20", str(file)])["loop"] == {"variant": "fused", "max_steps": 10}
+
+
+def test_a_value_may_hold_an_equals_sign() -> None:
+    assert read_spec(["name=a=b"]) == {"name": "a=b"}
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "digits"])
+def test_a_file_without_an_object_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(content)
+
+    with pytest.raises(click.BadParameter, match=r"spec\.json"):
+        read_spec([str(file)])
