@@ -12,14 +12,14 @@ from service.auth import check_host, check_origin
 from service.blobs import BlobStore
 from service.compression import compress
 from service.problems import install_problems
-from service.routes import control, jobs
+from service.routes import checkpoints, control, events, jobs, samples
 from service.settings import Settings
 from service.web import Announcer, LongPolls, Web
 
 CONTENT_SECURITY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-NOUNS = (jobs.routes, control.routes)
+NOUNS = (jobs.routes, control.routes, events.routes, checkpoints.routes, samples.routes)
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 

@@ -25,6 +25,7 @@ from service.web import Caller, Web
 routes = Routes("jobs", "Training jobs.")
 
 TAGGED = {"ETag": "Changes with the content."}
+PAGED = {"Link": "The next page."} | TAGGED
 LOCATED = {"Location": "Path of the job."}
 IF_NONE_MATCH = {"If-None-Match": "ETag of what the client has; 304 when nothing changed."}
 NOT_MODIFIED = Reply("Not modified since the ETag of If-None-Match.")
@@ -56,9 +57,7 @@ class WaitQuery(Query):
     """How long to wait for a change."""
 
     wait: float = Field(0, ge=0, le=60, description="Seconds to wait for a version after `since`.")
-    since: int | None = Field(
-        None, ge=0, le=2**53, description="Version the client has; the current one when not given."
-    )
+    since: int | None = Field(None, ge=0, le=2**53, description="Version the client has; else the current one.")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -83,14 +82,10 @@ class JobChanges(BaseModel):
     scope="submit",
     replies={
         200: Reply("The plan of a dry run.", PlanAnswer),
-        201: Reply(
-            "The new job.", JobAnswer, headers=LOCATED | {"Idempotent-Replayed": "true for a first answer again."}
-        ),
+        201: Reply("The new job.", JobAnswer, headers=LOCATED | {"Idempotent-Replayed": "true for a repeated answer."}),
     },
     problems=(409, 429, 507),
-    request_headers={
-        "Idempotency-Key": "1 to 255 characters; repeats of the request within 24 h get the first answer."
-    },
+    request_headers={"Idempotency-Key": "1 to 255 characters; repeats within 24 h get the first answer."},
 )
 def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> Response:
     """Create a job. Only `dataset` is required.
@@ -146,9 +141,7 @@ def _check_quota(session: Session, web: Web, caller: Caller) -> None:
         raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")
 
 
-@routes.add(
-    "GET", "/jobs", replies={200: Reply("A page of jobs.", JobPage, headers={"Link": "The next page."} | TAGGED)}
-)
+@routes.add("GET", "/jobs", replies={200: Reply("A page of jobs.", JobPage, headers=PAGED)})
 def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
     """List jobs, newest first."""
     with reading(web.engine) as session:
@@ -220,7 +213,9 @@ def delete_job(web: Web, caller: Caller, path: JobPath) -> Response:
     """Delete a job that has ended, with everything it left."""
     with writing(web.engine) as session:
         jobs.delete_job(session, jobs.get_job(session, caller.owner_id, path.job_id))
-    return Response(status=204)
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def describe(session: Session, job: Job) -> JobAnswer:
@@ -231,7 +226,5 @@ def describe(session: Session, job: Job) -> JobAnswer:
 def describe_all(session: Session, rows: list[Job]) -> list[JobAnswer]:
     """Tell several jobs."""
     labels = jobs.labels_of(session, [job.id for job in rows])
-    return [
-        JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=jobs.queue_position(session, job))
-        for job in rows
-    ]
+    positions = {job.id: jobs.queue_position(session, job) for job in rows}
+    return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=positions[job.id]) for job in rows]

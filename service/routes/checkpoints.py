@@ -1,0 +1,107 @@
+"""Saved states of training, and their files."""
+
+from typing import Literal
+
+from flask import Response, request
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from service.answers.artifact import CheckpointAnswer, CheckpointPage
+from service.answers.writing import json_answer, page_answer, tagged
+from service.api import Reply, Routes
+from service.binding import Query
+from service.db import reading
+from service.downloads import HEADERS, REQUEST_HEADERS, send_file
+from service.errors import NotFound
+from service.models import Checkpoint
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, JobPath
+from service.store import checkpoints
+from service.store.jobs import get_job
+from service.web import Caller, Web
+
+routes = Routes("checkpoints", "Durable states of training.")
+
+FILE = ("application/octet-stream",)
+
+
+class CheckpointPath(JobPath):
+    """Path of a checkpoint."""
+
+    checkpoint: str = Field(max_length=20, description="A step, `latest` or `best`.")
+
+
+class StepsQuery(Query):
+    """Which page."""
+
+    limit: int = Field(50, ge=1, le=200, description="Most rows in a page.")
+    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
+
+
+class PartQuery(Query):
+    """Which file."""
+
+    part: Literal["all", "generator", "ema"] = Field(
+        "all", description="Everything a resume needs, the generator's raw weights, or their moving average."
+    )
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>/checkpoints",
+    replies={200: Reply("A page of checkpoints.", CheckpointPage, headers=PAGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def list_checkpoints(web: Web, caller: Caller, path: JobPath, query: StepsQuery) -> Response:
+    """List the checkpoints that are kept, ascending by step."""
+    with reading(web.engine) as session:
+        job = get_job(session, caller.owner_id, path.job_id)
+        page = checkpoints.list_checkpoints(session, job.id, limit=query.limit, cursor=query.cursor)
+        data = [_describe(session, checkpoint) for checkpoint in page.data]
+    return page_answer(CheckpointPage, data, page, request)
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>/checkpoints/<checkpoint>",
+    replies={200: Reply("The checkpoint.", CheckpointAnswer, headers=TAGGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def show_checkpoint(web: Web, caller: Caller, path: CheckpointPath) -> Response:
+    """Show a checkpoint."""
+    with reading(web.engine) as session:
+        answer = _describe(session, _find(session, caller, path))
+    return tagged(json_answer(answer), request)
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>/checkpoints/<checkpoint>/file",
+    replies={
+        200: Reply("The file, in the safetensors format.", media_types=FILE, headers=HEADERS),
+        206: Reply("The range that was asked for.", media_types=FILE, headers=HEADERS | {"Content-Range": "Which."}),
+        304: NOT_MODIFIED,
+    },
+    problems=(410, 416),
+    request_headers=REQUEST_HEADERS,
+)
+def download_checkpoint(web: Web, caller: Caller, path: CheckpointPath, query: PartQuery) -> Response:
+    """Download a checkpoint.
+
+    `generator` and `ema` hold no job id, attempt or time: equal training gives equal bytes.
+    """
+    with reading(web.engine) as session:
+        checkpoint = _find(session, caller, path)
+    if query.part not in checkpoint.files:
+        raise NotFound("part", f"{query.part} of this checkpoint", code="part_not_found")
+    name = f"{checkpoint.job_id}-{checkpoint.step}-{query.part}.safetensors"
+    return send_file(web, checkpoint.files[query.part], name=name, request=request)
+
+
+def _find(session: Session, caller: Caller, path: CheckpointPath) -> Checkpoint:
+    job = get_job(session, caller.owner_id, path.job_id)
+    return checkpoints.get_checkpoint(session, job.id, path.checkpoint)
+
+
+def _describe(session: Session, checkpoint: Checkpoint) -> CheckpointAnswer:
+    latest = checkpoints.get_checkpoint(session, checkpoint.job_id, "latest")
+    return CheckpointAnswer.of(checkpoint, is_latest=checkpoint.step == latest.step)
