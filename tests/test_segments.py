@@ -166,10 +166,10 @@ def test_a_packed_overview_comes_back(values: Values, first_step: int) -> None:
 
 @given(any_values, st.integers(1, 5), st.integers(1, 5))
 def test_pairs_of_pairs_are_the_pairs_of_the_whole(values: Values, inner: int, outer: int) -> None:
-    steps = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    block = Block(1, values)
 
-    merged = merge(pairs_of(steps, values, inner), outer)
+    merged = merge(pairs_of(block, inner), outer)
 
-    whole = pairs_of(steps, values, inner * outer)
+    whole = pairs_of(block, inner * outer)
     assert merged.steps.tolist() == whole.steps.tolist()
     assert merged.values.tobytes() == whole.values.tobytes()

@@ -26,40 +26,25 @@ class Pairs:
     values: Values
 
 
-def pairs_of(steps: Steps, values: Values, width: int) -> Pairs:
-    """Reduce (C, N) values and their (C, N) steps to the pairs of consecutive runs of `width`; the last may be shorter.
+def pairs_of(block: Block, width: int) -> Pairs:
+    """Return the pairs of each `width` consecutive steps of a block; the last run may be shorter.
 
     The first of equal values counts. A run without any finite value shows its first value twice.
     """
-    columns, count = values.shape
-    padding = ((0, 0), (0, -count % width))
-    finite = np.isfinite(values)
-    low = np.pad(np.where(finite, values, np.inf), padding, constant_values=np.inf).reshape(columns, -1, width)
-    high = np.pad(np.where(finite, values, -np.inf), padding, constant_values=-np.inf).reshape(columns, -1, width)
-    within = np.sort(np.stack([low.argmin(axis=2), high.argmax(axis=2)], axis=2), axis=2)
-    index = (within + width * np.arange(within.shape[1])[:, None]).reshape(columns, -1)
-    return Pairs(
-        np.take_along_axis(steps, index, axis=1).reshape(within.shape),
-        np.take_along_axis(values, index, axis=1).reshape(within.shape),
-    )
+    return _reduce(np.broadcast_to(block.steps, block.values.shape), block.values, width)
 
 
 def merge(pairs: Pairs, width: int) -> Pairs:
-    """Return the pairs of runs of `width` cells."""
+    """Return the pairs of each `width` consecutive cells; the last run may be shorter."""
     columns = pairs.values.shape[0]
-    return pairs_of(pairs.steps.reshape(columns, -1), pairs.values.reshape(columns, -1), 2 * width)
+    return _reduce(pairs.steps.reshape(columns, -1), pairs.values.reshape(columns, -1), 2 * width)
 
 
 def overview_of(block: Block) -> Pairs:
     """Return the pairs of a block's cells, which are absolute: steps 1 to OVERVIEW_STEPS are the first."""
-    steps = np.broadcast_to(block.steps, block.values.shape)
-    head = -(block.first_step - 1) % OVERVIEW_STEPS
-    parts = [
-        pairs_of(steps[:, part], block.values[:, part], OVERVIEW_STEPS)
-        for part in (slice(0, head), slice(head, None))
-        if steps[:, part].size
-    ]
-    return concatenate(parts)
+    head_last = block.first_step - 1 + -(block.first_step - 1) % OVERVIEW_STEPS
+    parts = block.cut(block.first_step, head_last), block.cut(head_last + 1, block.last_step)
+    return concatenate([pairs_of(part, OVERVIEW_STEPS) for part in parts if part.values.size])
 
 
 def concatenate(parts: Sequence[Pairs]) -> Pairs:
@@ -85,3 +70,17 @@ def unpack_overview(overview: bytes, first_step: int, *, columns: int, chosen: S
     first_cell = (first_step - 1) // OVERVIEW_STEPS
     starts = 1 + OVERVIEW_STEPS * np.arange(first_cell, first_cell + cells, dtype=np.int64)
     return Pairs(starts[:, None] + offsets, values)
+
+
+def _reduce(steps: Steps, values: Values, width: int) -> Pairs:
+    columns, count = values.shape
+    padding = ((0, 0), (0, -count % width))
+    finite = np.isfinite(values)
+    low = np.pad(np.where(finite, values, np.inf), padding, constant_values=np.inf).reshape(columns, -1, width)
+    high = np.pad(np.where(finite, values, -np.inf), padding, constant_values=-np.inf).reshape(columns, -1, width)
+    within = np.sort(np.stack([low.argmin(axis=2), high.argmax(axis=2)], axis=2), axis=2)
+    places = (within + width * np.arange(within.shape[1])[:, None]).reshape(columns, -1)
+    return Pairs(
+        np.take_along_axis(steps, places, axis=1).reshape(within.shape),
+        np.take_along_axis(values, places, axis=1).reshape(within.shape),
+    )

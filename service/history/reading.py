@@ -1,0 +1,85 @@
+"""The answer to a query: the steps asked for, thinned if there are too many, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from service.history.extremes import OVERVIEW_STEPS, Pairs, merge, pairs_of
+from service.history.query import Downsample, Query
+from service.history.segments import Block, Steps, Values
+from service.history.thinning import Grid, Points, enclose, largest_triangles, make_grid, means, minmax
+from service.store import history
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rising steps (N,), the values (C, N) at them, and how they were chosen from total_steps recorded ones."""
+
+    columns: tuple[str, ...]
+    steps: Steps
+    values: Values
+    method: Downsample
+    total_steps: int
+    next_after_step: int  # what a poller asks for next
+
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether every step of the range is here as recorded."""
+        return self.method == "none"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The wanted columns of one job, by range of steps."""
+
+    session: Session
+    job_id: str
+    columns: tuple[str, ...]
+
+    def rows(self, first: int, last: int) -> Block:
+        return history.read_rows(self.session, self.job_id, columns=self.columns, first=first, last=last)
+
+    def extremes(self, grid: Grid) -> Pairs:
+        if grid.cell_steps == 1:
+            return pairs_of(self.rows(grid.first, grid.last), grid.width)
+        cells = history.read_overview(self.session, self.job_id, columns=self.columns, first=grid.first, last=grid.last)
+        return merge(cells, grid.width)
+
+
+def read_history(session: Session, job_id: str, query: Query) -> Reading:
+    """Answer a query whose columns are resolved; the same history and query give the same arrays."""
+    source = _Source(session, job_id, query.columns or ())
+    recorded = history.span(session, job_id) or (1, 0)
+    first, last = query.first(recorded[0]), query.last(recorded[1])
+    total = max(last - first + 1, 0)
+    max_points = query.max_points or total
+    method = query.downsample if total > max_points else "none"
+    points = _points(source, method, first, last, max_points)
+    return Reading(
+        columns=source.columns,
+        steps=points.steps,
+        values=points.values,
+        method=method,
+        total_steps=total,
+        next_after_step=last if total else first - 1,
+    )
+
+
+def _points(source: _Source, method: Downsample, first: int, last: int, max_points: int) -> Points:
+    if first > last:
+        return Points(np.empty(0, np.int64), np.empty((len(source.columns), 0), np.float32))
+    if method == "minmax":
+        return _minmax(source, first, last, max_points)
+    block = source.rows(first, last)
+    if method == "lttb":
+        return largest_triangles(block, max_points)
+    if method == "mean":
+        return means(block, max_points)
+    return Points(block.steps, block.values)
+
+
+def _minmax(source: _Source, first: int, last: int, max_points: int) -> Points:
+    grid = make_grid(first + 1, last - 1, buckets=(max_points - 2) // 2, overview_steps=OVERVIEW_STEPS)
+    inner = minmax(source.extremes(grid), grid)
+    return enclose(source.rows(first, first), inner, source.rows(last, last))
