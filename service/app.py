@@ -11,21 +11,22 @@ from service.api import make_api
 from service.auth import check_host, check_origin
 from service.blobs import BlobStore
 from service.compression import compress
+from service.metrics import Metrics
 from service.problems import install_problems
-from service.routes import checkpoints, control, events, jobs, samples
+from service.routes import catalog, checkpoints, control, events, jobs, operation, pages, samples
 from service.settings import Settings
 from service.web import Announcer, LongPolls, Web
 
 CONTENT_SECURITY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-NOUNS = (jobs.routes, control.routes, events.routes, checkpoints.routes, samples.routes)
+NOUNS = tuple(noun.routes for noun in (jobs, control, events, checkpoints, samples, catalog, operation, pages))
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: Announcer) -> Flask:
     """Return the web application on these parts; it starts nothing."""
-    web = Web(settings, engine, blobs, wakeups, LongPolls(settings.web_threads))
+    web = Web(settings, engine, blobs, wakeups, LongPolls(settings.web_threads), Metrics(engine))
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.extensions["web"] = web

@@ -8,6 +8,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore
+from service.metrics import Metrics
 from service.settings import Settings
 from service.store.keys import Scope
 
@@ -71,6 +72,7 @@ class Web:
     blobs: BlobStore
     wakeups: Announcer
     long_polls: LongPolls
+    metrics: Metrics
     verified: Verified = field(default_factory=Verified)
 
 

@@ -1,8 +1,9 @@
 """Rows of sampling points: what the generator made of the job's fixed latents at a step."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -26,6 +27,18 @@ def list_samples(session: Session, job_id: str, *, limit: int = 50, cursor: str 
     query = select(Sample).where(Sample.job_id == job_id, Sample.step > after).order_by(Sample.step).limit(limit + 1)
     rows = session.scalars(query).all()
     return make_page(rows, limit, [row.step for row in rows])
+
+
+def latest_samples(session: Session, job_ids: Sequence[str]) -> dict[str, Sample]:
+    """Return the latest sampling point of each job that has one, by job id."""
+    latest = (
+        select(Sample.job_id, func.max(Sample.step).label("step"))
+        .where(Sample.job_id.in_(job_ids))
+        .group_by(Sample.job_id)
+        .subquery()
+    )
+    query = select(Sample).join(latest, (Sample.job_id == latest.c.job_id) & (Sample.step == latest.c.step))
+    return {sample.job_id: sample for sample in session.scalars(query)}
 
 
 def get_sample(session: Session, job_id: str, which: str) -> Sample:

@@ -1,0 +1,108 @@
+"""How the service is: health, readiness, workers, queue, limits, metrics, the OpenAPI document."""
+
+from importlib.metadata import version
+
+import orjson
+from flask import Response, current_app, request
+
+from service.answers.operation import (
+    HealthAnswer,
+    LimitsAnswer,
+    QueueAnswer,
+    ReadyAnswer,
+    WorkerAnswer,
+    WorkerPage,
+)
+from service.answers.writing import json_answer, page_answer, tagged
+from service.api import Reply, Routes
+from service.db import reading, schema_revision
+from service.metrics import MEDIA_TYPE
+from service.problems import Refused
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
+from service.store.jobs import count_by_state, count_live
+from service.store.pages import Page
+from service.store.workers import list_workers
+from service.web import Caller, Web
+
+routes = Routes("operation", "How the service is.")
+
+VERSION = version("ganymede-gan")
+
+
+@routes.add("GET", "/healthz", scope=None, replies={200: Reply("The process lives.", HealthAnswer)})
+def show_health() -> Response:
+    """Tell that the process lives, and its version; asks nobody else."""
+    return json_answer(HealthAnswer(status="ok", version=VERSION))
+
+
+@routes.add("GET", "/readyz", scope=None, replies={200: Reply("Jobs can be taken.", ReadyAnswer)}, problems=(503,))
+def show_readiness(web: Web) -> Response:
+    """Tell whether jobs can be taken: the database answers and has its tables."""
+    revision = schema_revision(web.engine)
+    if revision is None:
+        raise Refused("database_unavailable", "The database has no tables yet. Create them with: ganymede migrate")
+    return json_answer(ReadyAnswer(status="ready", version=VERSION, schema_revision=revision))
+
+
+@routes.add(
+    "GET",
+    "/workers",
+    replies={200: Reply("All workers.", WorkerPage, headers=PAGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def list_all_workers(web: Web) -> Response:
+    """List the workers that are seen, longest running first."""
+    with reading(web.engine) as session:
+        data = [WorkerAnswer.of(worker) for worker in list_workers(session)]
+    return page_answer(WorkerPage, data, Page(data, None), request)
+
+
+@routes.add("GET", "/queue", replies={200: Reply("The queue.", QueueAnswer)})
+def show_queue(web: Web) -> Response:
+    """Count what waits and what runs, of all owners, and the slots there are."""
+    with reading(web.engine) as session:
+        states, workers = count_by_state(session), list_workers(session)
+    return json_answer(
+        QueueAnswer(
+            queued=states["queued"],
+            running=states["running"],
+            paused=states["paused"],
+            slots=sum(worker.slots for worker in workers),
+            busy=sum(worker.busy for worker in workers),
+        )
+    )
+
+
+@routes.add("GET", "/limits", replies={200: Reply("The limits.", LimitsAnswer)})
+def show_limits(web: Web, caller: Caller) -> Response:
+    """Tell what a request and an owner may use, and what you use now."""
+    with reading(web.engine) as session:
+        live_jobs = count_live(session, caller.owner_id)
+    settings = web.settings
+    return json_answer(
+        LimitsAnswer(
+            body_bytes=settings.body_bytes,
+            job_memory_bytes=settings.job_memory_bytes,
+            max_live_jobs=settings.max_live_jobs,
+            live_jobs=live_jobs,
+        )
+    )
+
+
+@routes.add("GET", "/metrics", replies={200: Reply("Numbers for Prometheus.", media_types=("text/plain",))})
+def show_metrics(web: Web) -> Response:
+    """Show requests, jobs by state and workers in Prometheus' text format."""
+    return Response(web.metrics.exposition(), content_type=MEDIA_TYPE)
+
+
+@routes.add(
+    "GET",
+    "/openapi.json",
+    scope=None,
+    replies={200: Reply("This document.", media_types=("application/json",), headers=TAGGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def show_openapi() -> Response:
+    """Show the OpenAPI 3.1 document of the service."""
+    document = current_app.extensions["openapi_document"]
+    return tagged(Response(orjson.dumps(document), mimetype="application/json"), request)
