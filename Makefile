@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo run test lint format lock clean chromium
+.PHONY: help demo run test lint format lock readme clean chromium
 .DEFAULT_GOAL := help
 
 help: ## Say what the targets do.
@@ -35,6 +35,9 @@ lock: ## Write constraints.txt anew from a fresh install; names and versions alo
 	build/lock/bin/pip install --quiet --disable-pip-version-check --editable '.[worker,test]'
 	build/lock/bin/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools \
 	  | sed 's/+[^+]*$$//' | LC_ALL=C sort -f > constraints.txt
+
+readme: .venv/installed-test ## Write the README's tables anew from the code.
+	$(BIN)/python -m tests.readme_tables
 
 clean: ## Remove what the targets made, except the data in .ganymede.
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
