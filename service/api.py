@@ -21,6 +21,7 @@ from pydantic.json_schema import models_json_schema
 from service.answers.problem import CODES, MEDIA_TYPE, Problem
 from service.auth import admit
 from service.binding import read_body, read_path, read_query
+from service.problems import Refused
 from service.store.keys import Scope
 from service.web import Web
 
@@ -52,6 +53,11 @@ class Route:
     problems: tuple[int, ...]
     scope: Scope | None
     request_headers: Mapping[str, str]
+
+    @property
+    def needs_database(self) -> bool:
+        """Tell whether nothing can be answered while the database is away."""
+        return self.scope is not None or 503 in self.problems
 
     @property
     def hints(self) -> dict[str, type[BaseModel]]:
@@ -128,6 +134,8 @@ def _make_endpoint(web: Web, route: Route) -> View:
     }
 
     def endpoint(**path_values: str) -> Response:
+        if route.needs_database and web.probe.is_away():
+            raise Refused("database_unavailable", "The database does not answer. Try again soon.")
         given: dict[str, Any] = {"web": web}
         if route.scope:
             given["caller"] = admit(request, engine=web.engine, settings=web.settings, scope=route.scope)
@@ -168,7 +176,9 @@ def _implied_problems(route: Route) -> set[int]:
     """Name the refusals that follow from what a route reads."""
     implied = {400, 403, 431, 500}
     if route.scope:
-        implied |= {401, 503}
+        implied |= {401}
+    if route.needs_database:
+        implied |= {503}
     if "path" in route.hints:
         implied |= {404}
     if "query" in route.hints:

@@ -6,11 +6,12 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from service.answers.problem import CODES, MEDIA_TYPE, RETRYABLE, FaultAnswer, Problem
+from service.db import DATABASE_AWAY
 from service.errors import (
     BlobDamaged,
     BlobMissing,
@@ -110,9 +111,7 @@ def _answer_database(error: Exception) -> Response:
     """Say that the database is away or full, never in a driver's words; other faults of a query are crashes of ours."""
     if _is_full(error):
         return make_problem("storage_full", "The database has no space left.")
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeout) or getattr(
-        error, "connection_invalidated", False
-    ):
+    if isinstance(error, DATABASE_AWAY) or getattr(error, "connection_invalidated", False):
         log.warning("database unavailable", request_id=g.request_id, error=str(getattr(error, "orig", error)))
         return make_problem("database_unavailable", "The database does not answer. Try again soon.")
     return _answer_crash(error)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from service.blobs import BlobStore
 from service.metrics import Metrics
+from service.probe import DatabaseProbe
 from service.settings import Settings
 from service.store.keys import Scope
 
@@ -73,6 +74,7 @@ class Web:
     wakeups: Announcer
     long_polls: LongPolls
     metrics: Metrics
+    probe: DatabaseProbe
     verified: Verified = field(default_factory=Verified)
 
 

@@ -1,0 +1,89 @@
+"""Knowing at once that the database is away: a frozen or cut-off server never times out by itself.
+
+One thread asks it each second on a connection of its own. Another looks at the answers' age: past two seconds requests
+are refused at once, and the sockets of open connections are shut, so that threads that wait on them come back.
+"""
+
+import socket
+import threading
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from service.clock import monotonic_s
+from service.db import DATABASE_AWAY, make_engine
+
+EVERY_S = 1.0
+AWAY_AFTER_S = 2.0
+
+
+class DatabaseProbe:
+    """Watches the database behind an engine."""
+
+    def __init__(self, engine: Engine, *, every_s: float = EVERY_S, away_after_s: float = AWAY_AFTER_S) -> None:
+        self._engine = engine
+        self._own = make_engine(engine.url.render_as_string(hide_password=False), pool_size=1)
+        self._every_s, self._away_after_s = every_s, away_after_s
+        self._answered_at = float("inf")  # until the start nothing is silent
+        self._open: set[Any] = set()  # the driver's connections; one may hang in the pool's own ping, too
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._log = structlog.get_logger()
+
+    def start(self) -> None:
+        """Begin to ask and to look."""
+        event.listen(self._engine, "connect", self._note_open)
+        event.listen(self._engine, "close", self._note_closed)
+        self._answered_at = monotonic_s()
+        for task in (self._ask_for_ever, self._look_for_ever):
+            threading.Thread(target=task, name="database probe", daemon=True).start()
+
+    def stop(self) -> None:
+        """End both threads soon; one that waits for a frozen server ends with the process."""
+        self._stopping.set()
+        self._own.dispose()
+
+    def is_away(self) -> bool:
+        """Tell whether the database has been silent for too long."""
+        return monotonic_s() - self._answered_at > self._away_after_s
+
+    def _ask_for_ever(self) -> None:
+        while not self._stopping.wait(self._every_s):
+            try:
+                with self._own.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+                self._answered_at = monotonic_s()
+            except (*DATABASE_AWAY, DBAPIError) as error:
+                self._log.warning("database does not answer", error=str(error.args[0]))
+
+    def _look_for_ever(self) -> None:
+        while not self._stopping.wait(self._every_s / 4):
+            if self.is_away():
+                self._shut_sockets()
+
+    def _shut_sockets(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                _shut_socket(connection)
+
+    def _note_open(self, connection: Any, _record: object) -> None:
+        with self._lock:
+            self._open.add(connection)
+
+    def _note_closed(self, connection: Any, _record: object) -> None:
+        with self._lock:
+            self._open.discard(connection)
+
+
+def _shut_socket(connection: Any) -> None:
+    """Shut the socket of a PostgreSQL connection under the thread that waits on it; SQLite has none."""
+    descriptor = connection.fileno() if hasattr(connection, "pgconn") and not connection.closed else -1
+    if descriptor < 0:
+        return
+    with socket.socket(fileno=socket.dup(descriptor)) as shared:
+        try:
+            shared.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it was shut before

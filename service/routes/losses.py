@@ -1,0 +1,162 @@
+"""The history of every step: as numbers in several formats, as a summary, as a chart."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flask import Response, request
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from service.answers.losses import ColumnSummaryAnswer, LossesAnswer, LossesSummaryAnswer
+from service.answers.writing import json_answer, tagged
+from service.api import Reply, Routes
+from service.binding import Query
+from service.db import reading
+from service.errors import Fault
+from service.history import formats
+from service.history import query as question
+from service.history.reading import Reading, read_history
+from service.models import Job
+from service.problems import Refused
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
+from service.routes.operation import VERSION
+from service.spec.columns import eval_point, recorded_columns
+from service.spec.job import MAX_STEPS, JobSpec
+from service.spec.objectives import references
+from service.store import history
+from service.store.jobs import get_job
+from service.web import Caller, Web
+
+routes = Routes("losses", "Every number of every step.")
+
+
+class LossesQuery(Query):
+    """Which numbers, how densely, in which format."""
+
+    columns: str | None = Field(None, max_length=1000, description="Names with commas between; all when not given.")
+    from_step: int | None = Field(None, ge=0, le=MAX_STEPS, description="First step.")
+    to_step: int | None = Field(None, ge=0, le=MAX_STEPS, description="Last step.")
+    after_step: int | None = Field(None, ge=0, le=MAX_STEPS, description="Only steps after this one, for a poller.")
+    max_points: int | None = Field(None, ge=1, le=1_000_000, description="Most steps of an answer; else all.")
+    downsample: question.Downsample = Field(
+        "minmax",
+        description="How to choose where there are more: extremes of each stretch, a line's largest triangles, means.",
+    )
+    format: Literal["json", "ndjson", "csv", "npz", "parquet", "arrow"] = Field("json", description="Of the answer.")
+    lineage: bool = Field(False, description="Begin with the history of the job that this one continues.")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write a reading."""
+
+    media_type: str
+    write: Callable[[Reading], bytes | Iterator[bytes]]
+
+
+TABULAR: Mapping[str, Format] = {
+    "ndjson": Format("application/x-ndjson", formats.to_ndjson),
+    "csv": Format("text/csv", formats.to_csv),
+    "npz": Format("application/octet-stream", formats.to_npz),
+}
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>/losses",
+    replies={
+        200: Reply(
+            "The numbers, as JSON by column, or a row a step.",
+            LossesAnswer,
+            media_types=tuple(table.media_type for table in TABULAR.values()),
+            headers=TAGGED,
+        ),
+        304: NOT_MODIFIED,
+    },
+    problems=(406,),
+    request_headers=IF_NONE_MATCH,
+)
+def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> Response:
+    """Show the losses of every step, or of fewer that keep the first, the last and the extremes.
+
+    Columns that end in `_ms` are clocks, the only ones that may differ between equal runs.
+    """
+    _refuse_absent_format(query.format)
+    with reading(web.engine) as session:
+        job = get_job(session, caller.owner_id, path.job_id)
+        response = _unchanged(session, job)
+        if response.status_code == 304:
+            return response
+        spec = JobSpec.model_validate(job.resolved_spec)
+        result = read_history(session, job.id, question.resolve_columns(_question(query), recorded_columns(spec)))
+    if query.format == "json":
+        response.set_data(_as_json(job.id, spec, result))
+        return response
+    chosen = TABULAR[query.format]
+    response.mimetype = chosen.media_type
+    response.response = _pieces(chosen.write(result))
+    return response
+
+
+def _pieces(written: bytes | Iterator[bytes]) -> Iterator[bytes] | list[bytes]:
+    return [written] if isinstance(written, bytes) else written
+
+
+def _refuse_absent_format(format: str) -> None:
+    if format not in {"json", *TABULAR}:
+        allowed = ["json", *TABULAR]
+        fault = Fault("format", "format_unavailable", "pyarrow is not installed", allowed=allowed, got=format)
+        raise Refused("format_unavailable", f"{format} needs pyarrow, which is not installed here.", faults=[fault])
+
+
+def _question(query: LossesQuery) -> question.Query:
+    return question.Query(
+        columns=tuple(query.columns.split(",")) if query.columns else None,
+        from_step=query.from_step,
+        to_step=query.to_step,
+        after_step=query.after_step,
+        max_points=query.max_points,
+        downsample=query.downsample,
+    )
+
+
+def _unchanged(session: Session, job: Job) -> Response:
+    """Return an answer without a body, tagged by what can change it; it is 304 already for a client that is up to date.
+
+    Within an attempt the history only grows, and a new attempt raises its number: nothing need be read to know.
+    """
+    moment = f"{VERSION} {job.id} {job.attempt} {history.last_step(session, job.id)} {request.full_path}"
+    response = Response(mimetype="application/json")
+    response.set_etag(hashlib.sha256(moment.encode()).hexdigest()[:32], weak=True)
+    response.make_conditional(request)
+    return response
+
+
+def _as_json(job_id: str, spec: JobSpec, result: Reading) -> bytes:
+    answer = formats.envelope(
+        job_id,
+        result,
+        references=references(spec),
+        reduction=spec.objective.reduction,
+        eval_point=eval_point(spec.loop.variant),
+    )
+    return formats.to_json(answer)
+
+
+@routes.add(
+    "GET",
+    "/jobs/<job_id>/losses/summary",
+    replies={200: Reply("The summary.", LossesSummaryAnswer, headers=TAGGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
+def summarise_losses(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Summarise every column: last, min and max with their step, mean, count, count of non-finite."""
+    with reading(web.engine) as session:
+        job = get_job(session, caller.owner_id, path.job_id)
+        summary = history.summary(session, job.id)
+    columns = {
+        name: ColumnSummaryAnswer.model_validate(column, from_attributes=True) for name, column in summary.items()
+    }
+    return tagged(json_answer(LossesSummaryAnswer(job=job.id, columns=columns)), request)

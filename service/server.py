@@ -1,0 +1,114 @@
+"""The web process: gunicorn around the application, with the threads that work beside it."""
+
+import signal
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+from setproctitle import setproctitle
+
+from service.app import create_app
+from service.auth import refuse_open_bind
+from service.blobs import make_blobs
+from service.broker import Wakeups
+from service.db import make_engine
+from service.logs import configure_logs
+from service.reconcile import Reconciler
+from service.settings import Settings
+from service.web import Web
+
+TITLE = "ganymede: web"
+POOL_TIMEOUT_S = 1.0
+GRACE_S = 10  # for requests in flight when the process is asked to stop
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ValueError for a bind that would let everybody in."""
+    refuse_open_bind(settings)
+    configure_logs(settings)
+    WebProcess(settings).run()
+
+
+@dataclass(frozen=True)
+class Running:
+    """What works beside the requests."""
+
+    web: Web
+    wakeups: Wakeups
+    reconciler: Reconciler
+
+    def start(self) -> None:
+        """Begin all work."""
+        self.web.probe.start()
+        self.wakeups.start()
+        self.reconciler.start()
+
+    def stop(self) -> None:
+        """End all work, in reverse."""
+        self.reconciler.stop()
+        self.wakeups.stop()
+        self.web.probe.stop()
+        self.web.engine.dispose()
+
+
+class WebProcess(BaseApplication):  # type: ignore[misc]
+    """One gunicorn worker with threads. What has threads or connections is made after gunicorn's fork, by load()."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: Running | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        chosen: dict[str, Any] = {
+            "bind": settings.bind,
+            "worker_class": "gthread",
+            "threads": settings.web_threads,
+            "graceful_timeout": GRACE_S,
+            "timeout": 60,  # the worker's own heart-beat; a long poll does not count
+            "keepalive": 15,
+            "control_socket_disable": True,
+            "logger_class": ProjectLogger,
+            "pre_fork": lambda _arbiter, _worker: setproctitle(TITLE),  # later than gunicorn sets its own
+            "post_worker_init": self._begin,
+            "worker_exit": self._end,
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        settings = self._settings
+        engine = make_engine(settings.database, pool_size=settings.web_threads, pool_timeout_s=POOL_TIMEOUT_S)
+        blobs, wakeups = make_blobs(settings.blobs), Wakeups(settings)
+        app = create_app(settings, engine, blobs, wakeups)
+        self._running = Running(app.extensions["web"], wakeups, Reconciler(engine, blobs, settings, wakeups))
+        return app
+
+    def _begin(self, worker: ThreadWorker) -> None:
+        setproctitle(TITLE)
+        if (running := self._running) is None:
+            return
+
+        def stop_politely(number: int, frame: FrameType | None) -> None:
+            running.web.long_polls.stop()
+            worker.handle_exit(number, frame)
+
+        signal.signal(signal.SIGTERM, stop_politely)
+        running.start()
+
+    def _end(self, _arbiter: object, _worker: object) -> None:
+        if self._running is not None:
+            self._running.stop()
+
+
+class ProjectLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's messages through our own logs; requests are logged by the application."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log.propagate = True
