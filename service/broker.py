@@ -25,7 +25,7 @@ _WAKE_UP_EXPIRES_S = 30
 _MOST_WAKE_UPS = 64  # more than any fleet of workers needs to find out that there is work
 _PUBLISH_S = 0.5
 
-# https://github.com/celery/celery/issues/8030: without time-outs a consumer waits for ever on a connection that is gone.
+# Without time-outs a consumer waits for ever on a connection that is gone (https://github.com/celery/celery/issues/8030).
 _CONSUMER_TRANSPORT = {
     "socket_timeout": 30,
     "socket_connect_timeout": 2,
@@ -141,12 +141,13 @@ class Wakeups:
 
 
 def _socket_path(home: Path) -> Path:
-    """Return where the embedded broker listens: in the home, or in a short directory of its own when that is too long."""
+    """Return where the embedded broker listens: in the home, or in a short directory when that path is too long."""
     path = home.absolute() / "broker" / "valkey.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
     name = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
-    return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"ganymede-{os.getuid()}-{name}" / "valkey.sock"
+    parent = Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108 (_make_private refuses a directory not ours)
+    return parent / f"ganymede-{os.getuid()}-{name}" / "valkey.sock"
 
 
 def _make_private(directory: Path) -> None:

@@ -8,7 +8,11 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)  # raised while the database does not answer
 
 # Older versions can corrupt a WAL database when two processes write and checkpoint at once
 # (https://sqlite.org/wal.html#walresetbug), so they keep the rollback journal.

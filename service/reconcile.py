@@ -1,0 +1,172 @@
+"""The reconciler: finds what a crash has left undone and mends it. It may run anywhere, in any number, at any time.
+
+No wall clock decides anything. Time is counted on this process's monotonic clock, and only while the database answers,
+so that neither a jump of the clock nor an outage nor a pause of this process ever declares an attempt lost.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+
+import structlog
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore
+from service.broker import Wakeups
+from service.clock import monotonic_s
+from service.db import DATABASE_AWAY, reading, writing
+from service.errors import AttemptOver
+from service.orphans import doom_orphans
+from service.settings import Settings
+from service.store import transitions
+from service.store.doomed import forget_doomed, list_doomed
+from service.store.idempotency import forget_old_answers
+from service.store.transitions import LossLimits
+from service.store.workers import forget_worker, list_workers
+
+_ANY_DEVICE = ("auto", "cpu", "cuda")
+_WORKER_FORGOTTEN_TTLS = 30  # a worker's row stands for people; it may outlive its process for a while
+
+
+def loss_limits(settings: Settings) -> LossLimits:
+    """Return how many losses the settings allow a job, and how long it waits after each."""
+    return LossLimits(
+        in_row=settings.losses_in_row,
+        in_all=settings.losses_in_all,
+        back_off_s=settings.back_off_s,
+        back_off_max_s=settings.back_off_max_s,
+    )
+
+
+class Stillness:
+    """For how long each of some counters has not moved, by the looks that were taken at them."""
+
+    def __init__(self) -> None:
+        self._still: dict[Hashable, tuple[int, float]] = {}  # the count, and seconds since it moved
+
+    def look(self, counts: Mapping[Hashable, int], elapsed_s: float) -> None:
+        """Compare with the look before, which was so many seconds ago; forget what is not there any more."""
+        still = {}
+        for name, count in counts.items():
+            before, still_s = self._still.get(name, (None, 0.0))
+            still[name] = (count, still_s + elapsed_s if count == before else 0.0)
+        self._still = still
+
+    def of(self, name: Hashable) -> float:
+        """Return the seconds for which a counter has been seen to stand still."""
+        return self._still[name][1]
+
+
+class Reconciler:
+    """Scans again and again in a thread of its own. Every action is conditional in the database, so two never clash."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: BlobStore,
+        settings: Settings,
+        wakeups: Wakeups,
+        *,
+        clock: Callable[[], float] = monotonic_s,
+    ) -> None:
+        self._engine, self._blobs, self._settings, self._wakeups = engine, blobs, settings, wakeups
+        self._clock = clock
+        self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
+        self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
+        self._mended_at = -float("inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        self._log = structlog.get_logger()
+
+    def start(self) -> None:
+        """Begin to scan."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the scan it may be in."""
+        self._stopping.set()
+        self._thread.join()
+
+    def scan(self) -> None:
+        """Look at everything once and act. Raises when the database is away; the next scan begins afresh."""
+        elapsed_s = self._elapsed()
+        self._expire_leases(elapsed_s)
+        self._end_holds(elapsed_s)
+        self._forget_workers(elapsed_s)
+        self._remove_doomed()
+        if self._clock() - self._mended_at >= self._settings.wake_again_s:
+            self._mend()
+            self._mended_at = self._clock()
+        self._last_scan_at = self._clock()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._settings.scan_s):
+            try:
+                self.scan()
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, nothing is judged", error=str(error))
+
+    def _elapsed(self) -> float:
+        """Return the seconds since the last good scan, capped: who was stopped for a minute has not watched for one."""
+        last, self._last_scan_at = self._last_scan_at, None
+        return 0.0 if last is None else min(self._clock() - last, 2 * self._settings.scan_s)
+
+    def _expire_leases(self, elapsed_s: float) -> None:
+        """Declare lost whose beat has stood still for the time to live."""
+        with reading(self._engine) as session:
+            running = transitions.list_running(session)
+        self._leases.look({(job_id, attempt): beat for job_id, attempt, beat in running}, elapsed_s)
+        for job_id, attempt, _ in running:
+            if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
+                self._lose(job_id, attempt)
+
+    def _lose(self, job_id: str, attempt: int) -> None:
+        message = f"Nothing was heard of attempt {attempt} for {self._settings.ttl_s:g} s."
+        try:
+            with writing(self._engine) as session:
+                limits = loss_limits(self._settings)
+                transitions.lose(session, job_id, attempt, reason="worker_lost", message=message, limits=limits)
+        except AttemptOver:
+            return  # another reconciler was first, or the attempt has ended
+        self._log.warning("attempt lost", job=job_id, attempt=attempt)
+        doom_orphans(self._engine, self._blobs, job_id=job_id, attempt=attempt)
+        self._wakeups.announce()
+
+    def _end_holds(self, elapsed_s: float) -> None:
+        """Let jobs be claimed again that have waited out their back-off."""
+        with reading(self._engine) as session:
+            held = [(job.id, job.attempt, job.hold_s or 0.0) for job in transitions.list_held(session)]
+        self._holds.look({(job_id, attempt): 0 for job_id, attempt, _ in held}, elapsed_s)
+        for job_id, attempt, hold_s in held:
+            if self._holds.of((job_id, attempt)) >= hold_s:
+                with writing(self._engine) as session:
+                    transitions.end_hold(session, job_id, attempt)
+                self._wakeups.announce()
+
+    def _forget_workers(self, elapsed_s: float) -> None:
+        with reading(self._engine) as session:
+            workers = list_workers(session)
+        self._workers.look({worker.id: worker.beat for worker in workers}, elapsed_s)
+        for worker_id in [worker.id for worker in workers]:
+            if self._workers.of(worker_id) >= self._settings.ttl_s * _WORKER_FORGOTTEN_TTLS:
+                with writing(self._engine) as session:
+                    forget_worker(session, worker_id)
+
+    def _remove_doomed(self) -> None:
+        """Remove blobs that no row shows any more; the marks go last, so that a crash between only repeats."""
+        with reading(self._engine) as session:
+            keys = [blob.key for blob in list_doomed(session)]
+        for key in keys:
+            self._blobs.delete(key)
+        if keys:
+            with writing(self._engine) as session:
+                forget_doomed(session, keys)
+
+    def _mend(self) -> None:
+        """Do what in normal life leaves nothing to do, and announce the jobs that wait."""
+        with writing(self._engine) as session:
+            transitions.apply_desired(session)
+            forget_old_answers(session)
+        with reading(self._engine) as session:
+            waiting = transitions.next_claimable(session, devices=_ANY_DEVICE, limit=1)
+        if waiting:
+            self._wakeups.announce()

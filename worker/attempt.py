@@ -1,0 +1,64 @@
+"""What a supervisor hands to a trainer process, and what it may hear back. Loads no torch: both sides import it."""
+
+import json
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from service.models import Checkpoint, Job
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The verified checkpoint that an attempt continues from."""
+
+    step: int
+    trained_s: float
+    file: dict[str, Any]  # key, size and SHA-256 of the whole state
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One claim of a job, with all that its trainer needs to begin."""
+
+    job_id: str
+    number: int
+    spec: dict[str, Any]
+    max_steps: int
+    origin: Origin | None
+
+    @classmethod
+    def of(cls, job: Job, checkpoint: Checkpoint | None) -> "Attempt":
+        """Describe a job that has just been claimed."""
+        origin = Origin(checkpoint.step, checkpoint.trained_s, checkpoint.files["all"]) if checkpoint else None
+        return cls(job.id, job.attempt, job.resolved_spec, job.max_steps, origin)
+
+    @property
+    def title(self) -> str:
+        """The title of the process that carries it out."""
+        return f"ganymede: trainer {self.job_id} #{self.number}"
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """Why an attempt broke off, as the trainer itself saw it."""
+
+    reason: str
+    message: str
+
+    def send(self, channel: Connection) -> None:
+        """Tell the supervisor."""
+        channel.send_bytes(json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, words: bytes) -> "LastWords":
+        """Return what a trainer has said."""
+        return cls(**json.loads(words))
+
+
+def carry_out(attempt: Attempt, settings: Settings, *, device: str, threads: int, words: Connection) -> None:
+    """Run an attempt in a process of its own, forked from the fork server."""
+    from worker.trainer import train  # the fork server has it already; the supervisor must never load torch
+
+    train(attempt, settings, device=device, threads=threads, words=words)

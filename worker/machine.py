@@ -1,0 +1,61 @@
+"""What the machine offers, asked in a forked process: the one that asks CUDA can never be forked again."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from service.settings import Settings
+from worker.forkserver import fork
+
+
+class UnfitMachine(Exception):
+    """This machine cannot train as the settings ask."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The devices and cores of a worker."""
+
+    device: str  # cpu or cuda
+    gpus: int
+    cores: int
+    torch: str
+    gpu: str | None
+
+    def device_of(self, slot: int, wanted: str) -> str:
+        """Return torch's name of the device for a job in a slot."""
+        if self.device == "cpu" or wanted == "cpu":
+            return "cpu"
+        return f"cuda:{slot % self.gpus}"
+
+    @property
+    def claimable(self) -> tuple[str, ...]:
+        """The devices whose jobs can run here."""
+        return ("auto", "cpu") if self.device == "cpu" else ("auto", "cpu", "cuda")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What /workers shows."""
+        return asdict(self)
+
+
+def look_at_machine(settings: Settings) -> Machine:
+    """Return what is here; raise UnfitMachine when torch does not load or the device asked for is missing."""
+    code, words = fork(_look).end()
+    if words is None:
+        raise UnfitMachine(f"torch cannot be loaded (exit code {code}); is the worker extra installed?")
+    found = json.loads(words)
+    if settings.device == "cuda" and not found["gpus"]:
+        raise UnfitMachine("GANYMEDE_DEVICE is cuda, but torch finds no GPU")
+    device = "cuda" if found["gpus"] and settings.device != "cpu" else "cpu"
+    return Machine(device=device, cores=len(os.sched_getaffinity(0)), **found)
+
+
+def _look(*, words: Connection) -> None:
+    import torch
+
+    gpus = torch.cuda.device_count()
+    gpu = torch.cuda.get_device_name(0) if gpus else None
+    words.send_bytes(json.dumps({"gpus": gpus, "gpu": gpu, "torch": torch.__version__}).encode())

@@ -1,0 +1,83 @@
+"""`ganymede worker`: one Celery process that supervises trainers. It holds no torch and never forks."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+from typing import Any
+
+import setproctitle
+from celery import Celery, signals
+
+from service.blobs import make_blobs
+from service.broker import Wakeups
+from service.db import make_engine
+from service.logs import configure_logs
+from service.reconcile import Reconciler
+from service.settings import Settings
+from worker.app import make_app
+from worker.forkserver import start_fork_server
+from worker.machine import look_at_machine
+from worker.presence import Presence
+from worker.supervisor import Supervisor
+
+_SPARE_THREADS = 3  # so that wake-ups are answered while every slot trains
+
+
+def run(settings: Settings) -> int:
+    """Work until a signal says stop; return the exit code. Raises UnfitMachine."""
+    configure_logs(settings)
+    start_fork_server()  # before there is any other thread
+    machine = look_at_machine(settings)
+    worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    engine, blobs, wakeups = make_engine(settings.database), make_blobs(settings.blobs), Wakeups(settings)
+    supervisor = Supervisor(engine, blobs, wakeups, settings=settings, worker_id=worker_id, machine=machine)
+    reconciler = Reconciler(engine, blobs, settings, wakeups)
+    presence = Presence(engine, supervisor, settings=settings, worker_id=worker_id, machine=machine)
+
+    wakeups.start()
+    reconciler.start()
+    presence.start()
+    try:
+        return _consume(make_app(settings, supervisor), supervisor, settings)
+    finally:
+        supervisor.drain()
+        supervisor.join()
+        presence.stop()
+        reconciler.stop()
+        wakeups.stop()
+        engine.dispose()
+
+
+def _consume(celery: Celery, supervisor: Supervisor, settings: Settings) -> int:
+    """Run Celery's consumer until it is told to stop and every task has ended."""
+
+    # Celery keeps only weak references to receivers, which live as long as this function runs.
+    def drain(**_: Any) -> None:
+        supervisor.drain()  # the pool of threads waits for its tasks for ever, so they must be told
+
+    def take_title(**_: Any) -> None:
+        setproctitle.setproctitle("ganymede: worker")
+        # Celery would answer a hang-up by starting itself again under the trainers.
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+    def keep_our_logs(**_: Any) -> None:
+        """Celery leaves logging alone when this signal has a receiver."""
+
+    signals.worker_shutting_down.connect(drain)
+    signals.worker_ready.connect(take_title)
+    signals.setup_logging.connect(keep_our_logs)
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line for each wake-up says nothing
+    worker = celery.Worker(
+        pool="threads",
+        concurrency=settings.slots + _SPARE_THREADS,
+        loglevel=settings.log_level.upper(),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

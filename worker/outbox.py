@@ -1,0 +1,175 @@
+"""What an attempt has done and not yet written: rows of its history, and the rows that will show its files."""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from service.clock import monotonic_s
+from service.models import Job
+from service.store import history
+from service.store.transitions import Progress
+from worker.attempt import Attempt
+from worker.endings import Ending, Why
+from worker.gan.recorder import first_non_finite
+from worker.gan.training import Training
+
+SHOWN_LOSSES = ("d_loss", "g_loss", "value", "total_loss")
+
+_MOST_STEPS = 1_000_000  # kept while the database is away: about 72 MB, an hour of a fast job
+_RATE_WINDOW = 5  # flushes over which the speed is measured
+
+Row = Callable[[Session, Job], object]
+"""Adds a row that shows a saved file or notes a fact, in the transaction of a flush."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows (n, columns) of consecutive steps."""
+
+    first_step: int
+    rows: np.ndarray
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last row."""
+        return self.first_step + len(self.rows) - 1
+
+    def after(self, step: int) -> "Block":
+        """Return the part of the block that follows a step."""
+        gone = max(0, step + 1 - self.first_step)
+        return Block(self.first_step + gone, self.rows[gone:])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one flush writes."""
+
+    progress: Progress
+    columns: Sequence[str]
+    blocks: Sequence[Block]
+    rows_to_add: Sequence[Row]
+
+    def write(self, session: Session, job: Job) -> None:
+        """Append to the history what follows its last step, then show the files, which belong to steps up to there."""
+        recorded = history.last_step(session, job.id) or 0
+        for block in (block.after(recorded) for block in self.blocks):
+            if len(block.rows):
+                history.append_rows(
+                    session,
+                    job.id,
+                    attempt=job.attempt,
+                    first_step=block.first_step,
+                    columns=self.columns,
+                    rows=block.rows,
+                )
+        for show in self.rows_to_add:
+            show(session, job)
+
+
+class Outbox:
+    """Filled by the loop, emptied by flushes. While the database is away it grows, within a bound."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.divergence: Ending | None = None
+        self.is_full = False  # the loop has to wait for the database
+        origin = attempt.origin
+        loop = attempt.spec["loop"]
+        self._samples_per_step = loop["batch_size"] * loop["discriminator_steps"]
+        self._step = origin.step if origin else 0
+        self._spent_s = origin.trained_s if origin else 0.0
+        self._training: Training | None = None
+        self._began_at = 0.0
+        self._losses: dict[str, Any] | None = None
+        self._blocks: list[Block] = []
+        self._rows_to_add: list[Row] = []
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
+        self._lock = threading.Lock()
+
+    def follow(self, training: Training) -> None:
+        """Take the steps of a training from now on; its clock runs from here."""
+        with self._lock:
+            self._training, self._began_at = training, monotonic_s()
+
+    @property
+    def trained_s(self) -> float:
+        """Seconds of training, those of earlier attempts up to the checkpoint included."""
+        return self._spent_s + (monotonic_s() - self._began_at if self._training else 0.0)
+
+    def losses(self) -> dict[str, Any] | None:
+        """Return the losses of the newest step. Called between two steps, it has looked at every step so far."""
+        with self._lock:
+            self._collect()
+            return self._losses
+
+    def add(self, row: Row) -> None:
+        """Write a row with the next flush, after the history up to the newest step."""
+        with self._lock:
+            self._rows_to_add.append(row)
+
+    def batch(self) -> Batch:
+        """Return all that is to be written."""
+        with self._lock:
+            self._collect()
+            columns = self._training.recorder.columns if self._training else ()
+            self.is_full = sum(len(block.rows) for block in self._blocks) > _MOST_STEPS
+            return Batch(self._progress(), columns, tuple(self._blocks), tuple(self._rows_to_add))
+
+    def forget(self, batch: Batch) -> None:
+        """Drop what has been committed."""
+        with self._lock:
+            del self._blocks[: len(batch.blocks)]
+            del self._rows_to_add[: len(batch.rows_to_add)]
+            self.is_full = False
+
+    def _collect(self) -> None:
+        """Take new rows, up to the first that is not finite: nothing after it means anything."""
+        if self._training is None or self.divergence is not None:
+            return
+        first_step, rows = self._training.recorder.take()
+        if len(rows) == 0:
+            return
+        columns = self._training.recorder.columns
+        broken = first_non_finite(columns, rows, first_step)
+        if broken is not None:
+            step, column = broken
+            value = rows[step - first_step, columns.index(column)]
+            self.divergence = Ending(Why.DIVERGED, _explain(step, column, value))
+            rows = rows[: step - first_step + 1]
+        block = Block(first_step, rows)
+        self._blocks.append(block)
+        self._step = block.last_step
+        self._losses = _shown(self._step, columns, rows[-1])
+
+    def _progress(self) -> Progress:
+        return Progress(
+            step=self._step,
+            samples_seen=self._step * self._samples_per_step,
+            trained_s=self.trained_s,
+            steps_per_second=self._rate(),
+            last_losses=self._losses,
+        )
+
+    def _rate(self) -> float | None:
+        """Return steps per second over the last few flushes."""
+        if self._training is None:
+            return None
+        self._marks.append((monotonic_s(), self._step))
+        (first_at, first_step), (last_at, last_step) = self._marks[0], self._marks[-1]
+        return (last_step - first_step) / (last_at - first_at) if last_at > first_at else None
+
+
+def _shown(step: int, columns: Sequence[str], row: np.ndarray) -> dict[str, Any]:
+    """Return the losses of a step as JSON can say them."""
+    losses = {column: float(row[columns.index(column)]) for column in SHOWN_LOSSES if column in columns}
+    return {"step": step} | {column: value if math.isfinite(value) else None for column, value in losses.items()}
+
+
+def _explain(step: int, column: str, value: float) -> str:
+    advice = "A lower learning rate or a larger gradient penalty (objective.r1) often helps."
+    return f"{column} became {value} at step {step}: the training has diverged. {advice}"

@@ -1,0 +1,124 @@
+"""Checkpoints and samples: the files first, durably; then the rows that show them, through the outbox."""
+
+import errno
+import threading
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from service.blobs import BlobStore, store_file, verify
+from service.models import Checkpoint, Job, Sample
+from service.store.checkpoints import add_checkpoint, retire_checkpoints
+from service.store.samples import add_sample
+from worker.attempt import Attempt
+from worker.gan.files import generator_file, parts, write_state
+from worker.gan.samples import render
+from worker.gan.state import TrainingState
+from worker.gan.training import Training
+from worker.outbox import Outbox, Row
+from worker.vigil import Vigil
+
+_SAVE_DEADLINE_S = 600.0
+_FOR_EVER = float("inf")
+_STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LOOK_AGAIN_S = 1.0
+
+
+class GivenUp(Exception):
+    """There was no space, and the attempt is to stop before there is."""
+
+
+class Saver:
+    """Saves for one attempt. A full disk is a pause: saving waits for space unless `stopping` is set."""
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        outbox: Outbox,
+        vigil: Vigil,
+        *,
+        attempt: Attempt,
+        machine: dict[str, Any],
+        stopping: threading.Event,
+    ) -> None:
+        self._saved_step = attempt.origin.step if attempt.origin else 0  # step 0 follows from the spec
+        self._sampled_step: int | None = None
+        self._blobs, self._outbox, self._vigil = blobs, outbox, vigil
+        self._attempt, self._machine, self._stopping = attempt, machine, stopping
+        self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
+
+    def save_checkpoint(self, training: Training) -> None:
+        """Save the whole state at this step, unless it has diverged or stands there already."""
+        step = training.step_number
+        losses = self._outbox.losses()
+        if step == self._saved_step or self._outbox.divergence:
+            return
+        with self._vigil.phase("save a checkpoint", _SAVE_DEADLINE_S):
+            state = training.state()
+            whole = TrainingState(state.tensors, {**state.facts, "machine": self._machine})
+            files = {"all": self._store(f"checkpoint-{step}.safetensors", write_state(whole))}
+            for which in parts(state):
+                files[which] = self._store(f"{which}-{step}.safetensors", generator_file(state, which))
+            for file in files.values():
+                verify(self._blobs, file)
+        self._outbox.add(_checkpoint_row(training, self._outbox.trained_s, losses, files))
+        self._saved_step = step
+
+    def save_sample(self, training: Training) -> None:
+        """Save what the generator makes of the fixed latents at this step, unless it has diverged or stands there."""
+        step = training.step_number
+        self._outbox.losses()
+        if step == self._sampled_step or self._outbox.divergence:
+            return
+        with self._vigil.phase("save samples", _SAVE_DEADLINE_S):
+            latents, labels = training.fixed_latents()
+            rendered = render(training.data, training.sample(latents, labels), labels)
+            files = {suffix: self._store(f"samples-{step}.{suffix}", data) for suffix, data in rendered.items()}
+        self._outbox.add(_sample_row(step, len(latents), files))
+        self._sampled_step = step
+
+    def _store(self, name: str, data: bytes) -> dict[str, Any]:
+        while True:
+            try:
+                return store_file(
+                    self._blobs, job_id=self._attempt.job_id, attempt=self._attempt.number, name=name, data=data
+                )
+            except OSError as error:
+                if error.errno not in _STORAGE_FULL:
+                    raise
+                self._wait_for_space(name)
+
+    def _wait_for_space(self, name: str) -> None:
+        self._log.error("storage full, waiting for space", file=name)
+        with self._vigil.phase("find space", _FOR_EVER):
+            if self._stopping.wait(_LOOK_AGAIN_S):
+                raise GivenUp
+
+
+def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any] | None, files: dict[str, Any]) -> Row:
+    step, samples_seen, keep_last = training.step_number, training.samples_seen, training.spec.checkpoints.keep_last
+
+    def show(session: Session, job: Job) -> None:
+        if session.get(Checkpoint, (job.id, step)) is not None:
+            return  # a commit whose answer was lost has shown it
+        add_checkpoint(
+            session,
+            job,
+            step=step,
+            samples_seen=samples_seen,
+            trained_s=trained_s,
+            losses=losses or {},
+            files=files,
+        )
+        retire_checkpoints(session, job, keep_last=keep_last)
+
+    return show
+
+
+def _sample_row(step: int, count: int, files: dict[str, Any]) -> Row:
+    def show(session: Session, job: Job) -> None:
+        if session.get(Sample, (job.id, step)) is None:
+            add_sample(session, job, step=step, count=count, files=files)
+
+    return show

@@ -1,0 +1,208 @@
+"""Claims jobs and watches over the processes that train them, one for each attempt. Loads no torch."""
+
+import queue
+import signal
+import time
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from service.blobs import BlobStore, verify
+from service.broker import Wakeups
+from service.clock import monotonic_s
+from service.db import DATABASE_AWAY, reading, writing
+from service.errors import AttemptOver, BlobDamaged, BlobMissing
+from service.models import Checkpoint, Job
+from service.orphans import doom_orphans
+from service.reconcile import loss_limits
+from service.settings import Settings
+from service.store import transitions
+from service.store.checkpoints import newest_checkpoints
+from worker.attempt import Attempt, LastWords, carry_out
+from worker.forkserver import ForkedProcess, fork
+from worker.machine import Machine
+
+_LOOK_S = 1.0  # between two looks at a trainer while nothing happens
+_CANDIDATES = 5  # claimable jobs to try in turn when other workers are faster
+
+
+class Supervisor:
+    """The slots of one worker. `work` runs in as many threads as there are wake-ups; only slots bound the trainers."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: BlobStore,
+        wakeups: Wakeups,
+        *,
+        settings: Settings,
+        worker_id: str,
+        machine: Machine,
+    ) -> None:
+        self._engine, self._blobs, self._wakeups = engine, blobs, wakeups
+        self._settings, self._worker_id, self._machine = settings, worker_id, machine
+        self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(settings.slots):
+            self._slots.put(slot)
+        self._trainers: set[ForkedProcess] = set()
+        self._wanted = False
+        self._drain_until: float | None = None
+        self._log = structlog.get_logger().bind(worker=worker_id)
+
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return self._slots.qsize()
+
+    def work(self) -> None:
+        """Train claimable jobs one after the other until there is none; return at once when no slot is free."""
+        self._wanted = True  # whoever is about to give up a slot looks once more, so that no wake-up falls between
+        while self._wanted and self._drain_until is None:
+            try:
+                slot = self._slots.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self._wanted = False
+                while attempt := self._claim():
+                    self._wakeups.announce()  # there may be more, for another slot or another worker
+                    self._supervise(attempt, slot)
+            finally:
+                self._slots.put(slot)
+
+    def drain(self) -> None:
+        """Claim nothing more and ask all trainers to save and leave. Safe in a signal handler: takes no lock."""
+        self._drain_until = self._drain_until or monotonic_s() + self._settings.drain_s
+        for trainer in list(self._trainers):
+            trainer.ask_to_stop()
+
+    def join(self) -> None:
+        """Wait until every slot is free; call after `drain`."""
+        for _ in range(self._settings.slots):
+            self._slots.get()
+
+    def _claim(self) -> Attempt | None:
+        """Begin the next attempt of the job that the database says is next."""
+        if self._drain_until is not None:
+            return None
+        try:
+            with reading(self._engine) as session:
+                jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
+                checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
+            for job in jobs:
+                origin = next((one for one in checkpoints.get(job.id, ()) if self._is_whole(one)), None)
+                if attempt := self._claim_one(job, origin):
+                    return attempt
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, nothing claimed", error=str(error))
+        return None
+
+    def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
+        with writing(self._engine) as session:
+            job = session.get(Job, seen.id)
+            # The checkpoint was chosen, and its hash taken, for the job as it was seen.
+            if job is None or job.attempt != seen.attempt:
+                return None
+            claimed = transitions.claim(session, job, worker=self._worker_id, resume_from=origin)
+            return Attempt.of(job, origin) if claimed else None
+
+    def _is_whole(self, checkpoint: Checkpoint) -> bool:
+        try:
+            verify(self._blobs, checkpoint.files["all"])
+        except (BlobMissing, BlobDamaged) as error:
+            self._log.error("checkpoint unusable", job=checkpoint.job_id, step=checkpoint.step, error=str(error))
+            return False
+        return True
+
+    def _supervise(self, attempt: Attempt, slot: int) -> None:
+        """Run a trainer to its end; an attempt that has not ended itself by then is lost."""
+        try:
+            trainer = self._start(attempt, slot)
+        except (OSError, EOFError) as error:  # the fork server is gone; the next attempt starts another
+            self._settle(attempt, LastWords("worker_lost", f"No process could be started: {error!r}"))
+            return
+        kills_before = _out_of_memory_kills()
+        self._trainers.add(trainer)
+        self._log.info("attempt started", job=attempt.job_id, attempt=attempt.number, pid=trainer.pid)
+        while not trainer.wait(_LOOK_S):
+            self._hurry(trainer)
+        self._trainers.discard(trainer)
+        code, words = trainer.end()
+        starved = _out_of_memory_kills() > kills_before
+        self._settle(attempt, LastWords.read(words) if words else explain(code, starved=starved))
+
+    def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
+        resources = attempt.spec["resources"]
+        return fork(
+            carry_out,
+            attempt,
+            self._settings,
+            device=self._machine.device_of(slot, resources["device"]),
+            threads=resources["threads"] or self._threads,
+        )
+
+    @property
+    def _threads(self) -> int:
+        return self._settings.threads or max(1, self._machine.cores // self._settings.slots)
+
+    def _hurry(self, trainer: ForkedProcess) -> None:
+        """While draining, ask again, for the first time may have come before the trainer could listen; then kill."""
+        if self._drain_until is None:
+            return
+        if monotonic_s() < self._drain_until:
+            trainer.ask_to_stop()
+        else:
+            trainer.kill()
+
+    def _give_up(self, session: Session, attempt: Attempt, words: LastWords) -> None:
+        if self._drain_until is not None and monotonic_s() >= self._drain_until:
+            # Not the job's fault: it was ended because it could not save in time.
+            transitions.release(session, attempt.job_id, attempt.number)
+            return
+        transitions.lose(
+            session,
+            attempt.job_id,
+            attempt.number,
+            reason=words.reason,
+            message=words.message,
+            limits=loss_limits(self._settings),
+        )
+
+    def _settle(self, attempt: Attempt, words: LastWords) -> None:
+        """Record the loss of an attempt whose trainer is gone, unless it ended properly; waits for the database."""
+        while True:
+            try:
+                with writing(self._engine) as session:
+                    self._give_up(session, attempt, words)
+                doom_orphans(self._engine, self._blobs, job_id=attempt.job_id, attempt=attempt.number)
+            except AttemptOver:
+                self._log.info("attempt ended", job=attempt.job_id, attempt=attempt.number)
+                return
+            except DATABASE_AWAY as error:
+                self._log.warning("database away", error=str(error))
+                if self._drain_until is not None and monotonic_s() > self._drain_until:
+                    return  # a reconciler will find that its beat has stopped
+                time.sleep(_LOOK_S)
+            else:
+                self._log.warning("attempt lost", job=attempt.job_id, attempt=attempt.number, why=words.message)
+                return
+
+
+def explain(code: int, *, starved: bool) -> LastWords:
+    """Put the exit of a trainer that said nothing into words."""
+    if code == -signal.SIGKILL and starved:
+        return LastWords("out_of_memory", "The system ended the attempt because memory ran out.")
+    if code < 0:
+        return LastWords("crashed", f"The attempt was ended by {signal.Signals(-code).name}.")
+    return LastWords("crashed", f"The attempt left with exit code {code}.")
+
+
+def _out_of_memory_kills() -> int:
+    """Return how many processes this system has ended for want of memory."""
+    try:
+        counters = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in counters if line.startswith("oom_kill ")), 0)

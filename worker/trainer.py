@@ -1,0 +1,190 @@
+"""The process that carries out one attempt: it pulls steps from a training until it is done or told to stop."""
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+import structlog
+import torch
+
+from service.blobs import BlobStore, make_blobs, read_verified
+from service.clock import monotonic_s
+from service.db import make_engine
+from service.errors import AttemptOver
+from service.logs import configure_logs
+from service.models import Desired
+from service.settings import Settings
+from service.spec.job import DatasetRef, JobSpec
+from service.store.events import add_event
+from worker.attempt import Attempt, LastWords
+from worker.endings import Ending, Why
+from worker.exactness import difference, machine_facts
+from worker.flusher import Flusher
+from worker.gan.data.registry import open_dataset
+from worker.gan.data.training_data import DatasetChanged
+from worker.gan.files import read_state
+from worker.gan.training import Training
+from worker.isolation import isolate, limit_memory
+from worker.outbox import Outbox
+from worker.saver import GivenUp, Saver
+from worker.vigil import Vigil
+
+_OPENING_DEADLINE_S = 600.0
+_MEMORY_SHARE = 1.5  # of the estimate that a job was accepted with, which may be this much too low
+
+
+def train(attempt: Attempt, settings: Settings, *, device: str, threads: int, words: Connection) -> None:
+    """Carry out an attempt in this process, which belongs to it alone."""
+    torch.set_num_threads(threads)
+    isolate(attempt.title)
+    configure_logs(settings)
+    if device == "cpu":
+        limit_memory(int(settings.job_memory_bytes * _MEMORY_SHARE))
+    log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
+    try:
+        _Trainer(attempt, settings, device=torch.device(device), words=words).run()
+    except AttemptOver:
+        log.warning("the attempt is over, leaving")
+    except Exception as error:  # the rim of the process: the supervisor hears what no one else can tell
+        log.exception("attempt broke off")
+        _leave(words, _describe(error))
+
+
+class _Trainer:
+    def __init__(self, attempt: Attempt, settings: Settings, *, device: torch.device, words: Connection) -> None:
+        self._attempt, self._settings, self._device = attempt, settings, device
+        self._spec = JobSpec.model_validate_json(json.dumps(attempt.spec))
+        self._machine = machine_facts(device=device, threads=torch.get_num_threads())
+        self._draining = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
+
+        self._blobs: BlobStore = make_blobs(settings.blobs)
+        self._vigil = Vigil(settings.step_deadline_s)
+        self._outbox = Outbox(attempt)
+        self._flusher = Flusher(
+            make_engine(settings.database, pool_size=1),
+            self._outbox,
+            self._vigil,
+            attempt=attempt,
+            settings=settings,
+            leave=lambda last_words: _leave(words, last_words),
+        )
+        self._saver = Saver(
+            self._blobs,
+            self._outbox,
+            self._vigil,
+            attempt=attempt,
+            machine=self._machine,
+            stopping=self._draining,
+        )
+
+    def run(self) -> None:
+        """Train until the attempt has ended in the database."""
+        self._flusher.start()
+        try:
+            with self._vigil.phase("open the data and build the networks", _OPENING_DEADLINE_S):
+                training = self._open()
+        except DatasetChanged as error:
+            self._flusher.end(Ending(Why.BAD_DATASET, f"{error}."))
+            return
+        self._outbox.follow(training)
+        while not self._flusher.ended:
+            try:
+                why = self._pull_steps(training)
+                self._save_last(training, why)
+            except GivenUp:
+                why = Why.DRAIN
+            self._flusher.end(Ending(why))
+
+    def _open(self) -> Training:
+        """Return the training at the step that this attempt begins from."""
+        dtype = torch.float64 if self._spec.resources.precision == "float64" else torch.float32
+        data = open_dataset(_reference(self._spec))
+        training = Training(self._spec, data, device=self._device, dtype=dtype)
+        if self._attempt.origin is not None:
+            state = read_state(read_verified(self._blobs, self._attempt.origin.file))
+            training.restore(state)
+            self._note(difference(state.facts.get("machine", {}), self._machine))
+        return training
+
+    def _pull_steps(self, training: Training) -> Why:
+        """Train until there is a reason to stop; between saves the loop waits for nothing but its own steps."""
+        checkpoints, samples = self._spec.checkpoints, self._spec.samples
+        saved_at = monotonic_s()
+        while (why := self._reason_to_stop(training)) is None:
+            self._wait_for_room()
+
+            # One step.
+            self._vigil.step_begins()
+            training.step()
+
+            # Files, each at its cadence. Samples go first: a checkpoint stands for everything up to its step.
+            if _is_due(samples.every_steps, training.step_number):
+                self._saver.save_sample(training)
+            late = monotonic_s() - saved_at > self._settings.checkpoint_s
+            if late or _is_due(checkpoints.every_steps, training.step_number):
+                self._saver.save_checkpoint(training)
+                saved_at = monotonic_s()
+        return why
+
+    def _reason_to_stop(self, training: Training) -> Why | None:
+        loop, orders = self._spec.loop, self._flusher.orders
+        if self._outbox.divergence is not None:
+            return Why.DIVERGED
+        if orders.desired == Desired.CANCEL:
+            return Why.CANCEL
+        if training.step_number >= orders.max_steps:
+            return Why.MAX_STEPS
+        if loop.max_seconds is not None and self._outbox.trained_s >= loop.max_seconds:
+            return Why.MAX_SECONDS
+        if self._draining.is_set():
+            return Why.DRAIN
+        return Why.PAUSE if orders.desired == Desired.PAUSE else None
+
+    def _save_last(self, training: Training, why: Why) -> None:
+        """Save what the next attempt or the owner needs: nothing of an attempt that was cancelled or has diverged."""
+        if why in (Why.MAX_STEPS, Why.MAX_SECONDS):
+            self._saver.save_sample(training)
+        if why not in (Why.CANCEL, Why.DIVERGED):
+            self._saver.save_checkpoint(training)
+
+    def _wait_for_room(self) -> None:
+        """Let the loop rest while the database has been away for so long that memory would run out."""
+        while self._outbox.is_full and not self._draining.is_set():
+            with self._vigil.phase("reach the database", math.inf):
+                time.sleep(self._settings.flush_s)
+
+    def _note(self, message: str | None) -> None:
+        if message is not None:
+            self._outbox.add(lambda session, job: add_event(session, job, "note", message))
+
+
+def _reference(spec: JobSpec) -> DatasetRef:
+    if isinstance(spec.dataset, str):
+        raise TypeError("the spec of a stored job names its data by reference")
+    return spec.dataset
+
+
+def _is_due(every_steps: int | None, step: int) -> bool:
+    return every_steps is not None and step % every_steps == 0
+
+
+def _describe(error: Exception) -> LastWords:
+    """Return what the supervisor should hear of an exception that ends the attempt."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return LastWords("out_of_memory", f"The attempt ran out of memory: {error}")
+    return LastWords("crashed", f"The attempt broke off with {type(error).__name__}: {error}")
+
+
+def _leave(words: Connection, last_words: LastWords | None) -> NoReturn:
+    """End this process at once, whatever its threads are doing."""
+    if last_words is not None:
+        last_words.send(words)
+    sys.stdout.flush()
+    os._exit(0 if last_words is None else 1)
