@@ -7,6 +7,8 @@ from service.spec.facts import Architecture, DatasetFacts, ModelSize, NetworkSiz
 from service.spec.job import ModelSpec
 
 DEFAULT_DEPTH = 3  # hidden layers of an mlp whose spec names none
+MLP_HELD = 3  # numbers held for each unit of an mlp: its sum, its activation, a gradient in flight
+DCGAN_HELD = 3  # for each unit of a dcgan: its sum, that normalised, its activation
 SMALLEST_SIDE = 4  # of a picture in a dcgan
 PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost more than convolutions
 
@@ -50,7 +52,7 @@ def mlp_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     return NetworkSize(
         parameters=first + hidden + dense(width, values),
         buffers=0,
-        activations_per_sample=latent_width(model, facts) + 2 * width * depth + 2 * values,
+        activations_per_sample=latent_width(model, facts) + MLP_HELD * width * depth + 2 * values,
     )
 
 
@@ -61,7 +63,7 @@ def mlp_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize
     return NetworkSize(
         parameters=hidden + head_parameters(model, facts, width),
         buffers=values if facts.modality == "image" else 0,
-        activations_per_sample=2 * values + 2 * width * depth + 1,
+        activations_per_sample=2 * values + MLP_HELD * width * depth + 1,
     )
 
 
@@ -80,7 +82,7 @@ def dcgan_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
         parameters=first + between + 2 * normalised + 16 * channels[0] * picture_channels + picture_channels,
         buffers=2 * normalised + len(channels),
         activations_per_sample=latent_width(model, facts)
-        + 3 * sum(c * p for c, p in zip(channels, pixels[1:], strict=True))
+        + DCGAN_HELD * sum(c * p for c, p in zip(channels, pixels[1:], strict=True))
         + 2 * picture_channels * pixels[0],
     )
 
@@ -95,7 +97,8 @@ def dcgan_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSi
         parameters=first + between + 2 * normalised + head_parameters(model, facts, channels[-1] * pixels[-1]),
         buffers=2 * normalised + len(channels) - 1,
         activations_per_sample=picture_channels * pixels[0]
-        + 3 * sum(c * p for c, p in zip(channels, pixels[1:], strict=True))
+        + DCGAN_HELD * sum(c * p for c, p in zip(channels, pixels[1:], strict=True))
+        - channels[0] * pixels[1]  # the first layer is not normalised
         + 1,
     )
 

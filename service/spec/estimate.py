@@ -1,13 +1,19 @@
 """What a job will need, from its spec alone, so that one too large is refused before it is queued."""
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from service.spec.architectures import ARCHITECTURES
 from service.spec.facts import DatasetFacts, ModelSize
 from service.spec.job import JobSpec, ScheduledValue
 
-TRAINER_BYTES = 260 * 2**20  # a trainer with torch, numpy and scikit-learn loaded that has taken one step
+# All measured as peak resident memory, torch 2.13 CPU with glibc; the figures stand in docs/log.md.
+TRAINER_BYTES = 390 * 2**20  # a process with torch and scikit-learn loaded that has trained a small network
+CHECKPOINT_COPIES = 3  # of the state while it is saved: the snapshot, its tensors as bytes, the file
+UPDATE_COPIES = 4  # of the weights in a step: both gradients, the optimiser's temporaries
+SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in scores
+FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
+MOMENTS = {"adam": 2, "sgd": 0}  # that an optimiser keeps of each weight
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
 
 
@@ -27,11 +33,10 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
     number_bytes = 8 if spec.resources.precision == "float64" else 4
     kept = state_numbers(spec, size)
     numbers = (
-        2 * kept  # the state, and the copy of it that a checkpoint is written from
-        + size.generator.parameters
-        + size.discriminator.parameters  # gradients
+        (1 + CHECKPOINT_COPIES) * kept
+        + UPDATE_COPIES * (size.generator.parameters + size.discriminator.parameters)
         + facts.count * prod(facts.shape)
-        + spec.loop.batch_size * activations_per_sample(spec, size)
+        + ceil(FRAGMENTATION * spec.loop.batch_size * activations_per_sample(spec, size))
     )
     return Estimate(
         generator_parameters=size.generator.parameters,
@@ -42,19 +47,24 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
 
 
 def state_numbers(spec: JobSpec, size: ModelSize) -> int:
-    """Count what a checkpoint holds: weights, two moments of each, the averaged generator, buffers."""
+    """Count what a checkpoint holds: weights and their moments, the averaged generator, buffers."""
     generator, discriminator = size.generator, size.discriminator
     averaged = generator.parameters + generator.buffers if spec.model.ema.half_life_samples else 0
-    trained = 3 * (generator.parameters + discriminator.parameters)
-    return trained + averaged + generator.buffers + discriminator.buffers
+    return (
+        (1 + MOMENTS[spec.optimizer.generator.name]) * generator.parameters
+        + (1 + MOMENTS[spec.optimizer.discriminator.name]) * discriminator.parameters
+        + generator.buffers
+        + discriminator.buffers
+        + averaged
+    )
 
 
-def activations_per_sample(spec: JobSpec, size: ModelSize) -> int:
+def activations_per_sample(spec: JobSpec, size: ModelSize) -> float:
     """Count what one sample holds at the busiest moment: both scores of D's turn, or the whole chain of G's."""
     scored = size.discriminator.activations_per_sample
     made = size.generator.activations_per_sample
     penalised = sum(is_penalised(weight) for weight in (spec.objective.r1, spec.objective.r2))
-    return max((2 + 2 * penalised) * scored, made + scored) + made
+    return max((2 + SECOND_DERIVATIVE * penalised) * scored, made + scored)
 
 
 def is_penalised(weight: float | ScheduledValue) -> bool:

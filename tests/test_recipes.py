@@ -1,0 +1,101 @@
+"""Recipes: each data set alone makes a whole spec, and no data is so odd that it has no defaults."""
+
+from typing import Any
+
+import pytest
+
+from service.spec.architectures import ARCHITECTURES, architecture_for
+from service.spec.datasets import DATASETS
+from service.spec.facts import DatasetFacts, Modality
+from service.spec.job import JobSpec, ScheduledValue
+from service.spec.objectives import OBJECTIVES
+from service.spec.recipes import RECIPES, batch_for, codebook_size, recipe_for
+from service.spec.resolve import parse_spec, resolve
+
+GIB = 2**30
+
+
+def facts(modality: Modality, shape: tuple[int, ...], count: int, labels: tuple[str, ...] = ()) -> DatasetFacts:
+    return DatasetFacts("uploaded", modality, shape, count, "0" * 64, labels)
+
+
+def spec_of(body: dict[str, Any]) -> JobSpec:
+    return resolve(parse_spec(body), memory_limit_bytes=4 * GIB).spec
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_data_set_alone_makes_a_whole_spec_with_the_practical_objective(name: str) -> None:
+    spec = spec_of({"dataset": name})
+
+    data = DATASETS[name].facts(DATASETS[name].params())
+    assert spec.objective.loss == "non_saturating"
+    assert spec.objective.loss in OBJECTIVES
+    assert spec.model.conditional == bool(data.labels)
+    assert spec.loop.batch_size * 4 <= data.count
+
+
+@pytest.mark.parametrize(("architecture", "modality"), RECIPES)
+def test_recipes_stand_for_architectures_that_take_their_modality(architecture: str, modality: Modality) -> None:
+    assert modality in ARCHITECTURES[architecture].modalities
+
+
+@pytest.mark.parametrize(
+    "uploaded",
+    [
+        facts("vector", (1,), 3),
+        facts("vector", (1200,), 50_000),
+        facts("image", (1, 4, 4), 10),
+        facts("image", (1, 28, 28), 70_000, tuple("0123456789")),
+        facts("image", (4, 33, 65), 500),
+        facts("table", (2_000,), 40, ("yes", "no")),
+    ],
+)
+def test_any_data_has_defaults_that_are_a_valid_spec(uploaded: DatasetFacts) -> None:
+    for name, architecture in ARCHITECTURES.items():
+        if uploaded.modality not in architecture.modalities:
+            continue
+        recipe = recipe_for(uploaded, name)
+        spec = JobSpec.model_validate({"dataset": uploaded.name, **recipe.overrides})
+        assert recipe.name
+        assert recipe.reason
+        assert spec.loop.batch_size <= max(2, uploaded.count)
+        assert architecture.size(spec.model, uploaded).generator.parameters > 0
+
+
+def test_an_architecture_without_a_recipe_gets_the_defaults_of_the_spec() -> None:
+    recipe = recipe_for(facts("image", (1, 8, 8), 1_000), "of a later day")
+
+    assert recipe.name == "classic"
+    assert recipe.overrides == {"loop": {"batch_size": 64}}
+
+
+def test_the_recipe_follows_the_architecture_that_a_client_chose() -> None:
+    small = spec_of({"dataset": "digits"})
+    convolutional = spec_of({"dataset": "digits", "model": {"architecture": "dcgan"}})
+
+    assert architecture_for(DATASETS["digits"].facts(None)) == small.model.architecture == "mlp"
+    assert isinstance(small.objective.r1, ScheduledValue)
+    assert small.objective.r1.initial == 5
+    assert isinstance(convolutional.objective.r1, ScheduledValue)
+    assert convolutional.objective.r1.initial == 0
+    assert convolutional.optimizer.generator.lr == 2e-4
+
+
+def test_what_a_client_gives_outweighs_the_recipe() -> None:
+    spec = spec_of({"dataset": "ring", "model": {"latent_codes": 0}, "objective": {"r1": 0.5, "r2": {"initial": 1.0}}})
+
+    assert spec.model.latent_codes == 0
+    assert spec.model.latent_dim == 4
+    assert spec.objective.r1 == ScheduledValue(initial=0.5, horizon_steps=spec.loop.max_steps)
+    assert isinstance(spec.objective.r2, ScheduledValue)
+    assert (spec.objective.r2.initial, spec.objective.r2.name) == (1.0, "geometric")
+
+
+@pytest.mark.parametrize(("count", "batch"), [(3, 2), (8, 2), (150, 32), (256, 64), (100_000, 64)])
+def test_a_batch_is_at_most_a_quarter_of_small_data(count: int, batch: int) -> None:
+    assert batch_for(facts("table", (3,), count), 64) == batch
+
+
+@pytest.mark.parametrize(("count", "codes"), [(10, 0), (1_000, 50), (20_000, 1_000), (1_000_000, 1_024)])
+def test_a_codebook_has_an_entry_for_twenty_samples(count: int, codes: int) -> None:
+    assert codebook_size(facts("vector", (2,), count)) == codes
