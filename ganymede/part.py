@@ -55,20 +55,25 @@ class Part:
     started_s: float = 0.0
     retry_s: float = 0.0
 
-    def run(self) -> None:
-        """Start the process."""
+    def run(self) -> int:
+        """Start the process and return its id."""
         self.process = start(self.argv, self.env)
         self.started_s = time.monotonic()
+        return self.process.pid
 
     def notice_death(self) -> int | None:
         """Return the exit code of a process that has ended since the last look, and set the time of its return."""
-        if self.process is None or (code := self.process.poll()) is None:
+        if self.process is None or not self._has_ended(self.process):
             return None
-        _kill_group(self.process.pid)
-        self.process = None
+        code = self._clear(self.process)
         self.deaths = 1 if time.monotonic() - self.started_s > STEADY_S else self.deaths + 1
-        self.retry_s = time.monotonic() + min(BACK_OFF_MAX_S, BACK_OFF_S * 2 ** (self.deaths - 1))
+        self.retry_s = time.monotonic() + self.pause_s
         return code
+
+    @property
+    def pause_s(self) -> float:
+        """How long the part rests before it is started again."""
+        return min(BACK_OFF_MAX_S, BACK_OFF_S * 2.0 ** (self.deaths - 1))
 
     def is_due(self) -> bool:
         """Tell whether the process is gone and its back-off is over."""
@@ -79,12 +84,18 @@ class Part:
         if self.process is None:
             return
         self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(self.grace_s)
-        _kill_group(self.process.pid)
-        self.process.wait()
+        deadline_s = time.monotonic() + self.grace_s
+        while not self._has_ended(self.process) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        self._clear(self.process)
 
+    def _has_ended(self, process: subprocess.Popen[bytes]) -> bool:
+        """Tell so without collecting the exit code: until that is done nobody else can get the group's number."""
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-def _kill_group(group_id: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group_id, signal.SIGKILL)
+    def _clear(self, process: subprocess.Popen[bytes]) -> int:
+        """Kill what is left of the group and return the exit code."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self.process = None
+        return process.wait()

@@ -12,17 +12,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from types import FrameType
 
 import click
-import httpx2
+import structlog
 from setproctitle import setproctitle
 
 from ganymede.part import Part, start
 from service.broker import embedded_broker
+from service.logs import configure_logs
 from service.settings import Settings
 
 LOOK_EVERY_S = 0.1
+ANSWER_WITHIN_S = 1.0
 WEB_GRACE_S = 10.0
 BROKER_GRACE_S = 5.0
 GRACE_MARGIN_S = 5.0  # a worker that used its drain to the end must still be able to leave by itself
@@ -36,6 +40,7 @@ class Supervisor:
         self.parts: list[Part] = []
         self.is_ready = False
         self.is_stopping = False
+        self._log = structlog.get_logger()
         self.env: Mapping[str, str] = {
             **os.environ,
             "GANYMEDE_HOME": str(settings.home.absolute()),
@@ -62,6 +67,7 @@ class Supervisor:
         finally:
             for part in reversed(self.parts):
                 part.stop()
+                self._log.info("part stopped", part=part.name)
 
     def _migrate(self) -> None:
         if start(_ganymede("migrate"), self.env).wait() != 0:
@@ -69,14 +75,17 @@ class Supervisor:
 
     def _start(self, name: str, argv: Sequence[str], *, grace_s: float) -> None:
         self.parts.append(Part(name, argv, self.env, grace_s))
-        self.parts[-1].run()
+        self._run(self.parts[-1])
+
+    def _run(self, part: Part) -> None:
+        self._log.info("part started", part=part.name, pid=part.run())
 
     def _look(self) -> None:
         for part in self.parts:
             if (code := part.notice_death()) is not None and not self.is_stopping:
                 self._note_death(part, code)
             elif part.is_due():
-                part.run()
+                self._run(part)
         if not self.is_ready and _answers(self.settings):
             self.is_ready = True
             click.echo(f"Ganymede is ready at {address(self.settings)} (API: /docs). Stop it with Ctrl-C.")
@@ -85,8 +94,7 @@ class Supervisor:
         # Before the service was ready once, a death is a mistake in the set-up that starting again would only hide.
         if not self.is_ready:
             raise click.ClickException(f"{part.name} ended with code {code} before the service was ready; see above.")
-        wait_s = max(0.0, part.retry_s - time.monotonic())
-        click.echo(f"{part.name} ended with code {code}; starting it again in {wait_s:.1f} s", err=True)
+        self._log.warning("part ended", part=part.name, exit_code=code, starts_again_in_s=part.pause_s)
 
     def _ask_to_stop(self, number: int, _frame: FrameType | None) -> None:
         if self.is_stopping:  # asked twice: whoever waits is in a hurry, and every part survives being killed
@@ -97,6 +105,7 @@ class Supervisor:
 def up(settings: Settings) -> None:
     """Run the whole service until it is told to stop."""
     setproctitle("ganymede: up")
+    configure_logs(settings)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(settings):
         _refuse_busy_port(settings)
@@ -105,8 +114,12 @@ def up(settings: Settings) -> None:
 
 def address(settings: Settings) -> str:
     """Return the URL at which this machine reaches the service."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - read, not bound
+    host = _reachable_host(settings)
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _reachable_host(settings: Settings) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - read, not bound
 
 
 def free_port() -> int:
@@ -141,7 +154,11 @@ def _refuse_busy_port(settings: Settings) -> None:
 
 
 def _answers(settings: Settings) -> bool:
+    connection = HTTPConnection(_reachable_host(settings), settings.port, timeout=ANSWER_WITHIN_S)
     try:
-        return httpx2.get(f"{address(settings)}/readyz", timeout=1.0).status_code == 200
-    except httpx2.HTTPError:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()

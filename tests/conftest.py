@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from service.db import make_engine, migrate, writing
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+pytest_plugins = ["tests.serving"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The tables of the README, made from what they describe. `make readme` writes them; a test says when they are stale."""
+"""The tables of the README, made from what they describe. `make readme` writes them; a test tells when they are old."""
 
 import ast
 import re

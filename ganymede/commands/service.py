@@ -40,17 +40,28 @@ def up(port: int | None) -> None:
 @click.command()
 def api() -> None:
     """Run the web process alone."""
+    from service.auth import refuse_open_bind
     from service.server import serve
 
-    serve(load_settings())
+    settings = load_settings()
+    try:
+        refuse_open_bind(settings)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    serve(settings)
 
 
 @click.command()
 def worker() -> None:
     """Run a worker alone."""
+    from worker.machine import UnfitMachine
     from worker.main import run
 
-    run(load_settings())
+    try:
+        code = run(load_settings())
+    except UnfitMachine as error:
+        raise click.ClickException(str(error)) from error
+    raise click.exceptions.Exit(code)
 
 
 @click.command()

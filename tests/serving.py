@@ -1,0 +1,82 @@
+"""The whole service as a user starts it, for tests that talk to it from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ganymede.client import Client
+from ganymede.up import free_port
+
+READY_WITHIN_S = 60.0
+QUICK = {"GANYMEDE_FLUSH_S": "0.2", "GANYMEDE_SCAN_S": "0.2", "GANYMEDE_DRAIN_S": "10", "OMP_NUM_THREADS": "1"}
+
+
+@dataclass
+class Service:
+    """A running `ganymede up`."""
+
+    url: str
+    home: Path
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def family(self) -> list[psutil.Process]:
+        """Return the process and everything it started, however deep."""
+        head = psutil.Process(self.process.pid)
+        return [head, *head.children(recursive=True)]
+
+    def part(self, title: str) -> psutil.Process:
+        """Return the oldest process whose command line holds a title."""
+        found = [process for process in self.family() if title in " ".join(process.cmdline())]
+        return min(found, key=lambda process: process.create_time())
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run; one that has ended and that nobody has asked about yet does not."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextmanager
+def running_service(home: Path, **variables: str) -> Iterator[Service]:
+    """Run `ganymede up` on a data directory until the block ends; it is ready when the block begins."""
+    log = home.parent / "service.log"
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    env = {**os.environ, **QUICK, "GANYMEDE_HOME": str(home), **variables}
+    command = [sys.executable, "-m", "ganymede", "up", "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
+    try:
+        with Client(url) as client:
+            wait_until(lambda: client.is_ready() or process.poll() is not None, READY_WITHIN_S)
+        assert process.poll() is None, log.read_text()
+        yield Service(url, home, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+def wait_until(holds: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Return when a condition holds; fail when it does not within the time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests that only talk to it."""
+    with running_service(tmp_path_factory.mktemp("service") / "home") as running:
+        yield running

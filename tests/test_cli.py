@@ -1,0 +1,226 @@
+"""The console script, against a running service."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ganymede.cli import main
+from ganymede.exit_codes import ExitCode
+from ganymede.up import free_port
+from tests.serving import Service, wait_until
+
+SMALL = ["model.generator.width=16", "model.discriminator.width=16", "loop.batch_size=32", "samples.count=16"]
+SHORT = ["dataset=ring", "seed=3", "loop.max_steps=200", *SMALL]
+LONG = ["dataset=ring", "loop.max_steps=1000000"]
+
+
+def run(service: Service, *arguments: str, text: str | None = None) -> Result:
+    """Run a command against the service."""
+    return CliRunner().invoke(main, ["--url", service.url, *arguments], input=text)
+
+
+@pytest.fixture(scope="module")
+def job_id(service: Service) -> str:
+    """A job that has succeeded."""
+    done = run(service, "submit", *SHORT, "name=short", "--watch", "--json")
+    assert done.exit_code == ExitCode.SUCCESS
+    return str(json.loads(done.output)["id"])
+
+
+def test_watching_prints_plain_lines_where_there_is_no_terminal(service: Service) -> None:
+    done = run(service, "submit", *SHORT, "--watch")
+
+    assert done.exit_code == ExitCode.SUCCESS
+    assert "\x1b" not in done.output
+    assert re.search(r"succeeded step 200/200  d_loss \d\.\d{4}  g_loss \d\.\d{4}$", done.output, re.MULTILINE)
+    assert done.output.splitlines()[-1].endswith("succeeded at step 200 of 200 (max_steps)")
+
+
+def test_watching_draws_a_bar_on_a_terminal(service: Service) -> None:
+    command = [sys.executable, "-m", "ganymede", "--url", service.url, "submit", *SHORT, "loop.max_steps=600"]
+    main_end, terminal = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+    process = subprocess.Popen([*command, "--watch"], stdout=terminal, stderr=terminal, env=env)
+    os.close(terminal)
+
+    shown = read_to_end(main_end)
+
+    assert process.wait(60) == ExitCode.SUCCESS
+    assert "━" in shown
+    assert re.search(r"running.* step \d+/600  d_loss \d\.\d{4}  g_loss \d\.\d{4}  \d+ steps/s  \d+ s left", shown)
+
+
+def read_to_end(descriptor: int) -> str:
+    """Read what a terminal shows until its other side is closed."""
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(descriptor, 65_536)
+        except OSError:  # Linux says so when the last writer has gone
+            chunk = b""
+        if not chunk:
+            os.close(descriptor)
+            return b"".join(chunks).decode()
+        chunks.append(chunk)
+
+
+def test_a_submitted_job_is_listed_and_shown(service: Service, job_id: str) -> None:
+    listed = run(service, "list", "-q", "short", "--json")
+    table = run(service, "list", "--status", "succeeded")
+    shown = run(service, "show", job_id)
+
+    assert [job["id"] for job in json.loads(listed.output)] == [job_id]
+    assert job_id in table.output
+    assert "succeeded at step 200 of 200" in shown.output
+    assert "total_loss" in shown.output
+
+
+def test_losses_are_summed_up_and_written_in_the_format_of_the_name(
+    service: Service, job_id: str, tmp_path: Path
+) -> None:
+    summary = run(service, "losses", job_id)
+    as_json = run(service, "losses", job_id, "--columns", "d_loss", "--json")
+    for name in ("losses.csv", "losses.svg", "losses.npz", "losses.ndjson", "losses.png"):
+        assert run(service, "losses", job_id, "-o", str(tmp_path / name)).exit_code == ExitCode.SUCCESS
+
+    assert re.search(r"^d_loss +[\d.]+ ", summary.output, re.MULTILINE)
+    assert len(json.loads(as_json.output)["columns"]["d_loss"]) == 200
+    assert len((tmp_path / "losses.csv").read_text().splitlines()) == 201
+    assert len((tmp_path / "losses.ndjson").read_text().splitlines()) == 200
+    assert (tmp_path / "losses.svg").read_text().startswith("<svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["losses.csv", "losses.svg", "losses.npz", "losses.ndjson", "losses.png"]
+    )
+
+
+def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id: str, tmp_path: Path) -> None:
+    picture, weights = tmp_path / "samples.png", tmp_path / "generator.safetensors"
+
+    samples = run(service, "samples", job_id)
+    checkpoints = run(service, "checkpoints", job_id)
+    fetched = run(service, "samples", job_id, "-o", str(picture))
+    saved = run(service, "checkpoints", job_id, "200", "--part", "generator", "-o", str(weights))
+
+    assert [result.exit_code for result in (samples, checkpoints, fetched, saved)] == [0, 0, 0, 0]
+    assert re.search(r"^200 +16 ", samples.output, re.MULTILINE)
+    assert re.search(r"^200 +\d+ ", checkpoints.output, re.MULTILINE)
+    with Image.open(picture) as image:
+        assert image.size[0] > 100
+    assert weights.stat().st_size > 1000
+
+
+def test_a_job_is_paused_resumed_cancelled_and_deleted(service: Service) -> None:
+    job_id = run(service, "submit", *LONG).output.strip()
+    wait_until(lambda: "running" in run(service, "show", job_id).output, 60)
+
+    assert run(service, "pause", job_id).output.split()[0] == job_id
+    wait_until(lambda: " paused at" in run(service, "show", job_id).output)
+    assert run(service, "resume", job_id).exit_code == ExitCode.SUCCESS
+    assert run(service, "cancel", job_id).exit_code == ExitCode.SUCCESS
+    assert run(service, "watch", job_id).exit_code == ExitCode.UNSUCCESSFUL
+    assert run(service, "delete", job_id).exit_code == ExitCode.SUCCESS
+    assert run(service, "show", job_id).exit_code == ExitCode.REFUSED
+
+
+def test_a_refused_spec_is_explained_with_every_fault(service: Service) -> None:
+    done = run(service, "submit", "dataset=digits", "loop.max_stepz=3", "seed=-1")
+
+    assert done.exit_code == ExitCode.REFUSED
+    assert "max_steps" in done.stderr
+    assert "/seed" in done.stderr
+
+
+def test_a_dry_run_shows_the_plan_and_queues_nothing(service: Service) -> None:
+    before = run(service, "list", "--json").output
+
+    plan = json.loads(run(service, "submit", "-", "--dry-run", text='{"dataset": "digits"}').output)
+
+    assert plan["resolved_spec"]["model"]["architecture"] == "mlp"
+    assert "estimate" in plan
+    assert run(service, "list", "--json").output == before
+
+
+def test_the_catalogue_is_listed(service: Service) -> None:
+    output = run(service, "catalog").output
+
+    assert re.search(r"^datasets +digits ", output, re.MULTILINE)
+    assert re.search(r"^objectives +non_saturating ", output, re.MULTILINE)
+
+
+def test_a_service_that_is_not_there_is_said_so_at_once() -> None:
+    started_s = time.monotonic()
+
+    done = CliRunner().invoke(main, ["--url", f"http://127.0.0.1:{free_port()}", "list"])
+
+    assert done.exit_code == ExitCode.UNREACHABLE
+    assert "ganymede up" in done.stderr
+    assert time.monotonic() - started_s < 2
+
+
+def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    env = {"GANYMEDE_HOME": str(tmp_path)}
+    runner = CliRunner()
+    runner.invoke(main, ["migrate"], env=env, catch_exceptions=False)
+
+    created = runner.invoke(main, ["keys", "create", "--owner", "ada", "--days", "90"], env=env)
+    (key,) = json.loads(runner.invoke(main, ["keys", "list", "--json"], env=env).stdout)
+    revoked = runner.invoke(main, ["keys", "revoke", key["id"]], env=env)
+    listed = runner.invoke(main, ["keys", "list"], env=env).stdout
+
+    assert created.stdout.startswith("gnm_")
+    assert (key["owner"], key["scope"], key["revoked_at"]) == ("ada", "submit", None)
+    assert revoked.exit_code == ExitCode.SUCCESS
+    assert created.stdout.strip() not in listed
+    assert runner.invoke(main, ["keys", "revoke", "key_unknown"], env=env).exit_code == 1
+
+
+def test_the_doctor_finds_a_fresh_machine_sound(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["doctor", "--json"], env={"GANYMEDE_HOME": str(tmp_path / "home")})
+
+    verdicts = {finding["subject"]: finding["verdict"] for finding in json.loads(done.stdout)}
+    assert done.exit_code == ExitCode.SUCCESS
+    assert verdicts["database"] == verdicts["home"] == "note"
+    assert verdicts["training"] == verdicts["broker"] == "ok"
+
+
+def test_the_doctor_names_what_does_not_answer(tmp_path: Path) -> None:
+    port = free_port()
+    env = {
+        "GANYMEDE_HOME": str(tmp_path),
+        "GANYMEDE_DATABASE_URL": f"postgresql://secret:hunter2@127.0.0.1:{port}/ganymede",
+        "GANYMEDE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+    }
+
+    done = CliRunner().invoke(main, ["doctor", "--json"], env=env)
+
+    verdicts = {finding["subject"]: finding["verdict"] for finding in json.loads(done.stdout)}
+    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert (verdicts["database"], verdicts["broker"], verdicts["blobs"]) == ("fault", "fault", "ok")
+    assert "hunter2" not in done.output
+
+
+def test_help_loads_nothing_that_is_heavy() -> None:
+    script = """
+import sys
+from ganymede.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+heavy = {"torch", "numpy", "flask", "celery", "sqlalchemy", "pydantic", "httpx2", "rich"}
+sys.exit(", ".join(sorted(heavy & set(sys.modules))))
+"""
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert "submit" in done.stdout

@@ -1,0 +1,45 @@
+"""The README: its tables are those of the code, and its walk with curl walks."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from tests import readme_tables
+from tests.serving import Service
+
+README = readme_tables.README.read_text()
+
+
+@pytest.mark.parametrize("name", ["endpoints", "settings", "files"])
+def test_the_tables_are_up_to_date(name: str) -> None:
+    assert readme_tables.current(name) == readme_tables.tables()[name], "run `make readme`"
+
+
+def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> None:
+    (walk,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", walk],
+        cwd=tmp_path,
+        env={**os.environ, "API": service.url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert '"step":[298,299,300]' in done.stdout.replace(" ", "")
+    assert "max_steps" in done.stdout.splitlines()[-1]
+    history = np.genfromtxt(tmp_path / "losses.csv", delimiter=",", names=True)
+    assert list(history["step"]) == list(range(1, 301))
+    assert (tmp_path / "losses.svg").read_text().startswith("<svg")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.format == "PNG"
+    assert len(load_file(tmp_path / "generator.safetensors")) > 0

@@ -1,0 +1,143 @@
+"""The all-in-one supervisor: in order up, in reverse down, and no orphan whatever happens to it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ganymede.client import Client
+from ganymede.part import BACK_OFF_MAX_S, Part
+from tests.serving import Service, alive, running_service, wait_until
+
+LONG = {"dataset": "ring", "loop": {"max_steps": 1_000_000}}
+
+
+def titles(service: Service) -> list[str]:
+    """Return the command lines of all processes of a service."""
+    return [" ".join(process.cmdline()) for process in service.family()]
+
+
+def start_training(service: Service) -> str:
+    """Post a job that takes longer than any test and wait until its trainer runs."""
+    with Client(service.url) as client:
+        job_id = client.create_job(LONG)["id"]
+    wait_until(lambda: any(f"ganymede: trainer {job_id} #1" in title for title in titles(service)), 60)
+    return job_id
+
+
+def test_every_process_carries_its_role(tmp_path: Path) -> None:
+    with running_service(tmp_path / "home") as service:
+        start_training(service)
+
+        seen = titles(service)
+
+    for role in ("up", "web", "worker", "fork server"):
+        assert f"ganymede: {role}" in seen
+    assert any("valkey-server" in title for title in seen)
+
+
+def test_nothing_survives_when_it_is_killed(tmp_path: Path) -> None:
+    with running_service(tmp_path / "home") as service:
+        start_training(service)
+        family = service.family()
+
+        service.process.kill()
+
+        wait_until(lambda: alive(family) == [], 10)
+        assert len(family) >= 6  # up, broker, worker, fork server, trainer, web
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_everything_and_the_job_is_saved(tmp_path: Path, number: signal.Signals) -> None:
+    with running_service(tmp_path / "home") as service:
+        job_id = start_training(service)
+        family = service.family()
+
+        service.process.send_signal(number)
+
+        assert service.process.wait(30) == 0
+        assert alive(family) == []
+    with running_service(tmp_path / "home") as service, Client(service.url) as client:
+        wait_until(lambda: client.job(job_id)["attempt"] == 2, 30)
+        assert next(client.checkpoints(job_id))["step"] > 0
+
+
+@pytest.mark.parametrize("title", ["ganymede: web", "ganymede: worker", "valkey-server"])
+def test_a_part_that_dies_is_started_again(tmp_path: Path, title: str) -> None:
+    with running_service(tmp_path / "home") as service, Client(service.url) as client:
+        first = service.part(title)
+
+        first.kill()
+
+        wait_until(lambda: not first.is_running())
+        job_id = client.create_job({"dataset": "ring", "loop": {"max_steps": 20}})["id"]
+        assert client.wait(job_id, timeout_s=60)["status"] == "succeeded"
+        assert service.part(title).pid != first.pid
+
+
+def test_a_busy_port_is_named_and_another_proposed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        done = run_up(tmp_path / "home", "--port", str(port))
+
+    assert done.returncode == 1
+    assert f"Port {port} is in use" in done.stderr
+    assert f"--port {port + 1}" in done.stderr
+
+
+def test_two_never_share_a_data_directory(service: Service) -> None:
+    done = run_up(service.home, "--port", "0")
+
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+
+
+def test_a_mistake_in_the_set_up_ends_it_with_the_reason(tmp_path: Path) -> None:
+    done = run_up(tmp_path / "home", "--port", "0", GANYMEDE_DATABASE_URL="mysql://nowhere/db")
+
+    assert done.returncode == 1
+    assert "mysql" in done.stderr
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = run_up(tmp_path / "home", GANYMEDE_SLOTS="none")
+
+    assert done.returncode == 1
+    assert "GANYMEDE_SLOTS" in done.stderr
+
+
+def test_the_pause_before_a_restart_doubles_up_to_a_limit() -> None:
+    part = Part("short-lived", ["true"], dict(os.environ), grace_s=1)
+    pauses_s = []
+
+    for _ in range(9):
+        part.run()
+        wait_until(lambda: part.notice_death() is not None, 5)
+        pauses_s.append(part.pause_s)
+
+    assert pauses_s[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert pauses_s[-1] == BACK_OFF_MAX_S
+
+
+def test_a_part_that_ignores_the_request_to_stop_is_killed_after_its_grace(tmp_path: Path) -> None:
+    part = Part("deaf", ["sh", "-c", f"trap '' TERM; touch {tmp_path}/deaf; sleep 60"], dict(os.environ), grace_s=0.3)
+    process = psutil.Process(part.run())
+    wait_until((tmp_path / "deaf").exists, 5)
+    family = [process, *process.children()]
+
+    part.stop()
+
+    wait_until(lambda: alive(family) == [], 1)
+
+
+def run_up(home: Path, *options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run `ganymede up` where it is expected to end by itself."""
+    command = [sys.executable, "-m", "ganymede", "up", *options]
+    env = {**os.environ, "GANYMEDE_HOME": str(home), **variables}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
