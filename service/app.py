@@ -15,14 +15,16 @@ from service.compression import compress
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.problems import install_problems
-from service.routes import catalog, checkpoints, control, events, jobs, losses, operation, pages, samples
+from service.routes import catalog, charts, checkpoints, control, events, jobs, losses, operation, pages, samples
 from service.settings import Settings
 from service.web import Announcer, LongPolls, Web
 
 CONTENT_SECURITY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-NOUNS = tuple(noun.routes for noun in (jobs, control, events, losses, checkpoints, samples, catalog, operation, pages))
+NOUNS = tuple(
+    noun.routes for noun in (jobs, control, events, losses, charts, checkpoints, samples, catalog, operation, pages)
+)
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 

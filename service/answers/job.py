@@ -107,7 +107,7 @@ class JobAnswer(BaseModel):
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
-            links={"self": f"/jobs/{job.id}"} | {noun: f"/jobs/{job.id}/{noun}" for noun in LINKED},
+            links=_links(f"/jobs/{job.id}"),
         )
 
 
@@ -154,6 +154,10 @@ class EventAnswer(BaseModel):
 
 class EventPage(PageAnswer[EventAnswer]):
     """Events in order."""
+
+
+def _links(url: str) -> dict[str, str]:
+    return {"self": url, "chart": f"{url}/losses.svg"} | {noun: f"{url}/{noun}" for noun in LINKED}
 
 
 def _error_of(job: Job) -> JobError | None:

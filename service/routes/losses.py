@@ -86,7 +86,7 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
     _refuse_absent_format(query.format)
     with reading(web.engine) as session:
         job = get_job(session, caller.owner_id, path.job_id)
-        response = _unchanged(session, job)
+        response = tagged_by_history(session, job)
         if response.status_code == 304:
             return response
         spec = JobSpec.model_validate(job.resolved_spec)
@@ -122,12 +122,12 @@ def _question(query: LossesQuery) -> question.Query:
     )
 
 
-def _unchanged(session: Session, job: Job) -> Response:
+def tagged_by_history(session: Session, job: Job, *facts: str) -> Response:
     """Return an answer without a body, tagged by what can change it; it is 304 already for a client that is up to date.
 
     Within an attempt the history only grows, and a new attempt raises its number: nothing need be read to know.
     """
-    moment = f"{VERSION} {job.id} {job.attempt} {history.last_step(session, job.id)} {request.full_path}"
+    moment = repr((VERSION, job.id, job.attempt, history.last_step(session, job.id), request.full_path, *facts))
     response = Response(mimetype="application/json")
     response.set_etag(hashlib.sha256(moment.encode()).hexdigest()[:32], weak=True)
     response.make_conditional(request)
