@@ -1,7 +1,10 @@
 """Thinned readings of a history: what they always keep, that spikes stay visible, that only the query decides."""
 
+import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from service.errors import InvalidInput
 from service.history.extremes import OVERVIEW_STEPS
+from service.history.formats import columnar, to_json
 from service.history.query import FEWEST_POINTS, Downsample, Query, resolve_columns
 from service.history.reading import Reading, read_history
 from service.history.segments import Values
+from service.history.thinning import _triangle_corners
 from service.models import Table
 from service.store import history
 
@@ -162,6 +167,28 @@ def test_lttb_answers_with_rows_that_were_recorded(run: tuple[int, int, int], ma
     assert reading.values.T.tolist() == rows[reading.steps - first_step].tolist()
 
 
+def largest_triangles_one_by_one(series: list[float], edges: list[int]) -> list[int]:
+    """LTTB by its definition: the area of each triangle from its three corners."""
+    chosen = [0]
+    for i, (start, end) in enumerate(pairwise(edges)):
+        following = range(end, edges[i + 2] if i + 2 < len(edges) else len(series))
+        ax, ay = chosen[-1], series[chosen[-1]]
+        cx, cy = fmean(following), fmean(series[x] for x in following)
+        areas = {x: abs(ax * (series[x] - cy) + x * (cy - ay) + cx * (ay - series[x])) / 2 for x in range(start, end)}
+        chosen.append(max(areas, key=lambda x: areas[x]))
+    return [*chosen, len(series) - 1]
+
+
+@pytest.mark.parametrize(("count", "buckets"), [(30, 1), (100, 10), (101, 7), (1000, 50)])
+def test_lttb_chooses_the_largest_triangle_of_each_bucket(count: int, buckets: int) -> None:
+    series = noise(count)[:, 0].astype(np.float64)
+    edges = np.linspace(1, count - 1, buckets + 1).astype(int).tolist()
+
+    corners = _triangle_corners(series, buckets + 2)
+
+    assert corners.tolist() == largest_triangles_one_by_one(series.tolist(), edges)
+
+
 def test_lttb_of_a_corner_finds_the_corner() -> None:
     rows = np.repeat(np.abs(np.arange(101, dtype=np.float32) - 37)[:, None], 3, axis=1)
     with store(rows) as session:
@@ -234,6 +261,18 @@ def test_the_cuts_of_flushes_leave_no_trace(method: Downsample) -> None:
             answers.append((reading.steps.tobytes(), reading.values.tobytes()))
 
     assert len(set(answers)) == 1
+
+
+@pytest.mark.parametrize("method", [*METHODS, "none"])
+def test_every_reading_can_be_written_as_json(method: Downsample) -> None:
+    max_points = None if method == "none" else 50
+    with store(noise(1000)) as session:
+        reading = read(session, max_points=max_points, downsample=method)
+
+    columns = json.loads(to_json(columnar(reading)))["columns"]
+
+    assert columns["step"] == reading.steps.tolist()
+    assert np.array([columns[name] for name in COLUMNS], np.float32).tolist() == reading.values.tolist()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -59,7 +59,7 @@ def read_history(session: Session, job_id: str, query: Query) -> Reading:
     return Reading(
         columns=source.columns,
         steps=points.steps,
-        values=points.values,
+        values=np.ascontiguousarray(points.values),  # as orjson asks for
         method=method,
         total_steps=total,
         next_after_step=last if total else first - 1,

@@ -117,14 +117,13 @@ def _bucket_means(values: Values, edges: Indices) -> Values:
 
 def _triangle_corners(series: npt.NDArray[np.float64], points: int) -> Indices:
     """Choose one place a bucket: the largest triangle with the place chosen before and the mean of the next bucket."""
-    places = np.arange(len(series), dtype=np.float64)
+    edges = _bucket_edges(len(series), points - 2)
+    ends = np.append(edges[1:], len(series))  # the last row is the bucket after the last
+    mean_places, mean_values = (edges + ends - 1) / 2, np.add.reduceat(series, edges) / (ends - edges)
     corners = [0]
-    edges = _bucket_edges(len(series), points - 2) if points > 2 else np.array([], dtype=np.int64)
     for i in range(len(edges) - 1):
-        here = slice(edges[i], edges[i + 1])
-        following = slice(edges[i + 1], edges[i + 2] if i + 2 < len(edges) else len(series))
-        x, y = places[corners[-1]], series[corners[-1]]
-        next_x, next_y = places[following].mean(), series[following].mean()
-        area = np.abs((x - next_x) * (series[here] - y) - (x - places[here]) * (next_y - y))
+        place, value = corners[-1], series[corners[-1]]
+        rise, run = mean_values[i + 1] - value, mean_places[i + 1] - place
+        area = np.abs(run * (series[edges[i] : ends[i]] - value) - rise * (np.arange(edges[i], ends[i]) - place))
         corners.append(int(edges[i] + area.argmax()))
     return np.array([*corners, len(series) - 1], dtype=np.int64)
