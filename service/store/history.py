@@ -39,18 +39,17 @@ def cut_after(session: Session, job_id: str, step: int) -> None:
         session.merge(_encode(job_id, newest.attempt, newest.columns, kept))
 
 
-def span(session: Session, job_id: str) -> tuple[int, int] | None:
-    """Return the first and the last recorded step, or None before the first."""
-    steps = select(Segment.first_step, Segment.last_step).where(Segment.job_id == job_id)
-    first = session.execute(steps.order_by(Segment.first_step).limit(1)).first()
-    last = session.execute(steps.order_by(Segment.first_step.desc()).limit(1)).first()
-    return None if first is None or last is None else (first.first_step, last.last_step)
-
-
 def last_step(session: Session, job_id: str) -> int | None:
     """Return the last recorded step, or None before the first."""
-    recorded = span(session, job_id)
-    return None if recorded is None else recorded[1]
+    newest_first = select(Segment.last_step).where(Segment.job_id == job_id).order_by(Segment.first_step.desc())
+    return session.scalar(newest_first.limit(1))
+
+
+def span(session: Session, job_id: str) -> tuple[int, int] | None:
+    """Return the first and the last recorded step, or None before the first."""
+    oldest_first = select(Segment.first_step).where(Segment.job_id == job_id).order_by(Segment.first_step)
+    first, last = session.scalar(oldest_first.limit(1)), last_step(session, job_id)
+    return None if first is None or last is None else (first, last)
 
 
 def read_rows(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> Block:
