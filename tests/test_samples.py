@@ -115,7 +115,7 @@ def test_csv_text_that_a_spreadsheet_would_run_is_quoted_but_numbers_are_not(tex
 
     rows = list(csv.reader(io.StringIO(render(data, data.samples, data.labels)["csv"].decode(), newline="")))
 
-    assert rows == [["'" + text, "class"], ["-1.5", "'" + text], ["2.0", "plain"]]
+    assert rows == [["'" + text, "class"], ["-1.5", "'" + text], ["2", "plain"]]
 
 
 def test_zip_holds_each_picture_in_its_own_size_named_by_its_class() -> None:

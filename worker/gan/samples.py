@@ -72,7 +72,7 @@ def write_zip(facts: DatasetFacts, greys: np.ndarray, classes: np.ndarray | None
 def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
     """Write a header and a row for each sample; the class stands last."""
     names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
-    rows = [[str(value) for value in row] for row in values]
+    rows = [[as_number(value) for value in row] for row in values]
     if classes is not None:
         names += (CLASS_COLUMN,)
         rows = [[*row, as_text(facts.labels[of])] for row, of in zip(rows, classes, strict=True)]
@@ -81,6 +81,11 @@ def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | Non
     writer.writerow(as_text(name) for name in names)
     writer.writerows(rows)
     return file.getvalue().replace("\r\n", "\n").encode()
+
+
+def as_number(value: np.floating) -> str:
+    """Write the fewest digits that read back as the same number: 1284, not 1284.0."""
+    return np.format_float_positional(value, trim="-")
 
 
 def as_text(cell: str) -> str:
