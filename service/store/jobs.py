@@ -174,5 +174,5 @@ def count_by_state(session: Session, owner_id: str | None = None) -> dict[str, i
     query = select(Job.state, func.count()).group_by(Job.state)
     if owner_id is not None:
         query = query.where(Job.owner_id == owner_id)
-    counts = dict(row.tuple() for row in session.execute(query))
+    counts = {row[0]: row[1] for row in session.execute(query)}
     return {state.value: counts.get(state.value, 0) for state in State}
