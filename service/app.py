@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from sqlalchemy import Engine
 
 from service.api import make_api
-from service.auth import check_host, check_origin
+from service.auth import SAFE_METHODS, check_host, check_origin
 from service.blobs import BlobStore
 from service.clock import monotonic_s
 from service.compression import compress
@@ -63,7 +63,8 @@ def _finish(response: Response, web: Web) -> Response:
 
 def _record(response: Response, web: Web, seconds: float) -> None:
     web.metrics.observe(request, response, seconds)
-    log.info(
+    is_poll = request.method in SAFE_METHODS and response.status_code < 400
+    (log.debug if is_poll else log.info)(
         "request",
         request_id=g.request_id,
         method=request.method,

@@ -1,5 +1,7 @@
 """A client that talks to the web application, and holds every answer it gets against the OpenAPI document."""
 
+import gzip
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +65,7 @@ def assert_described(app: Flask, response: TestResponse) -> None:
     document = document_of(app)
     operation = _operation(app, document, response)
     if operation is None:
-        _validate(document, {"$ref": f"{DOCUMENT}#/components/schemas/Problem"}, response.get_json())
+        _validate(document, {"$ref": f"{DOCUMENT}#/components/schemas/Problem"}, _json_of(response))
         return
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"{response.status} of {response.request.path} is not described"
@@ -71,7 +73,7 @@ def assert_described(app: Flask, response: TestResponse) -> None:
         assert response.mimetype in described["content"], f"{response.mimetype} is not described"
         schema = described["content"][response.mimetype]["schema"]
         if schema:
-            _validate(document, {"$ref": DOCUMENT + schema["$ref"]}, response.get_json())
+            _validate(document, {"$ref": DOCUMENT + schema["$ref"]}, _json_of(response))
 
 
 def _operation(app: Flask, document: dict[str, Any], response: TestResponse) -> dict[str, Any] | None:
@@ -82,6 +84,11 @@ def _operation(app: Flask, document: dict[str, Any], response: TestResponse) -> 
         return None
     operation: dict[str, Any] = document["paths"][str(rule).replace("<", "{").replace(">", "}")][method.lower()]
     return operation
+
+
+def _json_of(response: TestResponse) -> Any:
+    is_packed = response.headers.get("Content-Encoding") == "gzip"
+    return json.loads(gzip.decompress(response.data) if is_packed else response.data)
 
 
 def _validate(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,8 +22,8 @@ def announcements() -> Announcements:
 
 
 @pytest.fixture
-def client(engine: Engine, announcements: Announcements) -> Iterator[CheckedClient]:
-    yield make_client(engine, wakeups=announcements)
+def client(engine: Engine, announcements: Announcements) -> CheckedClient:
+    return make_client(engine, wakeups=announcements)
 
 
 def post(client: CheckedClient, **spec: object) -> str:
@@ -90,8 +89,8 @@ def test_an_idempotency_key_gives_the_first_answer_again(client: CheckedClient) 
 
 def test_parallel_posts_with_one_key_make_one_job(client: CheckedClient) -> None:
     def submit(_: int) -> str:
-        with client.application.test_client() as own:
-            return str(own.post("/jobs", json=RING, headers={"Idempotency-Key": "k"}).get_json()["id"])
+        own = client.application.test_client()
+        return str(own.post("/jobs", json=RING, headers={"Idempotency-Key": "k"}).get_json()["id"])
 
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(submit, range(16)))
