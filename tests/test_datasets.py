@@ -12,7 +12,7 @@ from sklearn import datasets as sklearn_datasets
 from service.spec.datasets import DATASETS, GridParams, RingParams
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
-from worker.gan.data.points import grid_mixture, ring_mixture
+from worker.gan.data.points import Mixture, grid_mixture, ring_mixture
 from worker.gan.data.registry import OPENERS, open_dataset
 from worker.gan.data.training_data import DatasetChanged
 
@@ -90,7 +90,7 @@ def test_a_reference_with_another_hash_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "mixture"), [("ring", ring_mixture(RingParams())), ("grid", grid_mixture(GridParams()))]
 )
-def test_a_mixture_is_drawn_from_its_known_law(name: str, mixture) -> None:  # type: ignore[no-untyped-def]
+def test_a_mixture_is_drawn_from_its_known_law(name: str, mixture: Mixture) -> None:
     data = open_dataset(DatasetRef(name=name))
 
     points = data.to_data_units(data.samples).astype(float)

@@ -41,7 +41,7 @@ def resolved(body: dict[str, Any]) -> Resolved:
 
 def trained(job: Resolved, steps: int) -> Training:
     dtype = torch.float64 if job.spec.resources.precision == "float64" else torch.float32
-    training = Training(job.spec, open_dataset(job.spec.dataset), device=torch.device("cpu"), dtype=dtype)  # type: ignore[arg-type]
+    training = Training(job.spec, open_dataset(job.spec.dataset), device=torch.device("cpu"), dtype=dtype)
     for _ in range(steps):
         training.step()
     return training

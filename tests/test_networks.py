@@ -232,7 +232,7 @@ def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> Non
     generator, discriminator = make_networks(model, data, seeded())
 
     latents = generator.draw_latents(COUNT, seeded())
-    discriminator(generator(latents, data.labels), data.labels).square().sum().backward()  # type: ignore[no-untyped-call]
+    discriminator(generator(latents, data.labels), data.labels).square().sum().backward()
 
     parameters = [*generator.parameters(), *discriminator.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters if prod(p.shape) > 1)

@@ -144,7 +144,7 @@ def test_zip_names_cannot_leave_the_folder(label: str) -> None:
 def test_a_grid_gives_each_class_a_row_and_shows_the_first_64() -> None:
     file = picture(rendered("digits", 200)["png"])
 
-    counts = torch.bincount(opened("digits").labels[:64], minlength=10)  # type: ignore[arg-type]
+    counts = torch.bincount(opened("digits").labels[:64], minlength=10)
     scale = (file.shape[0] - GAP) // 10 - GAP
     assert scale % 8 == 0
     assert file.shape == (10 * (scale + GAP) + GAP, int(counts.max()) * (scale + GAP) + GAP)
@@ -203,6 +203,6 @@ def test_a_scatter_puts_a_sample_where_it_belongs_and_reals_set_the_limits() -> 
 def test_samples_of_one_class_or_one_sample_are_rendered() -> None:
     data = opened("digits")
 
-    one = render(data, data.samples[:1], data.labels[:1])  # type: ignore[index]
+    one = render(data, data.samples[:1], data.labels[:1])
 
     assert picture(one["png"]).ndim == 2

@@ -76,8 +76,8 @@ def draw_mixture(mixture: Mixture, count: int) -> np.ndarray:
 
 def noisy(points: np.ndarray, sigma: float, random: np.random.Generator) -> np.ndarray:
     """Add round normal noise."""
-    noise: np.ndarray = sigma * random.standard_normal(points.shape)
-    return np.add(points, noise)
+    moved: np.ndarray = points + sigma * random.standard_normal(points.shape)
+    return moved
 
 
 def standardised(facts: DatasetFacts, points: np.ndarray) -> TrainingData:
@@ -85,7 +85,8 @@ def standardised(facts: DatasetFacts, points: np.ndarray) -> TrainingData:
     mean, deviation = points.mean(axis=0), points.std(axis=0)
 
     def to_data_units(samples: Tensor) -> np.ndarray:
-        return (samples.double().cpu().numpy() * deviation + mean).astype(np.float32)
+        points: np.ndarray = samples.double().cpu().numpy() * deviation + mean
+        return points.astype(np.float32)
 
     samples = torch.from_numpy(((points - mean) / deviation).astype(np.float32))
     return TrainingData(facts, samples, labels=None, to_data_units=to_data_units)

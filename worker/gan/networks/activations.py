@@ -32,7 +32,7 @@ class PixelClamp(torch.autograd.Function):
         return pixels.clamp(-1, 1)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], _output: Tensor) -> None:
         """Keep the unclamped pixels."""
         ctx.save_for_backward(*inputs)
 
