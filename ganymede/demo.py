@@ -6,41 +6,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
-from ganymede.client import Client
+from ganymede.client import Client, ServiceUnreachable
 from ganymede.exit_codes import ExitCode
 from ganymede.part import start
 from ganymede.up import free_port
 from ganymede.watching import outcome, watch
 
-SPEC = {"dataset": "digits", "name": "demo"}
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 60.0
 LOG_TAIL_LINES = 30
 
 
-def demonstrate(into: Path) -> None:
-    """Leave samples.png, losses.svg, losses.csv and generator.safetensors of one training run in a folder."""
-    console = Console()
+def demonstrate(into: Path, spec: Mapping[str, Any]) -> None:
+    """Leave samples.png, losses.svg, losses.csv and generator.safetensors of one training on images in a folder."""
     started_s = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="ganymede-demo-") as home,
         _service(Path(home)) as url,
         Client(url) as client,
     ):
-        console.print(f"The service runs at {url}; training {SPEC['dataset']} through its REST API.", highlight=False)
-        job = watch(client, client.create_job(SPEC)["id"], console)
-        console.print(outcome(job), soft_wrap=True, highlight=False)
+        click.echo(f"The service runs at {url}; training {spec['dataset']} through its REST API.")
+        job = watch(client, client.create_job(spec)["id"], Console())
+        click.echo(outcome(job))
         if job["status"] != "succeeded":
             raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
         _keep(client, job["id"], into)
-    console.print(f"Done in {time.monotonic() - started_s:.0f} s. Everything is stopped.", highlight=False)
+    click.echo(f"Done in {time.monotonic() - started_s:.0f} s. Everything is stopped.")
 
 
 def _keep(client: Client, job_id: str, into: Path) -> None:
@@ -58,14 +57,16 @@ def _keep(client: Client, job_id: str, into: Path) -> None:
 @contextmanager
 def _service(home: Path) -> Iterator[str]:
     port, log = free_port(), home / "service.log"
-    env = {**os.environ, "GANYMEDE_HOME": str(home / "data"), "GANYMEDE_BIND": f"127.0.0.1:{port}"}
+    # Neither variables nor a .env file of the user take part: the demo must not touch another service's data.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GANYMEDE_")}
+    env |= {"GANYMEDE_HOME": str(home / "data"), "GANYMEDE_BIND": f"127.0.0.1:{port}"}
     with log.open("wb") as output:
-        process = start([sys.executable, "-m", "ganymede", "up"], env, output)
+        process = start([sys.executable, "-m", "ganymede", "up"], env, output=output, directory=home)
     try:
         url = f"http://127.0.0.1:{port}"
         _await_ready(url, process)
         yield url
-    except BaseException:
+    except (click.ClickException, click.exceptions.Exit, ServiceUnreachable):
         click.echo("".join(log.read_text(errors="replace").splitlines(keepends=True)[-LOG_TAIL_LINES:]), err=True)
         raise
     finally:

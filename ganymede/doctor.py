@@ -74,14 +74,14 @@ def _database(settings: Settings) -> tuple[Verdict, str]:
 
 
 def _broker(settings: Settings) -> tuple[Verdict, str]:
-    if settings.redis_url is None:
+    if not settings.redis_url:
         return "ok", f"embedded, {embedded_broker(settings)[0]}"
     ping_broker(settings)
     return "ok", "answers"
 
 
 def _blobs(settings: Settings) -> tuple[Verdict, str]:
-    if settings.blobs_url is None and not settings.home.exists():
+    if not settings.blobs_url and not settings.home.exists():
         return "note", f"{settings.blobs} does not exist yet; it comes with the first file"
     blobs = make_blobs(settings.blobs)
     blobs.put(PROBE, b"probe")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 BACK_OFF_S = 0.5
@@ -18,7 +19,9 @@ STEADY_S = 60.0  # a part that lived so long starts its back-off anew
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def start(argv: Sequence[str], env: Mapping[str, str], output: BinaryIO | None = None) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], env: Mapping[str, str], *, output: BinaryIO | None = None, directory: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own that is killed when the calling thread ends.
 
     Call it from the main thread: Linux sends the signal when the *thread* that forked ends. Its standard output and
@@ -28,6 +31,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], output: BinaryIO | None =
     return subprocess.Popen(  # noqa: S603 - the command lines are our own
         argv,
         env=env,
+        cwd=directory,
         process_group=0,
         preexec_fn=follow,  # noqa: PLW1509 - unsafe beside threads only, and neither caller has any
         stdout=output,

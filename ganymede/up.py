@@ -56,7 +56,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         try:
-            if self.settings.redis_url is None:
+            if not self.settings.redis_url:
                 self._start("broker", embedded_broker(self.settings), grace_s=BROKER_GRACE_S)
             self._migrate()
             self._start("worker", _ganymede("worker"), grace_s=self.settings.drain_s + GRACE_MARGIN_S)

@@ -34,10 +34,20 @@ class Service:
         head = psutil.Process(self.process.pid)
         return [head, *head.children(recursive=True)]
 
-    def part(self, title: str) -> psutil.Process:
-        """Return the oldest process whose command line holds a title."""
-        found = [process for process in self.family() if title in " ".join(process.cmdline())]
-        return min(found, key=lambda process: process.create_time())
+    def find(self, title: str) -> list[psutil.Process]:
+        """Return the processes whose command line holds a title, oldest first."""
+        return [process for process in sorted(self.family(), key=_age) if title in _command_line(process)]
+
+
+def _age(process: psutil.Process) -> float:
+    return process.create_time()
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it ended since it was listed
+        return ""
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:

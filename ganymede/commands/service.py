@@ -93,9 +93,14 @@ def doctor(as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("changes", nargs=-1)
 @click.option("--into", default="demo", show_default=True, type=click.Path(file_okay=False, path_type=Path))
-def demo(into: Path) -> None:
-    """Start everything, train the digits, keep the results, stop."""
-    from ganymede.demo import demonstrate
+def demo(changes: tuple[str, ...], into: Path) -> None:
+    """Start everything, train the digits, keep the results, stop.
 
-    demonstrate(into)
+    CHANGES are assignments such as loop.max_steps=300, as in submit.
+    """
+    from ganymede.demo import demonstrate
+    from ganymede.spec_arguments import read_spec
+
+    demonstrate(into, read_spec(["dataset=digits", "name=demo", *changes]))
