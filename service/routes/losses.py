@@ -131,6 +131,7 @@ def tagged_by_history(session: Session, job: Job, *facts: str) -> Response:
     response = Response(mimetype="application/json")
     response.set_etag(hashlib.sha256(moment.encode()).hexdigest()[:32], weak=True)
     response.make_conditional(request)
+    response.headers.remove("Content-Length")  # that of no body, which a streamed one would keep
     return response
 
 
