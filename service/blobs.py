@@ -114,7 +114,7 @@ class Directory:
         self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        for path in sorted(self._root.rglob("*")):
+        for path in sorted((self._root / prefix.rpartition("/")[0]).rglob("*")):
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield key
@@ -165,5 +165,5 @@ class ObjectStore:
             return
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        for batch in self._store.list(None):
+        for batch in self._store.list(prefix.rpartition("/")[0] or None):
             yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))

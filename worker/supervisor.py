@@ -7,7 +7,6 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore, verify
 from service.broker import Wakeups
@@ -149,45 +148,44 @@ class Supervisor:
 
     def _hurry(self, trainer: ForkedProcess) -> None:
         """While draining, ask again, for the first time may have come before the trainer could listen; then kill."""
-        if self._drain_until is None:
-            return
-        if monotonic_s() < self._drain_until:
-            trainer.ask_to_stop()
-        else:
+        if self._has_drained:
             trainer.kill()
-
-    def _give_up(self, session: Session, attempt: Attempt, words: LastWords) -> None:
-        if self._drain_until is not None and monotonic_s() >= self._drain_until:
-            # Not the job's fault: it was ended because it could not save in time.
-            transitions.release(session, attempt.job_id, attempt.number)
-            return
-        transitions.lose(
-            session,
-            attempt.job_id,
-            attempt.number,
-            reason=words.reason,
-            message=words.message,
-            limits=loss_limits(self._settings),
-        )
+        elif self._drain_until is not None:
+            trainer.ask_to_stop()
 
     def _settle(self, attempt: Attempt, words: LastWords) -> None:
-        """Record the loss of an attempt whose trainer is gone, unless it ended properly; waits for the database."""
+        """Record the end of an attempt whose trainer is gone, and clear away what it left; waits for the database."""
         while True:
             try:
-                with writing(self._engine) as session:
-                    self._give_up(session, attempt, words)
+                self._record_loss(attempt, words)
                 doom_orphans(self._engine, self._blobs, job_id=attempt.job_id, attempt=attempt.number)
-            except AttemptOver:
-                self._log.info("attempt ended", job=attempt.job_id, attempt=attempt.number)
-                return
             except DATABASE_AWAY as error:
                 self._log.warning("database away", error=str(error))
-                if self._drain_until is not None and monotonic_s() > self._drain_until:
+                if self._has_drained:
                     return  # a reconciler will find that its beat has stopped
                 time.sleep(_LOOK_S)
             else:
-                self._log.warning("attempt lost", job=attempt.job_id, attempt=attempt.number, why=words.message)
                 return
+
+    def _record_loss(self, attempt: Attempt, words: LastWords) -> None:
+        """Count the attempt as lost, unless it has ended properly; one that drained too slowly is not to blame."""
+        log = self._log.bind(job=attempt.job_id, attempt=attempt.number)
+        job_id, number, limits = attempt.job_id, attempt.number, loss_limits(self._settings)
+        try:
+            with writing(self._engine) as session:
+                if self._has_drained:
+                    transitions.release(session, job_id, number)
+                else:
+                    transitions.lose(session, job_id, number, reason=words.reason, message=words.message, limits=limits)
+        except AttemptOver:
+            log.info("attempt ended")
+        else:
+            log.warning("attempt lost", why=words.message)
+
+    @property
+    def _has_drained(self) -> bool:
+        """Tell whether the time that trainers have for saving is over."""
+        return self._drain_until is not None and monotonic_s() >= self._drain_until
 
 
 def explain(code: int, *, starved: bool) -> LastWords:

@@ -1,0 +1,183 @@
+"""Jobs through the real parts: broker, worker, fork server, trainers, database, blobs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from sqlalchemy.engine import make_url
+
+from service.blobs import make_blobs, verify
+from service.db import reading
+from service.models import Checkpoint, Job, Sample
+from service.store.jobs import patch_job
+from service.store.transitions import request_cancel, request_pause, request_resume
+from tests.conftest import _run_on
+from tests.house import House, a_house, wait_until
+
+LONG = {"max_steps": 500}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house whose worker trains two jobs at once."""
+    home = tmp_path_factory.mktemp("house")
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), home / "ganymede.db")
+        url = f"sqlite:///{home / 'ganymede.db'}"
+    else:
+        server_url = request.getfixturevalue("postgresql_server")
+        name = f"house_{os.urandom(4).hex()}"
+        _run_on(server_url, f"CREATE DATABASE {name} TEMPLATE template_ganymede")
+        url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    with a_house(home, url, slots=2) as house:
+        house.start_worker()
+        yield house
+
+
+@pytest.fixture(scope="module")
+def unbroken(house: House) -> str:
+    """A long job that nothing disturbs."""
+    job_id = house.submit(loop=LONG)
+    assert house.wait_for_end(job_id).status == "succeeded"
+    return job_id
+
+
+def assert_equals_the_unbroken(house: House, job_id: str, unbroken: str) -> None:
+    """Every step stands exactly once, with the bits that it has without interruption."""
+    first, rows = house.losses(job_id)
+    expected_first, expected = house.losses(unbroken)
+    assert (first, rows.shape) == (expected_first, expected.shape) == (1, (LONG["max_steps"], expected.shape[1]))
+    assert rows.tobytes() == expected.tobytes()
+    assert house.generator_sha256(job_id) == house.generator_sha256(unbroken)
+
+
+def test_a_job_runs_to_its_last_step_and_saves_it(house: House) -> None:
+    job_id = house.submit(samples={"every_steps": 100}, checkpoints={"every_steps": 200, "keep_last": 2})
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason, job.step, job.attempt) == ("succeeded", "max_steps", 300, 1)
+    assert job.samples_seen == 300 * 16
+    assert job.trained_s > 0
+    assert job.last_losses is not None
+    assert job.last_losses["step"] == 300
+    first, rows = house.losses(job_id)
+    assert (first, len(rows)) == (1, 300)
+    assert np.isfinite(rows).all()
+    with reading(house.engine) as session:
+        checkpoints = list(session.query(Checkpoint).filter_by(job_id=job_id).order_by(Checkpoint.step))
+        samples = list(session.query(Sample).filter_by(job_id=job_id).order_by(Sample.step))
+    assert [checkpoint.step for checkpoint in checkpoints] == [200, 300]
+    assert [sample.step for sample in samples] == [100, 200, 300]
+    for row in [*checkpoints, *samples]:
+        for file in row.files.values():
+            verify(make_blobs(house.settings.blobs), file)
+    assert house.event_types(job_id)[:2] == ["created", "started"]
+    assert house.event_types(job_id)[-3:] == ["sample", "checkpoint", "succeeded"]
+
+
+def test_equal_seeds_give_equal_bytes_of_history_and_generator(house: House, unbroken: str) -> None:
+    again = house.submit(loop=LONG)
+    other = house.submit(loop=LONG, seed=8)
+
+    house.wait_for_end(again)
+    house.wait_for_end(other)
+
+    assert_equals_the_unbroken(house, again, unbroken)
+    assert house.generator_sha256(other) != house.generator_sha256(unbroken)
+
+
+def test_a_paused_job_resumes_where_it_stopped_and_records_each_step_once(house: House, unbroken: str) -> None:
+    job_id = house.submit(loop=LONG)
+    house.wait_for_step(job_id, 20)
+
+    house.change(job_id, request_pause)
+    paused = house.wait_for_status(job_id, "paused")
+    house.change(job_id, request_resume)
+    job = house.wait_for_end(job_id)
+
+    assert 20 <= paused.step < 500
+    assert (job.status, job.attempt, job.losses_in_all) == ("succeeded", 2, 0)
+    assert_equals_the_unbroken(house, job_id, unbroken)
+
+
+def test_a_running_job_is_cancelled_and_keeps_what_it_has(house: House) -> None:
+    job_id = house.submit(loop={"max_steps": 1_000_000}, checkpoints={"every_steps": 10})
+    house.wait_for_step(job_id, 20)
+
+    house.change(job_id, request_cancel)
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason) == ("cancelled", "user_request")
+    assert len(house.losses(job_id)[1]) == job.step >= 20
+    with reading(house.engine) as session:
+        assert session.query(Checkpoint).filter_by(job_id=job_id).count() > 0
+
+
+def test_more_steps_asked_for_while_training_are_trained(house: House) -> None:
+    job_id = house.submit(loop=LONG)
+    house.wait_for_step(job_id, 20)
+
+    house.change(job_id, lambda session, job: patch_job(session, job, {"max_steps": 550}))
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.step) == ("succeeded", 550)
+
+
+def test_a_job_succeeds_early_after_its_seconds(house: House) -> None:
+    job_id = house.submit(loop={"max_steps": 1_000_000, "max_seconds": 0.5})
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason) == ("succeeded", "max_seconds")
+    with reading(house.engine) as session:
+        assert session.get(Checkpoint, (job_id, job.step)) is not None
+        assert session.get(Sample, (job_id, job.step)) is not None
+
+
+def test_a_diverging_job_fails_with_the_step_and_the_column(house: House) -> None:
+    deep = {"width": 8, "depth": 16, "activation": "silu"}
+    job_id = house.submit(
+        loop=LONG,
+        model={"latent_codes": 0, "generator": deep, "discriminator": deep},
+        objective={"reduction": "sum", "r1": 0},
+        optimizer={"generator": {"lr": 10.0}, "discriminator": {"lr": 10.0}},
+    )
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason, job.error_code) == ("failed", "diverged", "diverged")
+    rows = house.losses(job_id)[1]
+    assert np.isfinite(rows[:-1]).all()
+    assert not np.isfinite(rows[-1]).all()
+    assert f"at step {len(rows)}" in (job.error_message or "")
+    assert job.attempt == 1
+
+
+def test_data_that_changed_since_the_spec_was_resolved_fails_the_job(house: House) -> None:
+    def expect_other_content(job: Job) -> None:
+        job.resolved_spec = job.resolved_spec | {"dataset": {**job.resolved_spec["dataset"], "sha256": "0" * 64}}
+
+    job_id = house.submit(tamper=expect_other_content)
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason) == ("failed", "bad_dataset")
+
+
+def test_a_killed_trainer_is_replaced_and_continues_exactly(house: House, unbroken: str) -> None:
+    job_id = house.submit(loop=LONG, checkpoints={"every_steps": 50})
+    house.wait_for_step(job_id, 120)
+
+    house.wait_for_trainer().kill()
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.attempt, job.losses_in_all) == ("succeeded", 2, 1)
+    assert_equals_the_unbroken(house, job_id, unbroken)
+    lost = next(event for event in house.events(job_id) if event.type == "lost")
+    assert "SIGKILL" in lost.message
+    wait_until(
+        lambda: set(make_blobs(house.settings.blobs).list()) == house.shown_keys(), "no blob without a row remains"
+    )

@@ -1,0 +1,189 @@
+"""The processes of a worker: who holds torch, what they are called, and that none outlives those it depends on."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from service.store.transitions import request_cancel
+from tests.house import House, a_house, wait_until
+
+ENDLESS = {"max_steps": 1_000_000}
+
+
+@pytest.fixture
+def open_house(tmp_path: Path, sqlite_template: Path) -> Iterator[Callable[..., House]]:
+    """Opens a house with a broker and a worker; it is closed after the test."""
+    database = tmp_path / "ganymede.db"
+    database.write_bytes(sqlite_template.read_bytes())
+    with ExitStack() as stack:
+
+        def open_it(**settings: Any) -> House:
+            house = stack.enter_context(a_house(tmp_path, f"sqlite:///{database}", **settings))
+            house.start_worker()
+            return house
+
+        yield open_it
+
+
+@pytest.fixture
+def house(open_house: Callable[..., House]) -> House:
+    return open_house(slots=2)
+
+
+def maps_torch(process: psutil.Process) -> bool:
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def titles(processes: list[psutil.Process]) -> list[str]:
+    return sorted(" ".join(process.cmdline()).strip() for process in processes)
+
+
+def test_the_supervising_code_imports_no_torch() -> None:
+    program = (
+        "import sys, worker.main; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'sklearn', 'flask')])"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_only_the_fork_server_and_its_trainers_hold_torch_and_each_process_has_its_title(house: House) -> None:
+    worker = psutil.Process(house.workers[0].pid)
+    job_id = house.submit(loop=ENDLESS)
+    house.wait_for_step(job_id, 1)
+
+    family = house.processes()
+
+    assert titles(family) == ["ganymede: fork server", f"ganymede: trainer {job_id} #1", "ganymede: worker"]
+    assert not maps_torch(worker)
+    assert all(maps_torch(process) for process in family if process != worker)
+    fork_server = next(process for process in family if "fork server" in titles([process])[0])
+    assert fork_server.num_threads() == 1
+    trainer = house.wait_for_trainer()
+    assert os.getpgid(trainer.pid) == trainer.pid != os.getpgid(worker.pid)
+
+
+def test_a_killed_worker_takes_its_trainers_with_it_and_another_one_continues(house: House) -> None:
+    job_id = house.submit(loop={"max_steps": 400}, checkpoints={"every_steps": 20})
+    house.wait_for_step(job_id, 50)
+    family = house.processes()
+
+    house.workers[0].kill()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    house.start_worker()
+    job = house.wait_for_end(job_id)
+
+    assert alive == []
+    assert (job.status, job.attempt, job.losses_in_all) == ("succeeded", 2, 1)
+    first, rows = house.losses(job_id)
+    assert (first, len(rows)) == (1, 400)
+
+
+def test_a_killed_fork_server_takes_its_trainers_with_it_and_is_replaced(house: House) -> None:
+    job_id = house.submit(loop={"max_steps": 400}, checkpoints={"every_steps": 20})
+    house.wait_for_step(job_id, 50)
+    trainer = house.wait_for_trainer()
+
+    psutil.Process(trainer.ppid()).kill()
+    gone, _ = psutil.wait_procs([trainer], timeout=5)
+    job = house.wait_for_end(job_id)
+
+    assert gone == [trainer]
+    assert (job.status, job.attempt) == ("succeeded", 2)
+
+
+def test_a_drained_worker_gives_its_jobs_back_saved_and_uncharged(house: House) -> None:
+    job_id = house.submit(loop={"max_steps": 400})
+    house.wait_for_step(job_id, 20)
+    family = house.processes()
+
+    code = house.stop_worker()
+    waiting = house.job(job_id)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    house.start_worker()
+    job = house.wait_for_end(job_id)
+
+    assert code == 0
+    assert alive == []
+    assert waiting.status == "queued"
+    assert waiting.step >= 20
+    assert house.event_types(job_id).count("checkpoint") == 2
+    assert (job.status, job.attempt, job.losses_in_all) == ("succeeded", 2, 0)
+    resumed = next(event for event in house.events(job_id) if event.type == "resumed")
+    assert resumed.data["from_step"] == waiting.step
+    first, rows = house.losses(job_id)
+    assert (first, len(rows)) == (1, 400)
+
+
+def test_a_trainer_that_is_too_slow_to_drain_is_ended_and_its_job_not_charged(
+    open_house: Callable[..., House],
+) -> None:
+    hasty = open_house(drain_s=0.3)
+    job_id = hasty.submit(loop=ENDLESS)
+    hasty.wait_for_step(job_id, 20)
+    trainer = hasty.wait_for_trainer()
+
+    trainer.suspend()
+    code = hasty.stop_worker()
+
+    assert code == 0
+    assert not trainer.is_running()
+    assert (hasty.job(job_id).status, hasty.job(job_id).losses_in_all) == ("queued", 0)
+
+
+def test_a_suspended_trainer_loses_its_attempt_and_writes_nothing_more(house: House) -> None:
+    job_id = house.submit(loop=ENDLESS, checkpoints={"every_steps": 20})
+    house.wait_for_step(job_id, 50)
+    zombie = house.wait_for_trainer()
+
+    zombie.suspend()
+    wait_until(lambda: house.job(job_id).attempt == 2 and house.job(job_id).step > 20, "the next attempt trains")
+    zombie.resume()
+    gone, _ = psutil.wait_procs([zombie], timeout=10)
+    house.change(job_id, request_cancel)
+    job = house.wait_for_end(job_id)
+
+    assert gone == [zombie]
+    assert (job.status, job.attempt) == ("cancelled", 2)
+    types = [(event.type, event.attempt) for event in house.events(job_id)]
+    takeover = types.index(("resumed", 2))
+    assert {attempt for _, attempt in types[takeover:]} == {2}
+    assert len(house.losses(job_id)[1]) == job.step
+
+
+def test_a_job_that_cannot_live_fails_after_three_attempts_with_the_reason(open_house: Callable[..., House]) -> None:
+    small = open_house(job_memory_bytes=64 * 2**20)
+    large = {"width": 2048, "depth": 4}
+    job_id = small.submit(model={"generator": large, "discriminator": large})
+
+    job = small.wait_for_end(job_id)
+
+    assert (job.status, job.reason, job.error_code) == ("failed", "out_of_memory", "attempts_exhausted")
+    assert job.attempt == 3
+    assert "memory" in (job.error_message or "")
+
+
+def test_a_job_posted_while_the_broker_is_down_runs_and_a_wake_up_starts_the_next_when_it_is_back(house: House) -> None:
+    house.kill_broker()
+
+    meanwhile = house.submit()
+
+    assert house.wait_for_end(meanwhile).status == "succeeded"
+    house.start_broker()
+    assert house.wait_for_end(house.submit()).status == "succeeded"
+
+
+def test_a_wake_up_starts_a_job_without_waiting_for_anybody_to_look(open_house: Callable[..., House]) -> None:
+    quiet = open_house(wake_again_s=600.0)
+
+    started = quiet.wait_for_status(quiet.submit(loop=ENDLESS), "running")
+
+    assert started.attempt == 1
