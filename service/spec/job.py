@@ -169,6 +169,8 @@ class ResourcesSpec(Strict):
 class JobSpec(Strict):
     """A training job. Only `dataset` is required; every other default is the recipe of the data."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": "digits"}]})
+
     dataset: str | DatasetRef = Field(description="A built-in name, a data set's id, or {name, params}.")
     name: str | None = Field(None, max_length=200, description="For people.")
     labels: dict[Label, LabelValue] = Field({}, max_length=64, description="For finding jobs again.")
