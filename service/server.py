@@ -1,6 +1,7 @@
 """The web process: gunicorn around the application, with the threads that work beside it."""
 
 import signal
+import sys
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -27,8 +28,11 @@ GRACE_S = 10  # for requests in flight when the process is asked to stop
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ValueError for a bind that would let everybody in."""
-    refuse_open_bind(settings)
+    """Serve until SIGTERM or SIGINT. Exits with a message for a bind that would let everybody in."""
+    try:
+        refuse_open_bind(settings)
+    except ValueError as error:
+        sys.exit(str(error))
     configure_logs(settings)
     WebProcess(settings).run()
 

@@ -1,0 +1,118 @@
+"""The web process as it really runs: under gunicorn, beside a broker that is not there."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ganymede.up import free_port
+
+TITLE = "ganymede: web"
+PROGRAM = "from service.server import serve; from service.settings import Settings; serve(Settings(_env_file=None))"
+
+
+@dataclass
+class Served:
+    """A web process and the port it listens on."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """Return the status and the JSON of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, str | None))
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def post_job(self) -> tuple[int, Any]:
+        return self.ask("POST", "/jobs", '{"dataset": "ring"}', {"Content-Type": "application/json"})
+
+
+def start(home: Path, **variables: str) -> "subprocess.Popen[bytes]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GANYMEDE_")}
+    environment |= {"GANYMEDE_HOME": str(home), "GANYMEDE_SCAN_S": "0.2", **variables}
+    with (home / "web.log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def served(tmp_path: Path, sqlite_template: Path) -> Iterator[Served]:
+    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
+    port = free_port()
+    process = start(tmp_path, GANYMEDE_BIND=f"127.0.0.1:{port}")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert process.poll() is None, (tmp_path / "web.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    yield Served(process, port)
+    process.terminate()
+    process.wait(timeout=15)
+
+
+def test_a_job_is_accepted_while_the_broker_is_away(served: Served) -> None:
+    began = time.monotonic()
+    status, job = served.post_job()
+
+    assert (status, job["status"]) == (201, "queued")
+    assert time.monotonic() - began < 2
+
+
+def test_its_processes_carry_one_title_and_no_torch(served: Served) -> None:
+    served.ask("GET", "/readyz")
+
+    head = psutil.Process(served.process.pid)
+    family = [head, *head.children(recursive=True)]
+
+    assert [" ".join(process.cmdline()).strip() for process in family] == [TITLE, TITLE]
+    assert [process for process in family if "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()] == []
+
+
+def test_being_asked_to_stop_answers_those_who_wait_and_ends(served: Served) -> None:
+    _, job = served.post_job()
+    answers: list[tuple[int, Any]] = []
+    waiting = threading.Thread(target=lambda: answers.append(served.ask("GET", f"/jobs/{job['id']}?wait=50")))
+    waiting.start()
+    time.sleep(0.5)
+
+    served.process.terminate()
+    waiting.join(timeout=10)
+
+    assert [status for status, _ in answers] == [200]
+    assert served.process.wait(timeout=10) == 0
+
+
+def test_a_body_without_a_length_is_bounded_too(served: Served) -> None:
+    pieces = (b" " * 65_536 for _ in range(5))
+
+    status, problem = served.ask(
+        "POST", "/jobs", pieces, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    )
+
+    assert (status, problem["code"]) == (413, "body_too_large")
+
+
+def test_it_refuses_to_let_everybody_in(tmp_path: Path) -> None:
+    process = start(tmp_path, GANYMEDE_BIND="0.0.0.0:0", GANYMEDE_AUTH="off")
+
+    assert process.wait(timeout=30) == 1
+    assert "loopback" in (tmp_path / "web.log").read_text()
