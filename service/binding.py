@@ -73,8 +73,10 @@ def _read_json(request: Request) -> Any:
         raise Refused(
             "unsupported_media_type", f"Send application/json, not {got}.", headers={"Accept": "application/json"}
         )
+    data = request.get_data(cache=False)
+    request.stream.read(1)  # werkzeug cuts a chunked body at the limit in silence, and refuses whoever reads on
     try:
-        return orjson.loads(request.get_data(cache=False))
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Refused("malformed_json", f"The body is not JSON: {error}.") from None
 
