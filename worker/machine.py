@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from service.settings import Settings
-from worker.forkserver import fork
+from worker.forkserver import ForkServer
 
 
 class UnfitMachine(Exception):
@@ -41,9 +41,9 @@ class Machine:
         return asdict(self)
 
 
-def look_at_machine(settings: Settings) -> Machine:
+def look_at_machine(fork_server: ForkServer, settings: Settings) -> Machine:
     """Return what is here; raise UnfitMachine when torch does not load or the device asked for is missing."""
-    code, words = fork(_look).end()
+    code, words = fork_server.fork(_look).end()
     if words is None:
         raise UnfitMachine(f"torch cannot be loaded (exit code {code}); is the worker extra installed?")
     found = json.loads(words)

@@ -17,7 +17,7 @@ from service.logs import configure_logs
 from service.reconcile import Reconciler
 from service.settings import Settings
 from worker.app import make_app
-from worker.forkserver import start_fork_server
+from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
 from worker.presence import Presence
 from worker.supervisor import Supervisor
@@ -28,11 +28,14 @@ _SPARE_THREADS = 3  # so that wake-ups are answered while every slot trains
 def run(settings: Settings) -> int:
     """Work until a signal says stop; return the exit code. Raises UnfitMachine."""
     configure_logs(settings)
-    start_fork_server()  # before there is any other thread
-    machine = look_at_machine(settings)
+    fork_server = ForkServer()
+    fork_server.start()  # before there is any other thread
+    machine = look_at_machine(fork_server, settings)
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     engine, blobs, wakeups = make_engine(settings.database), make_blobs(settings.blobs), Wakeups(settings)
-    supervisor = Supervisor(engine, blobs, wakeups, settings=settings, worker_id=worker_id, machine=machine)
+    supervisor = Supervisor(
+        engine, blobs, wakeups, fork_server, settings=settings, worker_id=worker_id, machine=machine
+    )
     reconciler = Reconciler(engine, blobs, settings, wakeups)
     presence = Presence(engine, supervisor, settings=settings, worker_id=worker_id, machine=machine)
 

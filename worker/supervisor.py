@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
 from worker.attempt import Attempt, LastWords, carry_out
-from worker.forkserver import ForkedProcess, fork
+from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
@@ -35,12 +35,13 @@ class Supervisor:
         engine: Engine,
         blobs: BlobStore,
         wakeups: Wakeups,
+        fork_server: ForkServer,
         *,
         settings: Settings,
         worker_id: str,
         machine: Machine,
     ) -> None:
-        self._engine, self._blobs, self._wakeups = engine, blobs, wakeups
+        self._engine, self._blobs, self._wakeups, self._fork_server = engine, blobs, wakeups, fork_server
         self._settings, self._worker_id, self._machine = settings, worker_id, machine
         self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.slots):
@@ -87,6 +88,7 @@ class Supervisor:
         if self._drain_until is not None:
             return None
         try:
+            self._fork_server.get_warm()
             with reading(self._engine) as session:
                 jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
                 checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
@@ -96,6 +98,8 @@ class Supervisor:
                     return attempt
         except DATABASE_AWAY as error:
             self._log.warning("database away, nothing claimed", error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.error("no fork server, nothing claimed", error=repr(error))
         return None
 
     def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
@@ -119,7 +123,7 @@ class Supervisor:
         """Run a trainer to its end; an attempt that has not ended itself by then is lost."""
         try:
             trainer = self._start(attempt, slot)
-        except (OSError, EOFError) as error:  # the fork server is gone; the next attempt starts another
+        except (OSError, EOFError) as error:  # the fork server has died since the claim
             self._settle(attempt, LastWords("worker_lost", f"No process could be started: {error!r}"))
             return
         kills_before = _out_of_memory_kills()
@@ -134,7 +138,7 @@ class Supervisor:
 
     def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
         resources = attempt.spec["resources"]
-        return fork(
+        return self._fork_server.fork(
             carry_out,
             attempt,
             self._settings,
