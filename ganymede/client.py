@@ -59,8 +59,9 @@ class GanymedeProblem(Exception):
         self.code: str = document.get("code", "unknown")
         self.faults: list[dict[str, Any]] = list(document.get("errors") or [])
         self.document = document
-        title = document.get("detail") or document.get("title") or f"The service answered {status}."
-        super().__init__("\n".join([str(title), *(_fault_line(fault) for fault in self.faults)]))
+        title = str(document.get("title") or f"The service answered {status}.")
+        lines = [f"{title}:", *map(_fault_line, self.faults)] if self.faults else [document.get("detail") or title]
+        super().__init__("\n".join(lines))
 
 
 class ServiceUnreachable(Exception):

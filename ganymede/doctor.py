@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from alembic.script import ScriptDirectory
+
 from service.blobs import make_blobs
 from service.broker import embedded_broker, ping_broker
-from service.db import make_engine, schema_revision, sqlite_journal_mode
+from service.db import alembic_config, make_engine, schema_revision, sqlite_journal_mode
 from service.settings import Settings
 
 PROBE = "doctor-probe"
@@ -70,7 +72,14 @@ def _database(settings: Settings) -> tuple[Verdict, str]:
     revision = schema_revision(engine)
     if revision is None:
         return "fault", f"{where}: no schema yet; run `ganymede migrate`"
+    if revision != (newest := newest_revision(settings.database)):
+        return "fault", f"{where}: schema {revision}, this version needs {newest}; run `ganymede migrate`"
     return "ok", f"{where}, schema {revision}"
+
+
+def newest_revision(database_url: str) -> str | None:
+    """Return the schema that this version of the code works with."""
+    return ScriptDirectory.from_config(alembic_config(database_url)).get_current_head()
 
 
 def _broker(settings: Settings) -> tuple[Verdict, str]:

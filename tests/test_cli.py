@@ -92,7 +92,11 @@ def test_losses_are_summed_up_and_written_in_the_format_of_the_name(
     for name in ("losses.csv", "losses.svg", "losses.npz", "losses.ndjson", "losses.png"):
         assert run(service, "losses", job_id, "-o", str(tmp_path / name)).exit_code == ExitCode.SUCCESS
 
-    assert re.search(r"^d_loss +[\d.]+ ", summary.output, re.MULTILINE)
+    (row,) = (line.split() for line in summary.output.splitlines() if line.startswith("d_loss "))
+    _, last, least, least_at, greatest, greatest_at, mean, count, nonfinite = row
+    assert float(least) <= min(float(last), float(mean)) <= max(float(last), float(mean)) <= float(greatest)
+    assert {int(least_at), int(greatest_at)} <= set(range(1, 201))
+    assert (count, nonfinite) == ("200", "0")
     assert len(json.loads(as_json.output)["columns"]["d_loss"]) == 200
     assert len((tmp_path / "losses.csv").read_text().splitlines()) == 201
     assert len((tmp_path / "losses.ndjson").read_text().splitlines()) == 200
@@ -224,3 +228,16 @@ sys.exit(", ".join(sorted(heavy & set(sys.modules))))
 
     assert done.stderr.strip() == ""
     assert "submit" in done.stdout
+
+
+def test_the_doctor_asks_for_a_migration_where_one_is_due(tmp_path: Path) -> None:
+    env = {"GANYMEDE_HOME": str(tmp_path)}
+    (tmp_path / "ganymede.db").touch()
+
+    before = CliRunner().invoke(main, ["doctor"], env=env)
+    CliRunner().invoke(main, ["migrate"], env=env)
+    after = CliRunner().invoke(main, ["doctor"], env=env)
+
+    assert before.exit_code == ExitCode.UNSUCCESSFUL
+    assert "run `ganymede migrate`" in before.output
+    assert after.exit_code == ExitCode.SUCCESS

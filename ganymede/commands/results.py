@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -105,6 +105,10 @@ def _save(client: "Client", path: str, output: Path, query: Mapping[str, str | i
     click.echo(f"{output} ({size_bytes:,} bytes)")
 
 
-def _summary_row(column: dict[str, object]) -> tuple[object, ...]:
-    names = ("last", "min", "min_step", "max", "max_step", "mean", "count", "nonfinite")
-    return tuple(column.get(name) for name in names)
+def _summary_row(column: dict[str, Any]) -> tuple[object, ...]:
+    extremes = [part for name in ("min", "max") for part in _value_and_step(column[name])]
+    return (column["last"], *extremes, column["mean"], column["count"], column["nonfinite"])
+
+
+def _value_and_step(extreme: dict[str, Any] | None) -> tuple[object, object]:
+    return (extreme["value"], extreme["step"]) if extreme else (None, None)  # a column that was never finite has none
