@@ -18,7 +18,7 @@ from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.answers.problem import CODES, MEDIA_TYPE, Problem
+from service.answers.problem import CODES, MEDIA_TYPE, PROBLEM_HEADERS, Problem
 from service.auth import admit
 from service.binding import read_body, read_path, read_query
 from service.problems import Refused
@@ -159,9 +159,8 @@ def _documented_reply(reply: Reply) -> dict[str, Any]:
     content: dict[str, Any] = {name: {"schema": {}} for name in reply.media_types}
     if reply.model is not None:
         content["application/json"] = {"schema": {"$ref": REFERENCE.format(model=reply.model.__name__)}}
-    headers = {"X-Request-Id": "Id of the request, also in the log.", **reply.headers}
-    documented = {name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()}
-    return {"description": reply.description, "content": content or None, "headers": documented}
+    headers = _documented_headers(reply.headers)
+    return {"description": reply.description, "content": content or None, "headers": headers}
 
 
 def _documented_problem(status: int) -> dict[str, Any]:
@@ -169,7 +168,13 @@ def _documented_problem(status: int) -> dict[str, Any]:
     return {
         "description": f"{HTTPStatus(status).phrase}: {codes}.",
         "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model=Problem.__name__)}}},
+        "headers": _documented_headers(PROBLEM_HEADERS.get(status, {})),
     }
+
+
+def _documented_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    named = {"X-Request-Id": "Id of the request, also in the log.", **headers}
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()}
 
 
 def _implied_problems(route: Route) -> set[int]:

@@ -5,6 +5,7 @@ from typing import IO, Any, cast
 from flask import Request, Response
 from werkzeug.wsgi import FileWrapper
 
+from service.api import Reply
 from service.blobs import verify
 from service.web import Web
 
@@ -23,6 +24,7 @@ HEADERS = {
     "Content-Length": "Bytes that follow.",
     "ETag": "SHA-256 of the whole file.",
 }
+SAME_FILE = Reply("Not modified since the ETag of If-None-Match.", headers=HEADERS)
 REQUEST_HEADERS = {
     "If-None-Match": "ETag of what the client has; 304 when nothing changed.",
     "If-Range": "Send the range only while the file has this ETag, else all of it.",

@@ -19,6 +19,18 @@ from service.blobs import BlobStore, make_blobs
 from service.settings import Settings
 
 DOCUMENT = "urn:document"
+# What every answer may carry, by the rules of HTTP or for browsers alone.
+UNNAMED = {
+    "Cache-Control",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Security-Policy",
+    "Content-Type",
+    "Date",
+    "Referrer-Policy",
+    "Vary",
+    "X-Content-Type-Options",
+}
 
 
 @dataclass
@@ -69,6 +81,7 @@ def assert_described(app: Flask, response: TestResponse) -> None:
         return
     described = operation["responses"].get(str(response.status_code))
     assert described is not None, f"{response.status} of {response.request.path} is not described"
+    assert {*response.headers.keys()} - UNNAMED <= described["headers"].keys(), response.request.path
     if response.mimetype and response.status_code != 304:
         assert response.mimetype in described["content"], f"{response.mimetype} is not described"
         schema = described["content"][response.mimetype]["schema"]

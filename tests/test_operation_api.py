@@ -109,6 +109,22 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(engine: Engine, clien
     assert job_id not in text
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/workers", "/catalog", "/schema/job", "/openapi.json", "/static/docs.js"])
+def test_what_a_client_has_is_not_sent_again(client: CheckedClient, path: str) -> None:
+    tag = client.get(path).headers["ETag"]
+
+    again = client.get(path, headers={"If-None-Match": tag})
+
+    assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/healthz", "/catalog", "/metrics"])
+def test_head_is_get_without_the_body(client: CheckedClient, path: str) -> None:
+    answer = client.head(path)
+
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
 def test_the_schema_of_a_job_is_a_schema(client: CheckedClient) -> None:
     answer = client.get("/schema/job")
 

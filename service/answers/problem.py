@@ -36,6 +36,14 @@ CODES: dict[str, tuple[int, str]] = {
     "database_unavailable": (503, "The database is away"),
     "storage_full": (507, "The storage is full"),
 }
+PROBLEM_HEADERS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": "How to send a key."},
+    415: {"Accept": "The media type to send."},
+    416: {"Content-Range": "The size of the file."},
+    429: {"Retry-After": "Seconds to wait."},
+    503: {"Retry-After": "Seconds to wait."},
+    507: {"Retry-After": "Seconds to wait."},
+}
 RETRYABLE = frozenset({"quota_exceeded", "internal_error", "database_unavailable", "storage_full"})
 
 

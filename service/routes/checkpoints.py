@@ -11,7 +11,7 @@ from service.answers.writing import json_answer, page_answer, tagged
 from service.api import Reply, Routes
 from service.binding import Query
 from service.db import reading
-from service.downloads import HEADERS, REQUEST_HEADERS, send_file
+from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import NotFound
 from service.models import Checkpoint
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, JobPath
@@ -79,7 +79,7 @@ def show_checkpoint(web: Web, caller: Caller, path: CheckpointPath) -> Response:
     replies={
         200: Reply("The file, in the safetensors format.", media_types=FILE, headers=HEADERS),
         206: Reply("The range that was asked for.", media_types=FILE, headers=HEADERS | {"Content-Range": "Which."}),
-        304: NOT_MODIFIED,
+        304: SAME_FILE,
     },
     problems=(410, 416),
     request_headers=REQUEST_HEADERS,

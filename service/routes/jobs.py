@@ -28,7 +28,7 @@ TAGGED = {"ETag": "Changes with the content."}
 PAGED = {"Link": "The next page."} | TAGGED
 LOCATED = {"Location": "Path of the job."}
 IF_NONE_MATCH = {"If-None-Match": "ETag of what the client has; 304 when nothing changed."}
-NOT_MODIFIED = Reply("Not modified since the ETag of If-None-Match.")
+NOT_MODIFIED = Reply("Not modified since the ETag of If-None-Match.", headers=PAGED)
 
 
 class JobPath(Path):
@@ -141,7 +141,12 @@ def _check_quota(session: Session, web: Web, caller: Caller) -> None:
         raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")
 
 
-@routes.add("GET", "/jobs", replies={200: Reply("A page of jobs.", JobPage, headers=PAGED)})
+@routes.add(
+    "GET",
+    "/jobs",
+    replies={200: Reply("A page of jobs.", JobPage, headers=PAGED), 304: NOT_MODIFIED},
+    request_headers=IF_NONE_MATCH,
+)
 def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
     """List jobs, newest first."""
     with reading(web.engine) as session:

@@ -10,7 +10,7 @@ from service.answers.writing import page_answer
 from service.api import Reply, Routes
 from service.binding import Query
 from service.db import reading
-from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, send_file
+from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import Fault
 from service.models import Sample
 from service.problems import Refused
@@ -62,7 +62,7 @@ def list_samples(web: Web, caller: Caller, path: JobPath, query: StepsQuery) -> 
     replies={
         200: Reply("The file.", media_types=FILE, headers=HEADERS),
         206: Reply("The range that was asked for.", media_types=FILE, headers=HEADERS | {"Content-Range": "Which."}),
-        304: NOT_MODIFIED,
+        304: SAME_FILE,
     },
     problems=(406, 410, 416),
     request_headers=REQUEST_HEADERS,
