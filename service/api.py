@@ -101,6 +101,7 @@ def make_api(import_name: str, web: Web, nouns: Sequence[Routes], **flask_option
         doc_ui=False,
         **flask_options,
     )
+    api.url_map.merge_slashes = False  # an empty id is not there; werkzeug would redirect to a page in HTML
     for noun in nouns:
         for route in noun.routes:
             _register(api, web, noun.tag, route)

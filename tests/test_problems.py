@@ -44,6 +44,8 @@ def post(client: CheckedClient, data: bytes, content_type: str = "application/js
         ("GET", "/jobs/..%2f..%2fetc", 404, "not_found"),
         ("GET", "/jobs/%00", 404, "not_found"),
         ("GET", "/jobs/1", 404, "not_found"),
+        ("GET", "/jobs//losses", 404, "not_found"),
+        ("GET", "/jobs/", 404, "not_found"),
         ("PUT", "/jobs", 405, "method_not_allowed"),
         ("POST", UNKNOWN_JOB, 405, "method_not_allowed"),
         ("GET", "/jobs?limit=0", 422, "invalid_input"),
