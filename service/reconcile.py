@@ -24,7 +24,7 @@ from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
 
 _ANY_DEVICE = ("auto", "cpu", "cuda")
-_WORKER_FORGOTTEN_TTLS = 30  # a worker's row stands for people; it may outlive its process for a while
+_WORKER_FORGOTTEN_TTLS = 5  # its row is for people alone and may outlive it for a while
 
 
 def loss_limits(settings: Settings) -> LossLimits:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.clock import monotonic_s
 from service.db import DATABASE_AWAY, writing
+from service.models import Worker
 from service.settings import Settings
 from service.store.workers import beat_worker, forget_worker, register_worker
 from worker.machine import Machine
@@ -24,7 +25,6 @@ class Presence:
     ) -> None:
         self._engine, self._supervisor = engine, supervisor
         self._settings, self._worker_id, self._machine = settings, worker_id, machine
-        self._registered = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._log = structlog.get_logger().bind(worker=worker_id)
@@ -45,7 +45,7 @@ class Presence:
                 looked_at = monotonic_s()
                 for _ in range(self._supervisor.free):
                     threading.Thread(target=self._supervisor.work, name="own look", daemon=True).start()
-            self._try_write(self._beat if self._registered else self._register)
+            self._try_write(self._beat)
             self._stopping.wait(self._settings.scan_s)
         self._try_write(self._forget)
 
@@ -56,18 +56,17 @@ class Presence:
         except DATABASE_AWAY as error:
             self._log.warning("database away", error=str(error))
 
-    def _register(self, session: Session) -> None:
-        register_worker(
-            session,
-            worker_id=self._worker_id,
-            device=self._machine.device,
-            slots=self._settings.slots,
-            version=version("ganymede-gan"),
-            facts=self._machine.facts,
-        )
-        self._registered = True
-
     def _beat(self, session: Session) -> None:
+        if session.get(Worker, self._worker_id) is None:  # the first time, or forgotten while this process was stopped
+            register_worker(
+                session,
+                worker_id=self._worker_id,
+                device=self._machine.device,
+                slots=self._settings.slots,
+                version=version("ganymede-gan"),
+                facts=self._machine.facts,
+            )
+            session.flush()
         beat_worker(session, self._worker_id, busy=self._settings.slots - self._supervisor.free)
 
     def _forget(self, session: Session) -> None:

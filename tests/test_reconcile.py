@@ -1,0 +1,214 @@
+"""The reconciler mends what crashes leave, and never mistakes an outage or a jump of a clock for a death."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError
+
+from service.blobs import BlobStore, make_blobs, store_file
+from service.broker import Wakeups
+from service.db import reading, writing
+from service.models import Job
+from service.reconcile import Reconciler
+from service.settings import Settings
+from service.store import transitions
+from service.store.doomed import doom, list_doomed
+from service.store.transitions import Progress
+from service.store.workers import beat_worker, list_workers, register_worker
+from tests.building import add_job, add_running_job, save_checkpoint
+
+TTL_S, SCAN_S, BACK_OFF_S = 20.0, 2.0, 5.0
+NO_PROGRESS = Progress(step=0, samples_seen=0, trained_s=0.0, steps_per_second=None, last_losses=None)
+
+
+@dataclass
+class Clock:
+    """A clock that only a test moves."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Setting:
+    """One reconciler with its surroundings."""
+
+    engine: Engine
+    blobs: BlobStore
+    wakeups: Wakeups
+    clock: Clock
+    reconciler: Reconciler
+
+    def scan_for(self, seconds: float, *, between: Callable[[], object] = lambda: None) -> None:
+        """Let so much time pass in scans."""
+        end_s = self.clock.now_s + seconds
+        while self.clock.now_s < end_s:
+            self.clock.now_s += SCAN_S
+            between()
+            self.reconciler.scan()
+
+    @property
+    def was_announced(self) -> bool:
+        return self.wakeups._wanted.is_set()
+
+    def job(self, job_id: str) -> Job:
+        with reading(self.engine) as session:
+            return session.get_one(Job, job_id)
+
+
+@pytest.fixture
+def setting(engine: Engine, database_url: str, tmp_path: Path) -> Setting:
+    settings = Settings(
+        _env_file=None, home=tmp_path, database_url=database_url, ttl_s=TTL_S, scan_s=SCAN_S, back_off_s=BACK_OFF_S
+    )
+    blobs, wakeups, clock = make_blobs(settings.blobs), Wakeups(settings), Clock()
+    reconciler = Reconciler(engine, blobs, settings, wakeups, clock=clock)
+    reconciler.scan()
+    return Setting(engine, blobs, wakeups, clock, reconciler)
+
+
+def test_an_attempt_whose_beat_stands_still_is_lost_and_tried_again_after_its_back_off(setting: Setting) -> None:
+    job_id, _ = add_running_job(setting.engine)
+
+    setting.scan_for(TTL_S)
+    still_running = setting.job(job_id).state
+    setting.scan_for(SCAN_S)
+    lost = setting.job(job_id)
+    setting.scan_for(BACK_OFF_S - 1)
+    held = setting.job(job_id)
+    setting.scan_for(SCAN_S)
+    free = setting.job(job_id)
+
+    assert still_running == "running"
+    assert (lost.state, lost.reason, lost.hold_s) == ("queued", "worker_lost", BACK_OFF_S)
+    assert held.hold_s == BACK_OFF_S
+    assert free.hold_s is None
+    assert setting.was_announced
+
+
+def test_an_attempt_that_beats_lives(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+
+    def beat() -> None:
+        with writing(setting.engine) as session:
+            transitions.flush(session, job_id, attempt, NO_PROGRESS)
+
+    setting.scan_for(5 * TTL_S, between=beat)
+
+    assert setting.job(job_id).state == "running"
+
+
+def test_a_new_attempt_begins_with_a_whole_time_to_live(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+    setting.scan_for(TTL_S - SCAN_S)
+    with writing(setting.engine) as session:
+        transitions.release(session, job_id, attempt)
+        job = session.get_one(Job, job_id)
+        assert transitions.claim(session, job, worker="worker-2", resume_from=None)
+
+    setting.scan_for(TTL_S)
+
+    assert setting.job(job_id).attempt == attempt + 1
+    assert setting.job(job_id).state == "running"
+
+
+def test_a_clock_that_jumps_or_a_reconciler_that_was_suspended_loses_nobody(setting: Setting) -> None:
+    job_id, _ = add_running_job(setting.engine)
+    setting.scan_for(SCAN_S)
+
+    setting.clock.now_s += 100 * TTL_S
+    setting.reconciler.scan()
+
+    assert setting.job(job_id).state == "running"
+
+
+def test_time_in_which_the_database_was_away_does_not_count(setting: Setting) -> None:
+    job_id, _ = add_running_job(setting.engine)
+    setting.scan_for(SCAN_S)
+    reachable = setting.reconciler._engine
+
+    setting.reconciler._engine = create_engine("sqlite:////nowhere/at/all.db")
+    for _ in range(20):
+        setting.clock.now_s += SCAN_S
+        with pytest.raises(OperationalError):
+            setting.reconciler.scan()
+    setting.reconciler._engine = reachable
+    setting.scan_for(TTL_S - SCAN_S)
+
+    assert setting.job(job_id).state == "running"
+
+
+def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+
+    setting.reconciler._lose(job_id, attempt)
+    setting.reconciler._lose(job_id, attempt)
+
+    assert setting.job(job_id).losses_in_all == 1
+
+
+def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+    shown = store_file(setting.blobs, job_id=job_id, attempt=attempt, name="shown.bin", data=b"1")
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"2")
+    newer = store_file(setting.blobs, job_id=job_id, attempt=attempt + 1, name="newer.bin", data=b"3")
+    with writing(setting.engine) as session:
+        save_checkpoint(session, session.get_one(Job, job_id), 1, files={"all": shown})
+
+    setting.reconciler._lose(job_id, attempt)
+    setting.scan_for(SCAN_S)
+
+    assert sorted(setting.blobs.list()) == sorted([shown["key"], newer["key"]])
+
+
+def test_doomed_blobs_are_removed_and_their_marks_after_them(setting: Setting) -> None:
+    setting.blobs.put("job_1/1/a.bin", b"1")
+    with writing(setting.engine) as session:
+        doom(session, ["job_1/1/a.bin", "job_1/1/already-gone.bin"])
+
+    setting.scan_for(SCAN_S)
+
+    assert list(setting.blobs.list()) == []
+    with reading(setting.engine) as session:
+        assert list(list_doomed(session)) == []
+
+
+def test_a_job_that_waits_is_announced_again(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        add_job(session)
+
+    setting.scan_for(SCAN_S)
+    early = setting.was_announced
+    setting.scan_for(16.0)
+
+    assert (early, setting.was_announced) == (False, True)
+
+
+def test_a_wish_that_a_crash_left_unheard_is_followed(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        job = add_job(session)
+        job.desired = "cancel"
+
+    setting.scan_for(16.0)
+
+    assert setting.job(job.id).state == "cancelled"
+
+
+def test_a_worker_that_no_longer_beats_is_forgotten_in_the_end(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        for name in ("lives", "died"):
+            register_worker(session, worker_id=name, device="cpu", slots=1, version="1", facts={})
+
+    def beat() -> None:
+        with writing(setting.engine) as session:
+            beat_worker(session, "lives", busy=0)
+
+    setting.scan_for(6 * TTL_S, between=beat)
+
+    with reading(setting.engine) as session:
+        assert [worker.id for worker in list_workers(session)] == ["lives"]

@@ -1,0 +1,167 @@
+"""Claiming: which checkpoint an attempt continues from, and what is said of a trainer that died silently."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore, make_blobs, store_file
+from service.broker import Wakeups
+from service.db import reading, writing
+from service.models import Checkpoint, Job
+from service.settings import Settings
+from service.store import transitions
+from tests.building import add_job, claim_next, save_checkpoint
+from worker.forkserver import ForkServer
+from worker.machine import Machine
+from worker.supervisor import Supervisor, explain
+
+
+class ReadyForkServer(ForkServer):
+    """A fork server that is always ready and never asked to fork."""
+
+    def get_warm(self) -> None:
+        return
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return make_blobs(f"file://{tmp_path}/blobs")
+
+
+@pytest.fixture
+def make_supervisor(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Callable[..., Supervisor]:
+    def make(*, gpus: int = 0, slots: int = 1) -> Supervisor:
+        settings = Settings(_env_file=None, home=tmp_path, slots=slots)
+        machine = Machine(device="cuda" if gpus else "cpu", gpus=gpus, cores=8, torch="2", gpu=None)
+        wakeups = Wakeups(settings)
+        return Supervisor(
+            engine, blobs, wakeups, ReadyForkServer(), settings=settings, worker_id="worker-1", machine=machine
+        )
+
+    return make
+
+
+def add_job_with_checkpoints(engine: Engine, blobs: BlobStore, *steps: int) -> dict[int, str]:
+    """Store a job that is queued again after an attempt which saved these steps; return the checkpoints' keys."""
+    with writing(engine) as session:
+        add_job(session)
+        job = claim_next(session)
+        keys = {}
+        for step in steps:
+            file = store_file(blobs, job_id=job.id, attempt=1, name=f"c-{step}.bin", data=str(step).encode())
+            save_checkpoint(session, job, step, files={"all": file})
+            keys[step] = file["key"]
+        transitions.release(session, job.id, job.attempt)
+    return keys
+
+
+def checkpointed_steps(engine: Engine) -> list[int]:
+    with reading(engine) as session:
+        return [checkpoint.step for checkpoint in session.query(Checkpoint).order_by(Checkpoint.step)]
+
+
+def test_an_attempt_continues_from_the_newest_checkpoint(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    keys = add_job_with_checkpoints(engine, blobs, 10, 20)
+
+    attempt = make_supervisor()._claim()
+
+    assert attempt is not None
+    assert attempt.number == 2
+    assert attempt.origin is not None
+    assert (attempt.origin.step, attempt.origin.file["key"]) == (20, keys[20])
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor], tmp_path: Path, damage: str
+) -> None:
+    keys = add_job_with_checkpoints(engine, blobs, 10, 20)
+    path = tmp_path / "blobs" / keys[20]
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"30" if damage == "flipped" else b"2")
+
+    attempt = make_supervisor()._claim()
+
+    assert attempt is not None
+    assert attempt.origin is not None
+    assert attempt.origin.step == 10
+    assert checkpointed_steps(engine) == [10]
+
+
+def test_without_a_whole_checkpoint_an_attempt_starts_from_the_beginning(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    keys = add_job_with_checkpoints(engine, blobs, 10)
+    blobs.delete(keys[10])
+
+    attempt = make_supervisor()._claim()
+
+    assert attempt is not None
+    assert attempt.origin is None
+    assert checkpointed_steps(engine) == []
+
+
+def test_two_workers_never_claim_one_job(engine: Engine, make_supervisor: Callable[..., Supervisor]) -> None:
+    with writing(engine) as session:
+        add_job(session)
+    first, second = make_supervisor(), make_supervisor()
+
+    claims = [first._claim(), second._claim()]
+
+    assert [claim is not None for claim in claims] == [True, False]
+
+
+def test_a_job_claimed_since_it_was_seen_is_left_alone(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    with reading(engine) as session:
+        seen = session.get_one(Job, job_id)
+    with writing(engine) as session:
+        job = claim_next(session)
+        transitions.release(session, job.id, job.attempt)
+
+    assert make_supervisor()._claim_one(seen, None) is None
+
+
+def test_a_draining_supervisor_claims_nothing(engine: Engine, make_supervisor: Callable[..., Supervisor]) -> None:
+    with writing(engine) as session:
+        add_job(session)
+    supervisor = make_supervisor()
+
+    supervisor.drain()
+
+    assert supervisor._claim() is None
+
+
+def test_a_job_for_a_gpu_waits_for_a_worker_that_has_one(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    with writing(engine) as session:
+        add_job(session, resources={"device": "cuda"})
+
+    without, with_gpu = make_supervisor()._claim(), make_supervisor(gpus=2)._claim()
+
+    assert without is None
+    assert with_gpu is not None
+
+
+def test_slots_are_spread_over_the_gpus() -> None:
+    machine = Machine(device="cuda", gpus=2, cores=8, torch="2", gpu=None)
+
+    assert [machine.device_of(slot, "auto") for slot in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert machine.device_of(0, "cpu") == "cpu"
+
+
+def test_a_silent_death_is_put_into_words() -> None:
+    assert "SIGSEGV" in explain(-11, starved=False).message
+    assert explain(-9, starved=False).reason == "crashed"
+    assert explain(-9, starved=True).reason == "out_of_memory"
+    assert "exit code 7" in explain(7, starved=False).message

@@ -1,0 +1,377 @@
+"""The parts of a trainer: what is flushed, how an attempt ends, when it has stalled, what a save leaves behind."""
+
+import errno
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from service.blobs import BlobStore, make_blobs
+from service.db import make_engine, reading, writing
+from service.errors import AttemptOver
+from service.models import Checkpoint, Job
+from service.settings import Settings
+from service.spec.job import JobSpec
+from service.store import history, transitions
+from service.store.transitions import request_cancel, request_pause
+from tests.building import add_job, claim_next
+from tests.house import SMALL_JOB
+from worker import vigil
+from worker.attempt import Attempt, LastWords
+from worker.endings import Ending, Why
+from worker.exactness import difference, machine_facts
+from worker.flusher import Flusher
+from worker.gan.data.registry import open_dataset
+from worker.gan.training import Training
+from worker.outbox import Outbox
+from worker.saver import GivenUp, Saver
+from worker.vigil import Vigil
+
+MAX_STEPS = 20
+
+
+class Left(Exception):
+    """Raised where a trainer would end its process."""
+
+
+def leave(words: LastWords | None) -> NoReturn:
+    raise Left(words)
+
+
+class Desk:
+    """An attempt in this process, with all parts of a trainer but its loop."""
+
+    def __init__(self, engine: Engine, home: Path) -> None:
+        with writing(engine) as session:
+            add_job(session, **{**SMALL_JOB, "loop": {"batch_size": 16, "max_steps": MAX_STEPS}})
+            self.attempt = Attempt.of(claim_next(session), None)
+        self.engine, self.blobs = engine, make_blobs(f"file://{home}/blobs")
+        self.outbox, self.vigil, self.stopping = Outbox(self.attempt), Vigil(300.0), threading.Event()
+        settings = Settings(_env_file=None, home=home, flush_s=0.01)
+        self.flusher = Flusher(engine, self.outbox, self.vigil, attempt=self.attempt, settings=settings, leave=leave)
+        self.spec = JobSpec.model_validate(self.attempt.spec, strict=False)
+        self.training = Training(
+            self.spec, open_dataset(self.spec.dataset), device=torch.device("cpu"), dtype=torch.float32
+        )
+        self.outbox.follow(self.training)
+
+    def saver(self, blobs: BlobStore | None = None) -> Saver:
+        return Saver(
+            blobs or self.blobs,
+            self.outbox,
+            self.vigil,
+            attempt=self.attempt,
+            machine={},
+            stopping=self.stopping,
+        )
+
+    def take_steps(self, count: int) -> None:
+        for _ in range(count):
+            self.training.step()
+
+    def ask(self, wish: Callable[[Any, Job], object]) -> None:
+        with writing(self.engine) as session:
+            wish(session, session.get_one(Job, self.attempt.job_id))
+
+    @property
+    def job(self) -> Job:
+        with reading(self.engine) as session:
+            return session.get_one(Job, self.attempt.job_id)
+
+    @property
+    def recorded(self) -> tuple[int, int] | None:
+        with reading(self.engine) as session:
+            return history.span(session, self.attempt.job_id)
+
+
+@pytest.fixture
+def desk(engine: Engine, tmp_path: Path) -> Desk:
+    return Desk(engine, tmp_path)
+
+
+def test_a_flush_writes_history_progress_and_beat_together(desk: Desk) -> None:
+    beat = desk.job.beat
+    desk.take_steps(3)
+
+    desk.flusher._flush(None)
+
+    job = desk.job
+    assert desk.recorded == (1, 3)
+    assert (job.step, job.samples_seen) == (3, 48)
+    assert job.last_losses is not None
+    assert set(job.last_losses) == {"step", "d_loss", "g_loss", "value", "total_loss"}
+    assert job.beat > beat
+
+
+def test_a_flush_without_new_steps_still_beats(desk: Desk) -> None:
+    beat = desk.job.beat
+
+    desk.flusher._flush(None)
+
+    assert desk.job.beat > beat
+    assert desk.recorded is None
+
+
+def test_an_attempt_that_is_over_writes_nothing(desk: Desk) -> None:
+    with writing(desk.engine) as session:
+        transitions.release(session, desk.attempt.job_id, desk.attempt.number)
+    desk.take_steps(3)
+
+    with pytest.raises(AttemptOver):
+        desk.flusher._flush(None)
+
+    assert desk.recorded is None
+
+
+def test_steps_taken_while_the_database_was_away_are_written_when_it_is_back(desk: Desk) -> None:
+    desk.take_steps(2)
+    desk.flusher._engine = make_engine("sqlite:////proc/nowhere.db")
+    with pytest.raises(OperationalError):
+        desk.flusher._flush(None)
+    desk.take_steps(2)
+
+    desk.flusher._engine = desk.engine
+    desk.flusher._flush(None)
+
+    assert desk.recorded == (1, 4)
+
+
+def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk) -> None:
+    desk.take_steps(2)
+    desk.saver().save_checkpoint(desk.training)
+    batch = desk.outbox.batch()
+    with writing(desk.engine) as session:
+        batch.write(session, session.get_one(Job, desk.attempt.job_id))
+    desk.take_steps(1)
+
+    desk.flusher._flush(None)
+
+    assert desk.recorded == (1, 3)
+    with reading(desk.engine) as session:
+        assert session.query(Checkpoint).count() == 1
+
+
+def test_the_loop_rests_when_too_much_waits_for_the_database(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.outbox._MOST_STEPS", 3)
+    desk.take_steps(4)
+
+    batch = desk.outbox.batch()
+    full = desk.outbox.is_full
+    desk.outbox.forget(batch)
+
+    assert full
+    assert not desk.outbox.is_full
+
+
+def test_a_cancel_ends_the_attempt_with_the_next_flush(desk: Desk) -> None:
+    desk.take_steps(3)
+    desk.ask(request_cancel)
+
+    desk.flusher._flush(None)
+
+    assert desk.flusher.ended
+    assert (desk.job.state, desk.recorded) == ("cancelled", (1, 3))
+
+
+def test_a_cancel_goes_before_success(desk: Desk) -> None:
+    desk.take_steps(MAX_STEPS)
+    desk.ask(request_cancel)
+
+    assert desk.flusher.end(Ending(Why.MAX_STEPS))
+
+    assert desk.job.state == "cancelled"
+
+
+def test_a_pause_that_was_taken_back_goes_on(desk: Desk) -> None:
+    desk.take_steps(3)
+
+    assert not desk.flusher.end(Ending(Why.PAUSE))
+
+    assert desk.job.state == "running"
+
+
+def test_a_finished_job_succeeds_whoever_wants_it_to_pause(desk: Desk) -> None:
+    desk.take_steps(MAX_STEPS)
+    desk.ask(request_pause)
+
+    assert desk.flusher.end(Ending(Why.MAX_STEPS))
+
+    assert (desk.job.state, desk.job.reason) == ("succeeded", "max_steps")
+
+
+def test_max_steps_raised_in_the_last_moment_are_trained(desk: Desk) -> None:
+    desk.take_steps(MAX_STEPS)
+    desk.ask(lambda _, job: setattr(job, "max_steps", MAX_STEPS + 1))
+
+    assert not desk.flusher.end(Ending(Why.MAX_STEPS))
+
+    assert desk.flusher.orders.max_steps == MAX_STEPS + 1
+
+
+def test_a_drained_attempt_whose_owner_wants_a_pause_is_paused(desk: Desk) -> None:
+    desk.ask(request_pause)
+
+    assert desk.flusher.end(Ending(Why.DRAIN))
+
+    assert desk.job.state == "paused"
+
+
+def test_the_first_number_that_is_not_finite_ends_history_and_attempt(desk: Desk) -> None:
+    desk.take_steps(3)
+    for parameter in desk.training.discriminator.network.parameters():
+        torch.nn.init.constant_(parameter, float("nan"))
+    desk.take_steps(3)
+    desk.saver().save_checkpoint(desk.training)
+
+    desk.flusher._flush(None)
+
+    job = desk.job
+    assert desk.flusher.ended
+    assert (job.state, job.reason, job.step) == ("failed", "diverged", 4)
+    assert "step 4" in (job.error_message or "")
+    assert desk.recorded == (1, 4)
+    assert list(desk.blobs.list()) == []
+
+
+def test_a_checkpoint_is_shown_with_the_history_up_to_its_step_and_old_ones_retire(desk: Desk) -> None:
+    saver = desk.saver()
+    for _ in range(5):
+        desk.take_steps(1)
+        saver.save_checkpoint(desk.training)
+        saver.save_checkpoint(desk.training)
+    desk.take_steps(1)
+
+    desk.flusher._flush(None)
+
+    with reading(desk.engine) as session:
+        rows = session.query(Checkpoint).order_by(Checkpoint.step).all()
+    assert [row.step for row in rows] == [3, 4, 5]
+    assert [row.losses["step"] for row in rows] == [3, 4, 5]
+    assert desk.recorded == (1, 6)
+
+
+class FullBlobs:
+    """A store on a disk that is full until somebody makes room."""
+
+    def __init__(self, blobs: BlobStore, on_full: Callable[[], None]) -> None:
+        self._blobs, self._on_full = blobs, on_full
+        self.full = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def put(self, key: str, data: bytes) -> None:
+        if self.full:
+            self._on_full()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._blobs.put(key, data)
+
+
+def test_a_full_disk_is_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.saver._LOOK_AGAIN_S", 0.001)
+    tries: list[None] = []
+
+    def make_room_after_three_tries() -> None:
+        tries.append(None)
+        blobs.full = len(tries) < 3
+
+    blobs: Any = FullBlobs(desk.blobs, make_room_after_three_tries)
+    desk.take_steps(1)
+
+    desk.saver(blobs).save_checkpoint(desk.training)
+    desk.flusher._flush(None)
+
+    assert len(tries) == 3
+    with reading(desk.engine) as session:
+        assert session.query(Checkpoint).count() == 1
+
+
+def test_an_attempt_that_must_leave_does_not_wait_for_space(desk: Desk) -> None:
+    blobs: Any = FullBlobs(desk.blobs, desk.stopping.set)
+    desk.take_steps(1)
+
+    with pytest.raises(GivenUp):
+        desk.saver(blobs).save_checkpoint(desk.training)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The one number of a clock that only the test moves."""
+    now = [0.0]
+    monkeypatch.setattr(vigil, "monotonic_s", lambda: now[0])
+    return now
+
+
+def test_a_step_that_does_not_end_is_noticed_after_its_deadline(clock: list[float]) -> None:
+    watch = Vigil(300.0)
+    watch.step_begins()
+
+    clock[0] = 300.0
+    in_time = watch.overrun()
+    clock[0] = 301.0
+
+    assert in_time is None
+    assert "300 s" in (watch.overrun() or "")
+
+
+def test_slow_steps_get_ten_times_their_median(clock: list[float]) -> None:
+    watch = Vigil(300.0)
+    for _ in range(10):
+        watch.step_begins()
+        clock[0] += 100.0
+    watch.step_begins()
+
+    clock[0] += 999.0
+    in_time = watch.overrun()
+    clock[0] += 2.0
+
+    assert in_time is None
+    assert watch.overrun() is not None
+
+
+def test_a_phase_has_its_own_deadline_and_one_within_it_does_not_use_it_up(clock: list[float]) -> None:
+    watch = Vigil(1.0)
+    with watch.phase("save a checkpoint", 600.0):
+        clock[0] += 599.0
+        with watch.phase("find space", np.inf):
+            clock[0] += 10_000.0
+            waiting = watch.overrun()
+        back = watch.overrun()
+        clock[0] += 2.0
+        late = watch.overrun()
+
+    assert (waiting, back) == (None, None)
+    assert "save a checkpoint" in (late or "")
+
+
+def test_a_stalled_attempt_stops_beating_and_leaves(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.vigil, "overrun", lambda: "A step did not end within 300 s.")
+    beat = desk.job.beat
+
+    with pytest.raises(Left, match="300 s"):
+        desk.flusher._run()
+
+    assert desk.job.beat == beat
+
+
+def test_an_attempt_that_is_over_leaves_without_a_word(desk: Desk) -> None:
+    with writing(desk.engine) as session:
+        transitions.release(session, desk.attempt.job_id, desk.attempt.number)
+
+    with pytest.raises(Left) as left:
+        desk.flusher._run()
+
+    assert left.value.args == (None,)
+
+
+def test_a_continuation_elsewhere_is_called_equivalent_and_not_identical() -> None:
+    here = machine_facts(device=torch.device("cpu"), threads=1)
+
+    assert difference(here, here) is None
+    assert "threads 2 became 1" in (difference({**here, "threads": 2}, here) or "")
