@@ -172,9 +172,11 @@ class Client:
     def is_ready(self) -> bool:
         """Tell whether the service can take jobs now; never raises, never waits long."""
         try:
-            return self._http.get("/readyz", timeout=2.0).status_code == 200
+            is_ready = self._http.get("/readyz", timeout=2.0).status_code == 200
         except httpx2.HTTPError:
             return False
+        self._has_answered = self._has_answered or is_ready
+        return is_ready
 
     def content(self, path: str, **query: str | int) -> bytes:
         """Return the body of any resource."""

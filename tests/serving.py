@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import pytest
 
 from ganymede.client import Client
 from ganymede.up import free_port
+from tests.house import wait_until
 
-READY_WITHIN_S = 60.0
 QUICK = {"GANYMEDE_FLUSH_S": "0.2", "GANYMEDE_SCAN_S": "0.2", "GANYMEDE_DRAIN_S": "10", "OMP_NUM_THREADS": "1"}
 
 
@@ -66,7 +65,7 @@ def running_service(home: Path, **variables: str) -> Iterator[Service]:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
     try:
         with Client(url) as client:
-            wait_until(lambda: client.is_ready() or process.poll() is not None, READY_WITHIN_S)
+            wait_until(lambda: client.is_ready() or process.poll() is not None, "the service is ready")
         assert process.poll() is None, log.read_text()
         yield Service(url, home, process, log)
     finally:
@@ -75,14 +74,6 @@ def running_service(home: Path, **variables: str) -> Iterator[Service]:
             process.wait(30)
         finally:
             process.kill()
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 20.0) -> None:
-    """Return when a condition holds; fail when it does not within the time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

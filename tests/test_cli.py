@@ -16,7 +16,8 @@ from PIL import Image
 from ganymede.cli import main
 from ganymede.exit_codes import ExitCode
 from ganymede.up import free_port
-from tests.serving import Service, wait_until
+from tests.house import wait_until
+from tests.serving import Service
 
 SMALL = ["model.generator.width=16", "model.discriminator.width=16", "loop.batch_size=32", "samples.count=16"]
 SHORT = ["dataset=ring", "seed=3", "loop.max_steps=200", *SMALL]
@@ -124,10 +125,10 @@ def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id
 
 def test_a_job_is_paused_resumed_cancelled_and_deleted(service: Service) -> None:
     job_id = run(service, "submit", *LONG).output.strip()
-    wait_until(lambda: "running" in run(service, "show", job_id).output, 60)
+    wait_until(lambda: "running" in run(service, "show", job_id).output, "it runs")
 
     assert run(service, "pause", job_id).output.split()[0] == job_id
-    wait_until(lambda: " paused at" in run(service, "show", job_id).output)
+    wait_until(lambda: " paused at" in run(service, "show", job_id).output, "it is paused")
     assert run(service, "resume", job_id).exit_code == ExitCode.SUCCESS
     assert run(service, "cancel", job_id).exit_code == ExitCode.SUCCESS
     assert run(service, "watch", job_id).exit_code == ExitCode.UNSUCCESSFUL

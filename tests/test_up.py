@@ -11,7 +11,8 @@ import psutil
 
 from ganymede.client import Client
 from ganymede.part import BACK_OFF_MAX_S, Part
-from tests.serving import Service, alive, running_service, wait_until
+from tests.house import wait_until
+from tests.serving import Service, alive, running_service
 
 LONG = {"dataset": "ring", "loop": {"max_steps": 1_000_000}}
 
@@ -20,7 +21,7 @@ def start_training(service: Service) -> str:
     """Post a job that takes longer than any test and wait until its trainer runs."""
     with Client(service.url) as client:
         job_id = client.create_job(LONG)["id"]
-    wait_until(lambda: service.find(f"ganymede: trainer {job_id} #1"), 60)
+    wait_until(lambda: service.find(f"ganymede: trainer {job_id} #1"), "the trainer runs")
     return job_id
 
 
@@ -28,7 +29,7 @@ def test_every_process_carries_its_role(service: Service) -> None:
     job_id = start_training(service)
 
     for role in ("ganymede: up", "ganymede: web", "ganymede: worker", "ganymede: fork server", "valkey-server"):
-        wait_until(lambda role=role: service.find(role))
+        wait_until(lambda role=role: service.find(role), role)
 
     with Client(service.url) as client:
         client.cancel(job_id)
@@ -41,7 +42,7 @@ def test_nothing_survives_when_it_is_killed(tmp_path: Path) -> None:
 
         service.process.kill()
 
-        wait_until(lambda: alive(family) == [], 10)
+        wait_until(lambda: alive(family) == [], "all are gone", within_s=10)
         assert len(family) >= 6  # up, broker, worker, fork server, trainer, web
 
 
@@ -53,23 +54,21 @@ def test_an_interrupt_stops_everything_and_the_job_is_saved(tmp_path: Path) -> N
         service.process.send_signal(signal.SIGINT)
 
         assert service.process.wait(30) == 0
-        wait_until(lambda: alive(family) == [], 2)
+        wait_until(lambda: alive(family) == [], "all are gone", within_s=2)
     with running_service(tmp_path / "home") as service, Client(service.url) as client:
-        wait_until(lambda: client.job(job_id)["attempt"] == 2, 30)
+        wait_until(lambda: client.job(job_id)["attempt"] == 2, "it is continued")
         assert next(client.checkpoints(job_id))["step"] > 0
 
 
 def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
     with running_service(tmp_path / "home") as service, Client(service.url) as client:
         for title in ("valkey-server", "ganymede: worker", "ganymede: web"):
-            wait_until(lambda title=title: service.find(title))
-            (first, *_) = service.find(title)
+            first = set(wait_until(lambda title=title: service.find(title), title))
 
-            first.kill()
+            min(first, key=lambda process: process.create_time()).kill()
 
-            wait_until(lambda first=first: not first.is_running())
-            wait_until(lambda title=title, first=first: service.find(title) not in ([], [first]))
-        wait_until(client.is_ready)
+            wait_until(lambda title=title, first=first: set(service.find(title)) - first, f"{title} again")
+        wait_until(client.is_ready, "the service is ready")
         job_id = client.create_job({"dataset": "ring", "loop": {"max_steps": 20}})["id"]
         assert client.wait(job_id, timeout_s=60)["status"] == "succeeded"
 
@@ -112,7 +111,7 @@ def test_the_pause_before_a_restart_doubles_up_to_a_limit() -> None:
 
     for _ in range(9):
         part.run()
-        wait_until(lambda: part.notice_death() is not None, 5)
+        wait_until(lambda: part.notice_death() is not None, "it ended")
         pauses_s.append(part.pause_s)
 
     assert pauses_s[:4] == [0.5, 1.0, 2.0, 4.0]
@@ -122,12 +121,12 @@ def test_the_pause_before_a_restart_doubles_up_to_a_limit() -> None:
 def test_a_part_that_ignores_the_request_to_stop_is_killed_after_its_grace(tmp_path: Path) -> None:
     part = Part("deaf", ["sh", "-c", f"trap '' TERM; touch {tmp_path}/deaf; sleep 60"], dict(os.environ), grace_s=0.3)
     process = psutil.Process(part.run())
-    wait_until((tmp_path / "deaf").exists, 5)
+    wait_until((tmp_path / "deaf").exists, "it ignores the signal")
     family = [process, *process.children()]
 
     part.stop()
 
-    wait_until(lambda: alive(family) == [], 1)
+    wait_until(lambda: alive(family) == [], "both are gone", within_s=2)
 
 
 def run_up(home: Path, *options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
