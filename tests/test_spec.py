@@ -6,6 +6,7 @@ import pytest
 
 from service.errors import Fault, InvalidInput
 from service.spec.datasets import DATASETS
+from service.spec.faults import MOST_FAULTS
 from service.spec.job import JobSpec, ScheduledValue
 from service.spec.resolve import merge, parse_spec, resolve
 from tests.building import MEMORY_LIMIT_BYTES, a_resolved, a_spec
@@ -65,12 +66,47 @@ def test_all_faults_come_back_at_once() -> None:
         ({"dataset": "ring", "loop": {"max_steps": 3.5}}, "/loop/max_steps", "int_type"),
         ({"dataset": "ring", "loop": {"max_steps": "3"}}, "/loop/max_steps", "int_type"),
         ({"dataset": "ring", "seed": 2**53}, "/seed", "less_than_equal"),
+        ({"dataset": "ring", "seed": 10**400}, "/seed", "less_than_equal"),
+        ({"dataset": "r" * 65}, "/dataset", "string_too_long"),
+        ({"dataset": ""}, "/dataset", "string_too_short"),
+        ({"dataset": "ring", "labels": {"a key": "x"}}, "/labels/a key", "string_pattern_mismatch"),
+        ({"dataset": "ring", "objective": {"r1": {"name": "geometric", "initial": 1}}}, "/objective/r1", "value_error"),
     ],
 )
 def test_a_fault_is_named_where_it_is(body: Any, pointer: str, code: str) -> None:
     [fault] = faults(body)
 
     assert (fault.pointer, fault.code) == (pointer, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"dataset": "ring", "loop": []}, "must be an object"),
+        ({"dataset": {"name": "ring", "params": []}}, "must be an object"),
+        ({"dataset": "ring", "optimizer": {"generator": {"betas": {}}}}, "must be an array"),
+    ],
+)
+def test_kinds_are_called_by_their_names_in_json(body: Any, sentence: str) -> None:
+    [fault] = faults(body)
+
+    assert fault.message == sentence
+
+
+def test_a_value_nested_too_deep_to_be_written_is_refused_all_the_same() -> None:
+    nested: list[Any] = []
+    for _ in range(2_000):
+        nested = [nested]
+
+    [fault] = faults({"dataset": nested})
+
+    assert fault.pointer == "/dataset"
+
+
+def test_of_thousands_of_faults_only_the_first_are_told() -> None:
+    found = faults({"dataset": "ring", **{f"key{number}": 1 for number in range(20_000)}})
+
+    assert [fault.pointer for fault in found] == [f"/key{number}" for number in range(MOST_FAULTS)]
 
 
 def test_a_geometric_schedule_that_ends_at_zero_is_refused() -> None:

@@ -1,7 +1,8 @@
 """Validation errors of pydantic told as faults: where, what was wrong, what would be right."""
 
 import difflib
-import math
+import reprlib
+import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -9,16 +10,27 @@ from pydantic import BaseModel, ValidationError
 
 from service.errors import Fault
 
-_LIMITS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below", "min_length": "min_length"}
+MOST_FAULTS = 100  # nobody reads more, and to look up a nearest name for each key of a large body takes minutes
+
+_LIMITS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
+_HIDDEN = {"error", "class_name", "field_type", "actual_length"}  # of pydantic's context: tells nothing to a client
+_KINDS = {
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be an array",
+    "list_type": "must be an array",
+}
 _SHORT = 200  # characters of a refused value that an error repeats
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Return every fault of a refused input, in its order. Unknown keys come with the nearest known name."""
+    """Return the faults of a refused input, in its order. Unknown keys come with the nearest known name."""
     faults: dict[str, Fault] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MOST_FAULTS]:
         fault = _fault(detail, model)
-        faults.setdefault(fault.pointer, fault)
+        # Of a union's members the one that took the value's kind tells more than one that did not.
+        if fault.pointer not in faults or (_is_about_kind(faults[fault.pointer]) and not _is_about_kind(fault)):
+            faults[fault.pointer] = fault
     # Where a value may be a number or an object, an object's fault comes with one of "not a number": drop that.
     return [
         fault
@@ -32,19 +44,23 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
     code, context = detail["type"], detail.get("ctx", {})
     if code == "extra_forbidden":
         return _unknown_key(path, known)
-    hidden = {"error", "class_name"}
-    allowed = {_LIMITS.get(key, key): value for key, value in context.items() if key not in hidden} or None
+    allowed = {_LIMITS.get(key, key): value for key, value in context.items() if key not in _HIDDEN} or None
     return Fault(
         pointer=_pointer(path),
         code=code,
-        message="must be an object" if code == "model_type" else _sentence(detail["msg"]),
+        message=_KINDS.get(code) or _sentence(detail["msg"]),
         allowed=allowed,
         got=None if code == "missing" else _shorten(detail["input"]),
     )
 
 
+def _is_about_kind(fault: Fault) -> bool:
+    """Tell whether the fault is that the value is of another kind, such as a text for a number."""
+    return fault.code.endswith("_type")
+
+
 def _unknown_key(path: list[str | int], known: list[str]) -> Fault:
-    key = str(path[-1])
+    key = _shorten(str(path[-1]))
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
     return Fault(_pointer(path), "unknown_key", f"unknown key {key!r}; {hint}", allowed=nearest or known, got=key)
@@ -73,11 +89,11 @@ def _plain_path(location: tuple[str | int, ...], model: type[BaseModel]) -> tupl
 
 
 def _names_a_type(part: str | int, choices: list[Any]) -> bool:
-    """Tell whether a location's part names a member of a union, such as `str` or `constrained-float`."""
+    """Tell whether a part of a location is no key: a member of a union such as `str`, or the mark `[key]`."""
     if not isinstance(part, str):
         return False
     types = {choice.__name__ for choice in choices if isinstance(choice, type)}
-    return part in types or part.startswith(("constrained-", "function-", "literal["))
+    return part in types or part == "[key]" or part.startswith(("constrained-", "function-", "literal["))
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
@@ -99,8 +115,8 @@ def _sentence(message: str) -> str:
 
 
 def _shorten(value: Any) -> Any:
-    """Return a value fit for an error: scalars as they are, anything long or nested as a cut text."""
-    if value is None or isinstance(value, bool | int | float):
-        return value if math.isfinite(value or 0) else repr(value)
-    text = value if isinstance(value, str) else repr(value)
+    """Return a value fit for an error: scalars as they are, anything long, nested or not finite as a cut text."""
+    if value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
+        return value
+    text = value if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= _SHORT else text[:_SHORT] + "…"

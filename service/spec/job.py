@@ -9,6 +9,7 @@ LARGEST_SEED = 2**53 - 1  # every JSON reader keeps integers up to here exactly
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w./-]+$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
+DatasetName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Strict(BaseModel):
@@ -46,7 +47,7 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 class DatasetRef(Strict):
     """A data set by name, with the parameters of the generated ones."""
 
-    name: str = Field(min_length=1, max_length=64, description="A built-in name or the id of an uploaded data set.")
+    name: DatasetName = Field(description="A built-in name or the id of an uploaded data set.")
     params: dict[str, Any] = Field({}, description="Parameters of a generated data set, see /catalog.")
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="Content hash; given by resolved specs, checked when present."
@@ -171,7 +172,7 @@ class JobSpec(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": "digits"}]})
 
-    dataset: str | DatasetRef = Field(description="A built-in name, a data set's id, or {name, params}.")
+    dataset: DatasetName | DatasetRef = Field(description="A built-in name, a data set's id, or {name, params}.")
     name: str | None = Field(None, max_length=200, description="For people.")
     labels: dict[Label, LabelValue] = Field({}, max_length=64, description="For finding jobs again.")
     model: ModelSpec = ModelSpec()
@@ -183,6 +184,8 @@ class JobSpec(Strict):
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     samples: SamplesSpec = SamplesSpec()
     resources: ResourcesSpec = ResourcesSpec()
-    versions: dict[str, str] | None = Field(
-        None, description="Versions that produced a resolved spec; compared with the worker's, a difference is noted."
+    versions: dict[Annotated[str, StringConstraints(max_length=64)], LabelValue] | None = Field(
+        None,
+        max_length=64,
+        description="Versions that resolved the spec, for people.",
     )
