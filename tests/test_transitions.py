@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.errors import AttemptOver, Conflict
+from service.errors import AttemptOver, Conflict, NotFound
 from service.models import Desired, Job, State
 from service.store import checkpoints, events, history, jobs, keys, samples, transitions
 from tests.building import LIMITS, add_job, claim_next, save_checkpoint
@@ -112,6 +113,19 @@ def test_asking_twice_changes_nothing_the_second_time(session: Session) -> None:
     assert (job.status, job.version) == ("cancelling", version)
 
 
+@pytest.mark.parametrize(
+    "ask", [transitions.request_pause, transitions.request_resume, transitions.request_cancel, jobs.delete_job]
+)
+def test_a_job_that_was_deleted_while_it_was_asked_for_is_not_found(
+    session: Session, ask: Callable[[Session, Job], None]
+) -> None:
+    job = add_job(session)
+    session.execute(text("DELETE FROM jobs"))  # as another request does between the reading and the locking of the row
+
+    with pytest.raises(NotFound):
+        ask(session, job)
+
+
 @pytest.mark.parametrize("ask", [transitions.request_pause, transitions.request_resume, transitions.request_cancel])
 def test_nothing_can_be_asked_of_a_job_that_succeeded(session: Session, ask: Callable[[Session, Job], None]) -> None:
     add_job(session)
@@ -207,6 +221,29 @@ def test_a_resume_removes_everything_after_its_checkpoint(session: Session) -> N
     assert history.last_step(session, job.id) == 10
     assert [row.step for row in checkpoints.list_checkpoints(session, job.id).data] == [10]
     assert [row.step for row in samples.list_samples(session, job.id).data] == [10]
+
+
+def test_a_resumed_job_shows_the_losses_of_its_checkpoint_until_it_has_newer_ones(session: Session) -> None:
+    add_job(session)
+    job = claim_next(session)
+    saved = save_checkpoint(session, job, step=10, losses={"step": 10, "d_loss": 1.3})
+    later = transitions.Progress(20, 1_280, 0.2, None, {"step": 20, "d_loss": 1.1})
+    transitions.flush(session, job.id, 1, later)
+    transitions.release(session, job.id, 1)
+
+    resumed = claim_next(session, resume_from=saved)
+    transitions.flush(session, job.id, 2, transitions.Progress(10, 640, 0.1, None, None))
+
+    assert resumed.last_losses == {"step": 10, "d_loss": 1.3}
+
+
+def test_a_job_that_starts_afresh_shows_no_losses_of_a_former_attempt(session: Session) -> None:
+    add_job(session)
+    job = claim_next(session)
+    transitions.flush(session, job.id, 1, transitions.Progress(5, 320, 0.1, None, {"step": 5, "d_loss": 1.1}))
+    transitions.release(session, job.id, 1)
+
+    assert claim_next(session).last_losses is None
 
 
 def test_events_are_numbered_without_gaps(session: Session) -> None:

@@ -54,9 +54,11 @@ def get_job(session: Session, owner_id: str, job_id: str) -> Job:
 
 
 def lock_job(session: Session, job: Job) -> None:
-    """Read a job again with its row locked until the transaction ends."""
+    """Read a job again with its row locked until the transaction ends; raise NotFound when it was just deleted."""
     session.flush()
-    session.refresh(job, with_for_update=True)
+    locked = select(Job).where(Job.id == job.id).with_for_update().execution_options(populate_existing=True)
+    if session.scalars(locked).one_or_none() is None:
+        raise NotFound("job", job.id)
 
 
 def version_of(session: Session, owner_id: str, job_id: str) -> tuple[int, str]:

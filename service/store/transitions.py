@@ -19,7 +19,7 @@ from service.store.jobs import lock_job
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an attempt has come; written with every flush."""
+    """How far an attempt has come; written with every flush. last_losses is None before its first step."""
 
     step: int
     samples_seen: int
@@ -169,6 +169,7 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
             step=step,
             samples_seen=resume_from.samples_seen if resume_from else 0,
             trained_s=resume_from.trained_s if resume_from else 0.0,
+            last_losses=(resume_from.losses or None) if resume_from else None,
             started_at=func.coalesce(Job.started_at, now()),
         ),
     )
@@ -204,7 +205,7 @@ def flush(session: Session, job_id: str, attempt: int, progress: Progress) -> Or
     job.samples_seen = progress.samples_seen
     job.trained_s = progress.trained_s
     job.steps_per_second = progress.steps_per_second
-    job.last_losses = progress.last_losses
+    job.last_losses = progress.last_losses or job.last_losses
     job.version += 1
     return Orders(Desired(job.desired), job.max_steps)
 
