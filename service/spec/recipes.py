@@ -35,7 +35,7 @@ def codebook_points(facts: DatasetFacts) -> Recipe:
         "a learnt codebook beside the normal latents leaves no bridges between clusters",
         {
             "model": {
-                "latent_dim": 4,  # more drown the codes: with 16 the grid had 6 % of its samples near a centre, not 99 %
+                "latent_dim": 4,  # more drown the codes: docs/log.md
                 "latent_codes": codebook_size(facts),
                 "generator": network,
                 "discriminator": network,
