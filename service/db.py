@@ -86,8 +86,15 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """Yield a session for queries alone. Close it before answering: on SQLite an open reader blocks every commit."""
+    """Yield a session for queries alone, which all see one state of the database.
+
+    Close it before answering: on SQLite an open reader blocks every commit.
+    """
     with engine.connect() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
+        if engine.dialect.name == "postgresql":
+            # By default each statement sees what has been committed by then: a resume that cuts a history between two
+            # of them would leave the second without the steps that the first has found.
+            connection.execution_options(isolation_level="REPEATABLE READ")
         yield session
 
 
