@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
     threads: int | None = Field(None, ge=1, description="Torch threads of a trainer; cores / slots when unset.")
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
-    max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be queued or running at once.")
+    max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
     flush_s: float = Field(1.0, gt=0, description="Seconds between a trainer's writes of history, beat and progress.")
     ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
