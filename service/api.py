@@ -7,6 +7,7 @@ service.binding, problems are documented on every route, schemas come whole from
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, get_type_hints
@@ -59,7 +60,7 @@ class Route:
         """Tell whether nothing can be answered while the database is away."""
         return self.scope is not None or 503 in self.problems
 
-    @property
+    @cached_property
     def hints(self) -> dict[str, type[BaseModel]]:
         """The models of what the view reads: path, query, body."""
         hints = get_type_hints(self.view)
@@ -210,14 +211,20 @@ def _document(api: OpenAPI, routes: Sequence[Route]) -> dict[str, Any]:
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in route.request_headers.items()
         )
-    document["components"]["schemas"] = _schemas(routes)
+    document["components"]["schemas"] = _schemas(tuple(_models(routes)))
     return document
 
 
-def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+def _models(routes: Sequence[Route]) -> dict[type[BaseModel], None]:
+    """Return every model that an operation refers to, each once, in order."""
     models: dict[type[BaseModel], None] = {Problem: None}
     for route in routes:
         models |= {reply.model: None for reply in route.replies.values() if reply.model is not None}
         models |= {hint: None for name, hint in route.hints.items() if name == "body"}
+    return models
+
+
+@cache
+def _schemas(models: tuple[type[BaseModel], ...]) -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
     return dict(sorted(schemas["$defs"].items()))
