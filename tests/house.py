@@ -23,6 +23,8 @@ from service.spec.job import JobSpec
 from service.store import history
 from service.store.checkpoints import get_checkpoint
 from service.store.keys import LOCAL_OWNER
+from service.store.transitions import request_cancel
+from service.store.workers import list_workers
 from tests.building import add_job
 
 SCALED = {
@@ -77,7 +79,7 @@ class House:
 
     def start_worker(self) -> psutil.Process:
         """Start a worker and wait until it is registered."""
-        before = len(self.worker_ids())
+        before = self.worker_ids()
         environment = os.environ | {
             f"GANYMEDE_{name.upper()}": str(value)
             for name, value in self.settings.model_dump(exclude_defaults=True).items()
@@ -87,7 +89,7 @@ class House:
         )
         worker = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], env=environment)
         self.workers.append(worker)
-        wait_until(lambda: len(self.worker_ids()) > before, "the worker is registered")
+        wait_until(lambda: self.worker_ids() - before, "the worker is registered")
         return psutil.Process(worker.pid)
 
     def stop_worker(self) -> int:
@@ -95,11 +97,15 @@ class House:
         self.workers[-1].terminate()
         return self.workers[-1].wait(_PATIENCE_S)
 
-    def worker_ids(self) -> list[str]:
-        from service.store.workers import list_workers
+    def ensure_worker(self) -> psutil.Process:
+        """Return the worker, started anew where a test has ended it."""
+        if self.workers and self.workers[-1].poll() is None:
+            return psutil.Process(self.workers[-1].pid)
+        return self.start_worker()
 
+    def worker_ids(self) -> set[str]:
         with reading(self.engine) as session:
-            return [worker.id for worker in list_workers(session)]
+            return {worker.id for worker in list_workers(session)}
 
     def submit(self, tamper: Callable[[Job], object] = lambda _: None, **changes: Any) -> str:
         """Store a small job, announce it and return its id; `loop` is merged into the small one's."""
@@ -115,6 +121,11 @@ class House:
         with writing(self.engine) as session:
             change(session, session.get_one(Job, job_id))
         self.wakeups.announce()
+
+    def end(self, job_id: str) -> Job:
+        """Cancel a job and wait for its end."""
+        self.change(job_id, request_cancel)
+        return self.wait_for_end(job_id)
 
     def job(self, job_id: str) -> Job:
         with reading(self.engine) as session:

@@ -139,11 +139,12 @@ def test_a_job_succeeds_early_after_its_seconds(house: House) -> None:
 
 def test_a_diverging_job_fails_with_the_step_and_the_column(house: House) -> None:
     deep = {"width": 8, "depth": 16, "activation": "silu"}
+    wild = {"lr": 10.0, "schedule": {"name": "constant", "warmup_steps": 0}}
     job_id = house.submit(
         loop=LONG,
         model={"latent_codes": 0, "generator": deep, "discriminator": deep},
-        objective={"reduction": "sum", "r1": 0},
-        optimizer={"generator": {"lr": 10.0}, "discriminator": {"lr": 10.0}},
+        objective={"r1": 0, "r2": 0},
+        optimizer={"generator": wild, "discriminator": wild},
     )
 
     job = house.wait_for_end(job_id)
