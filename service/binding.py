@@ -3,7 +3,6 @@
 flask-openapi could do this too, but it takes a malformed body for none and any media type for JSON.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -86,13 +85,14 @@ def _takes_many(annotation: Any) -> bool:
 
 
 def _holds_nul(value: Any) -> bool:
-    """Tell whether any text in a JSON value holds NUL, which PostgreSQL cannot store."""
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return _any_holds_nul(value.keys()) or _any_holds_nul(value.values())
-    return isinstance(value, list) and _any_holds_nul(value)
-
-
-def _any_holds_nul(values: Iterable[Any]) -> bool:
-    return any(_holds_nul(value) for value in values)
+    """Tell whether any text in a JSON value holds NUL, which PostgreSQL cannot store. No recursion: depth is theirs."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and "\0" in part:
+            return True
+        if isinstance(part, dict):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, list):
+            waiting += part
+    return False

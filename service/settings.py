@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GANYMEDE_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(Path(".ganymede"), description="Data directory of the embedded parts.")
-    bind: str = Field("127.0.0.1:8000", description="Address and port of the web process.")
+    bind: str = Field("127.0.0.1:8000", pattern=r"^.+:\d{1,5}$", description="Address and port of the web process.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; a SQLite file in the home when unset.")
     redis_url: str | None = Field(None, description="Redis or Valkey URL; an embedded Valkey when unset.")
     blobs_url: str | None = Field(

@@ -67,13 +67,6 @@ def test_any_data_has_defaults_that_are_a_valid_spec(uploaded: DatasetFacts) -> 
         assert architecture.size(spec.model, uploaded).generator.parameters > 0
 
 
-def test_an_architecture_without_a_recipe_gets_the_defaults_of_the_spec() -> None:
-    recipe = recipe_for(facts("image", (1, 8, 8), 1_000), "of a later day")
-
-    assert recipe.name == "classic"
-    assert recipe.overrides == {"loop": {"batch_size": 64}}
-
-
 def test_the_recipe_follows_the_architecture_that_a_client_chose() -> None:
     small = spec_of({"dataset": "digits"})
     convolutional = spec_of({"dataset": "digits", "model": {"architecture": "dcgan"}})

@@ -70,7 +70,11 @@ def test_all_faults_come_back_at_once() -> None:
         ({"dataset": "r" * 65}, "/dataset", "string_too_long"),
         ({"dataset": ""}, "/dataset", "string_too_short"),
         ({"dataset": "ring", "labels": {"a key": "x"}}, "/labels/a key", "string_pattern_mismatch"),
-        ({"dataset": "ring", "objective": {"r1": {"name": "geometric", "initial": 1}}}, "/objective/r1", "value_error"),
+        (
+            {"dataset": "iris", "objective": {"r1": {"name": "geometric", "initial": 1, "final_ratio": 0}}},
+            "/objective/r1/final_ratio",
+            "greater_than",
+        ),
     ],
 )
 def test_a_fault_is_named_where_it_is(body: Any, pointer: str, code: str) -> None:
@@ -114,8 +118,15 @@ def test_a_geometric_schedule_that_ends_at_zero_is_refused() -> None:
         {"dataset": "ring", "optimizer": {"generator": {"schedule": {"name": "geometric", "final_ratio": 0}}}}
     )
 
-    assert fault.pointer == "/optimizer/generator/schedule"
+    assert fault.pointer == "/optimizer/generator/schedule/final_ratio"
     assert "final_ratio" in fault.message
+
+
+def test_a_schedule_may_lean_on_the_rest_of_its_recipe() -> None:
+    spec = a_spec(dataset="ring", objective={"r1": {"name": "geometric", "initial": 1}})
+
+    assert isinstance(spec.objective.r1, ScheduledValue)
+    assert spec.objective.r1.final_ratio == a_spec(dataset="ring").objective.r2.final_ratio  # type: ignore[union-attr]
 
 
 def test_networks_that_do_not_fit_in_memory_are_refused_with_both_numbers() -> None:

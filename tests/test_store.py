@@ -79,8 +79,16 @@ def test_the_queue_position_counts_everybody_before(session: Session) -> None:
     first, second = add_job(session), add_job(session)
     urgent = add_job(session, priority=1)
 
-    assert [jobs.queue_position(session, job) for job in (urgent, first, second)] == [1, 2, 3]
-    assert jobs.count_live(session, LOCAL_OWNER) == 3
+    running = claim_next(session)
+    late = add_job(session)
+
+    assert running is urgent
+    assert jobs.queue_positions(session, [first.id, second.id, late.id, urgent.id]) == {
+        first.id: 1,
+        second.id: 2,
+        late.id: 3,
+    }
+    assert jobs.count_live(session, LOCAL_OWNER) == 4
 
 
 def test_a_key_opens_until_it_is_revoked_or_expires(session: Session) -> None:

@@ -42,7 +42,7 @@ class ProgressAnswer(BaseModel):
         return cls(
             step=job.step,
             max_steps=job.max_steps,
-            fraction=round(job.step / job.max_steps, 6),
+            fraction=round(min(1.0, job.step / job.max_steps), 6),
             steps_per_second=speed,
             eta_seconds=round(left / speed, 1) if speed and job.state == "running" else None,
             samples_seen=job.samples_seen,

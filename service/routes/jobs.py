@@ -231,5 +231,5 @@ def describe(session: Session, job: Job) -> JobAnswer:
 def describe_all(session: Session, rows: list[Job]) -> list[JobAnswer]:
     """Tell several jobs."""
     labels = jobs.labels_of(session, [job.id for job in rows])
-    positions = {job.id: jobs.queue_position(session, job) for job in rows}
-    return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=positions[job.id]) for job in rows]
+    positions = jobs.queue_positions(session, [job.id for job in rows])
+    return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=positions.get(job.id)) for job in rows]

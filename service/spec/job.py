@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_STEPS = 100_000_000
 LARGEST_SEED = 2**53 - 1  # every JSON reader keeps integers up to here exactly
@@ -23,16 +23,12 @@ class Schedule(Strict):
 
     name: Literal["constant", "linear", "cosine", "geometric"] = Field("constant", description="Shape of the descent.")
     warmup_steps: int = Field(0, ge=0, le=MAX_STEPS, description="Steps of linear rise from 0 at the start.")
-    final_ratio: float = Field(0.0, ge=0, le=1, description="Value at the horizon, as a fraction of the initial one.")
+    final_ratio: float = Field(
+        0.0, ge=0, le=1, description="Value at the horizon, as a fraction of the initial one; above 0 for geometric."
+    )
     horizon_steps: int | None = Field(
         None, ge=1, le=MAX_STEPS, description="Step at which the descent ends; max_steps at creation when not given."
     )
-
-    @model_validator(mode="after")
-    def _geometric_never_reaches_zero(self) -> "Schedule":
-        if self.name == "geometric" and self.final_ratio == 0:
-            raise ValueError("a geometric schedule needs final_ratio above 0")
-        return self
 
 
 class ScheduledValue(Schedule):

@@ -21,8 +21,8 @@ class Recipe:
 
 
 def recipe_for(facts: DatasetFacts, architecture: str) -> Recipe:
-    """Return the defaults for this data under this architecture; every data set has some."""
-    return RECIPES.get((architecture, facts.modality), classic)(facts)
+    """Return the defaults for this data under an architecture that takes it."""
+    return RECIPES[architecture, facts.modality](facts)
 
 
 def codebook_points(facts: DatasetFacts) -> Recipe:
@@ -101,11 +101,6 @@ def convolutional(facts: DatasetFacts) -> Recipe:
             "optimizer": {"generator": adam, "discriminator": adam},
         },
     )
-
-
-def classic(facts: DatasetFacts) -> Recipe:
-    """Anything else: the defaults of the spec itself."""
-    return Recipe("classic", "no recipe was measured for this data", {"loop": {"batch_size": batch_for(facts, 64)}})
 
 
 def penalised_descent(*, gamma: float) -> dict[str, Any]:

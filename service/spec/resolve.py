@@ -16,7 +16,7 @@ from service.spec.datasets import DATASETS
 from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
 from service.spec.faults import faults_of
-from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, ScheduledValue
+from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, ScheduledValue
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.recipes import recipe_for
@@ -120,6 +120,7 @@ def _with_horizon(schedule: dict[str, Any], max_steps: int) -> dict[str, Any]:
 def _check(spec: JobSpec, facts: DatasetFacts, memory_limit_bytes: int) -> None:
     faults = [
         *_check_names(spec),
+        *_check_schedules(spec),
         *(fault for check in CHECKS if (fault := check(spec, facts)) is not None),
     ]
     if not faults:
@@ -135,6 +136,19 @@ def _check_names(spec: JobSpec) -> Iterable[Fault]:
         name = getattr(spec.optimizer, player).name
         if name not in OPTIMIZERS:
             yield _unknown("optimiser", f"/optimizer/{player}/name", name, OPTIMIZERS)
+
+
+def _check_schedules(spec: JobSpec) -> Iterable[Fault]:
+    schedules = {
+        "/objective/r1": spec.objective.r1,
+        "/objective/r2": spec.objective.r2,
+        "/optimizer/generator/schedule": spec.optimizer.generator.schedule,
+        "/optimizer/discriminator/schedule": spec.optimizer.discriminator.schedule,
+    }
+    for pointer, schedule in schedules.items():
+        if isinstance(schedule, Schedule) and schedule.name == "geometric" and schedule.final_ratio == 0:
+            message = "a geometric schedule never reaches 0: final_ratio must be above it"
+            yield Fault(f"{pointer}/final_ratio", "greater_than", message, {"above": 0}, 0)
 
 
 def _batch_fits_data(spec: JobSpec, facts: DatasetFacts) -> Fault | None:

@@ -12,6 +12,7 @@ from service.models import Checkpoint, Job
 from service.store.doomed import doom_rows
 from service.store.events import add_event
 from service.store.pages import Page, decode_number_cursor, make_page
+from service.store.steps import find_at_step
 
 
 def add_checkpoint(
@@ -59,15 +60,7 @@ def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
     """Return the checkpoint at a step, or `latest`; raise NotFound (`no_best_yet` for `best` without a metric)."""
     if which == "best":
         raise NotFound("checkpoint", "best: no quality metric has been measured yet", code="no_best_yet")
-    query = select(Checkpoint).where(Checkpoint.job_id == job_id)
-    if which != "latest":
-        if not which.isascii() or not which.isdigit() or len(which) > 18:
-            raise NotFound("checkpoint", which)
-        query = query.where(Checkpoint.step == int(which))
-    checkpoint = session.scalars(query.order_by(Checkpoint.step.desc()).limit(1)).first()
-    if checkpoint is None:
-        raise NotFound("checkpoint", which)
-    return checkpoint
+    return find_at_step(session, Checkpoint, job_id, which)
 
 
 def retire_checkpoints(session: Session, job: Job, *, keep_last: int) -> None:

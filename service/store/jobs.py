@@ -155,13 +155,12 @@ def delete_job(session: Session, job: Job) -> None:
     session.execute(delete(Job).where(Job.id == job.id))
 
 
-def queue_position(session: Session, job: Job) -> int | None:
-    """Return how many waiting jobs of all owners stand before a queued one, plus 1; None when it does not wait."""
-    if job.state != State.QUEUED:
-        return None
-    before = (Job.priority > job.priority) | ((Job.priority == job.priority) & (Job.id < job.id))
-    query = select(func.count()).select_from(Job).where(Job.state == State.QUEUED, before)
-    return session.scalars(query).one() + 1
+def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the places of queued jobs among those of all owners, by priority and age; 1 is next."""
+    place = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("place")
+    queue = select(Job.id, place).where(Job.state == State.QUEUED).subquery()
+    query = select(queue.c.id, queue.c.place).where(queue.c.id.in_(job_ids))
+    return {row.id: row.place for row in session.execute(query)}
 
 
 def count_live(session: Session, owner_id: str) -> int:

@@ -7,10 +7,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
-from service.errors import NotFound
 from service.models import Job, Sample
 from service.store.events import add_event
 from service.store.pages import Page, decode_number_cursor, make_page
+from service.store.steps import find_at_step
 
 
 def add_sample(session: Session, job: Job, *, step: int, count: int, files: dict[str, Any]) -> Sample:
@@ -43,12 +43,4 @@ def latest_samples(session: Session, job_ids: Sequence[str]) -> dict[str, Sample
 
 def get_sample(session: Session, job_id: str, which: str) -> Sample:
     """Return the sampling point at a step, or `latest`; raise NotFound."""
-    query = select(Sample).where(Sample.job_id == job_id)
-    if which != "latest":
-        if not which.isascii() or not which.isdigit() or len(which) > 18:
-            raise NotFound("sample", which)
-        query = query.where(Sample.step == int(which))
-    sample = session.scalars(query.order_by(Sample.step.desc()).limit(1)).first()
-    if sample is None:
-        raise NotFound("sample", which)
-    return sample
+    return find_at_step(session, Sample, job_id, which)
