@@ -32,6 +32,9 @@ class BlobStore(Protocol):
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with a prefix."""
 
+    def discard_unfinished(self, prefix: str) -> None:
+        """Remove what puts that a crash broke off have left under a prefix where nobody writes any more."""
+
 
 def make_blobs(url: str) -> BlobStore:
     """Return the store of a file://, s3:// or memory:// URL. S3 credentials come from the usual AWS_* variables."""
@@ -119,6 +122,10 @@ class Directory:
             if key.startswith(prefix) and path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield key
 
+    def discard_unfinished(self, prefix: str) -> None:
+        for path in (self._root / prefix).rglob(f"{_TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         path = self._root / key
         if not path.is_relative_to(self._root) or ".." in path.parts:
@@ -167,3 +174,6 @@ class ObjectStore:
     def list(self, prefix: str = "") -> Iterator[str]:
         for batch in self._store.list(prefix.rpartition("/")[0] or None):
             yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))
+
+    def discard_unfinished(self, prefix: str) -> None:
+        return  # an object appears whole or not at all

@@ -12,9 +12,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
 
 from service.settings import Settings
 
@@ -128,7 +126,7 @@ class Wakeups:
             self._wanted.clear()
             try:
                 self._publish()
-            except (OperationalError, RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (the rim of this thread, which must outlive every outage)
                 # Nothing is lost: reconcilers announce waiting jobs again, and workers look by themselves.
                 self._log.warning("wake-up not published", error=str(error))
 

@@ -41,6 +41,7 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
             max_overflow=pool_size,
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
+            hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
         )
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
 
@@ -49,7 +50,7 @@ def _make_sqlite_engine(url: str) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:

@@ -10,7 +10,8 @@ from service.store.doomed import doom, keys_of
 
 
 def doom_orphans(engine: Engine, blobs: BlobStore, *, job_id: str, attempt: int) -> None:
-    """Mark what a lost attempt left behind for removal. Its number is in the keys, so nothing of another is touched."""
+    """Mark for removal what a lost attempt left behind. Its number is in the keys, so nothing of another is touched."""
+    blobs.discard_unfinished(f"{job_id}/{attempt}/")
     stored = list(blobs.list(f"{job_id}/{attempt}/"))
     if not stored:
         return

@@ -104,6 +104,8 @@ class Reconciler:
                 self.scan()
             except DATABASE_AWAY as error:
                 self._log.warning("database away, nothing is judged", error=str(error))
+            except Exception:  # the rim of this thread, which must outlive every fault
+                self._log.exception("scan failed")
 
     def _elapsed(self) -> float:
         """Return the seconds since the last good scan, capped: who was stopped for a minute has not watched for one."""

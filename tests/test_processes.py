@@ -181,14 +181,23 @@ def test_a_job_that_cannot_live_fails_after_three_attempts_with_the_reason(stric
     assert "memory" in (job.error_message or "")
 
 
-def test_a_job_posted_while_the_broker_is_down_runs_and_a_wake_up_starts_the_next_when_it_is_back(house: House) -> None:
+def test_a_worker_finds_a_job_by_itself_while_the_broker_is_down(house: House) -> None:
     house.kill_broker()
 
-    meanwhile = house.submit()
+    job = house.wait_for_end(house.submit())
 
-    assert house.wait_for_end(meanwhile).status == "succeeded"
+    assert job.status == "succeeded"
     house.start_broker()
-    assert house.wait_for_end(house.submit()).status == "succeeded"
+
+
+def test_jobs_posted_while_the_broker_was_down_run_at_the_first_wake_up_when_it_is_back(strict_house: House) -> None:
+    strict_house.kill_broker()
+    meanwhile = strict_house.submit()
+    strict_house.start_broker()
+
+    strict_house.wakeups.announce()
+
+    assert strict_house.wait_for_end(meanwhile).status == "succeeded"
 
 
 def test_a_wake_up_starts_a_job_without_waiting_for_anybody_to_look(strict_house: House) -> None:

@@ -152,7 +152,7 @@ def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
     assert setting.job(job_id).losses_in_all == 1
 
 
-def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting) -> None:
+def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting, tmp_path: Path) -> None:
     job_id, attempt = add_running_job(setting.engine)
     shown = store_file(setting.blobs, job_id=job_id, attempt=attempt, name="shown.bin", data=b"1")
     store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"2")
@@ -160,9 +160,13 @@ def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting
     with writing(setting.engine) as session:
         save_checkpoint(session, session.get_one(Job, job_id), 1, files={"all": shown})
 
+    broken_off = tmp_path / "blobs" / job_id / str(attempt) / ".tmp-1"
+    broken_off.write_bytes(b"4")
+
     setting.reconciler._lose(job_id, attempt)
     setting.scan_for(SCAN_S)
 
+    assert not broken_off.exists()
     assert sorted(setting.blobs.list()) == sorted([shown["key"], newer["key"]])
 
 

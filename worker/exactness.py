@@ -1,9 +1,17 @@
 """What an exact continuation depends on besides the state: the same build, threads and device give the same bits."""
 
+import os
 from typing import Any
 
 import numpy as np
 import torch
+
+
+def compute_exactly(device: torch.device) -> None:
+    """Let torch use only algorithms that give the same bits each time; on a GPU it warns where it has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a fill each
 
 
 def machine_facts(*, device: torch.device, threads: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 from sqlalchemy import Engine
@@ -36,7 +37,7 @@ class Flusher:
         *,
         attempt: Attempt,
         settings: Settings,
-        leave: Callable[[LastWords | None], None],
+        leave: Callable[[LastWords | None], NoReturn],
     ) -> None:
         self.orders = Orders(Desired.RUN, attempt.max_steps)
         self.ended = False

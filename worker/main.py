@@ -5,10 +5,13 @@ import os
 import secrets
 import signal
 import socket
+import warnings
 from typing import Any
 
 import setproctitle
 from celery import Celery, signals
+from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning
 
 from service.blobs import make_blobs
 from service.broker import Wakeups
@@ -22,11 +25,13 @@ from worker.machine import look_at_machine
 from worker.presence import Presence
 from worker.supervisor import Supervisor
 
+_TITLE = "ganymede: worker"
 _SPARE_THREADS = 3  # so that wake-ups are answered while every slot trains
 
 
 def run(settings: Settings) -> int:
     """Work until a signal says stop; return the exit code. Raises UnfitMachine."""
+    setproctitle.setproctitle(_TITLE)
     configure_logs(settings)
     fork_server = ForkServer()
     fork_server.start()  # before there is any other thread
@@ -53,6 +58,18 @@ def run(settings: Settings) -> int:
         engine.dispose()
 
 
+class _CeleryWorker(Worker):  # type: ignore[misc]
+    """Celery's worker under our title, which takes a hang-up as a polite stop."""
+
+    def set_process_status(self, info: str) -> None:
+        setproctitle.setproctitle(_TITLE)
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        super().install_platform_tweaks(worker)
+        # Celery would start itself again in this process, and so end the trainers that watch it.
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+
 def _consume(celery: Celery, supervisor: Supervisor, settings: Settings) -> int:
     """Run Celery's consumer until it is told to stop and every task has ended."""
 
@@ -60,21 +77,17 @@ def _consume(celery: Celery, supervisor: Supervisor, settings: Settings) -> int:
     def drain(**_: Any) -> None:
         supervisor.drain()  # the pool of threads waits for its tasks for ever, so they must be told
 
-    def take_title(**_: Any) -> None:
-        setproctitle.setproctitle("ganymede: worker")
-        # Celery would answer a hang-up by starting itself again under the trainers.
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
-
     def keep_our_logs(**_: Any) -> None:
         """Celery leaves logging alone when this signal has a receiver."""
 
     signals.worker_shutting_down.connect(drain)
-    signals.worker_ready.connect(take_title)
     signals.setup_logging.connect(keep_our_logs)
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line for each wake-up says nothing
-    worker = celery.Worker(
-        pool="threads",
+    warnings.simplefilter("ignore", SecurityWarning)  # about root: messages are JSON and carry nothing to execute
+    worker = _CeleryWorker(
+        app=celery,
+        pool_cls="threads",
         concurrency=settings.slots + _SPARE_THREADS,
         loglevel=settings.log_level.upper(),
         quiet=True,

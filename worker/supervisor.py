@@ -99,7 +99,7 @@ class Supervisor:
         except DATABASE_AWAY as error:
             self._log.warning("database away, nothing claimed", error=str(error))
         except (OSError, EOFError) as error:
-            self._log.error("no fork server, nothing claimed", error=repr(error))
+            self._log.error("no fork server or no blobs, nothing claimed", error=repr(error))
         return None
 
     def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:

@@ -24,7 +24,7 @@ from service.spec.job import DatasetRef, JobSpec
 from service.store.events import add_event
 from worker.attempt import Attempt, LastWords
 from worker.endings import Ending, Why
-from worker.exactness import difference, machine_facts
+from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import DatasetChanged
@@ -60,6 +60,7 @@ class _Trainer:
     def __init__(self, attempt: Attempt, settings: Settings, *, device: torch.device, words: Connection) -> None:
         self._attempt, self._settings, self._device = attempt, settings, device
         self._spec = JobSpec.model_validate_json(json.dumps(attempt.spec))
+        compute_exactly(device)
         self._machine = machine_facts(device=device, threads=torch.get_num_threads())
         self._draining = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
