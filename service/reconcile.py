@@ -104,7 +104,7 @@ class Reconciler:
                 self.scan()
             except DATABASE_AWAY as error:
                 self._log.warning("database away, nothing is judged", error=str(error))
-            except Exception:  # the rim of this thread, which must outlive every fault
+            except Exception:  # noqa: BLE001 (the rim of this thread, which must outlive every fault)
                 self._log.exception("scan failed")
 
     def _elapsed(self) -> float:
