@@ -4,10 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ganymede", "service", "worker", "migrations")
@@ -47,13 +50,68 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 
 
 def test_every_dependency_is_pinned() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
     pinned = {_canonical(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
 
     assert {_canonical(re.split(r"[\[<>=~! ]", name)[0]) for name in wanted} - pinned == set()
+
+
+LEAN = """
+import sys
+from importlib.machinery import PathFinder
+
+class LeanFinder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
+
+absent = set(sys.argv[1].split(","))
+sys.meta_path[sys.meta_path.index(PathFinder)] = LeanFinder
+import kombu.transport.redis
+"""
+
+
+@pytest.mark.parametrize(
+    ("modules", "extra"),
+    [
+        ("ganymede.demo, ganymede.doctor, ganymede.up, service.server", ""),
+        ("worker.main, worker.preload, worker.trainer", "worker"),
+    ],
+    ids=["web", "worker"],
+)
+def test_a_process_starts_with_what_is_installed_for_it_alone(modules: str, extra: str) -> None:
+    installed = _installed_by(extra)
+    absent = [
+        name
+        for name, homes in metadata.packages_distributions().items()
+        if not {_canonical(home) for home in homes} & installed and name not in PACKAGES
+    ]
+    assert "pytest" in absent
+    assert ("torch" in absent) == (extra == "")
+
+    command = [sys.executable, "-c", f"{LEAN}import {modules}", ",".join(absent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def _installed_by(extra: str) -> set[str]:
+    """Return every distribution that pip installs for this project with an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"].get(extra, [])]
+    reached: set[str] = set()
+    while waiting:
+        needs = waiting.pop()
+        if _canonical(needs.name) not in reached and list(metadata.distributions(name=needs.name)):
+            reached.add(_canonical(needs.name))
+            further = map(Requirement, metadata.requires(needs.name) or [])
+            waiting += [requirement for requirement in further if _applies(requirement, needs.extras)]
+    return reached
+
+
+def _applies(requirement: Requirement, extras: set[str]) -> bool:
+    return requirement.marker is None or any(requirement.marker.evaluate({"extra": name}) for name in extras | {""})
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
