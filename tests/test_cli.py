@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,21 @@ def test_watching_draws_a_bar_on_a_terminal(service: Service) -> None:
     assert process.wait(60) == ExitCode.SUCCESS
     assert "━" in shown
     assert re.search(r"running.* step \d+/600  d_loss \d\.\d{4}  g_loss \d\.\d{4}  \d+ steps/s  \d+ s left", shown)
+
+
+def test_an_interrupt_ends_the_watching_and_not_the_job(service: Service) -> None:
+    command = [sys.executable, "-m", "ganymede", "--url", service.url, "submit", *LONG, "--watch"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    job_id = process.stdout.readline().split()[0]
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert f"ganymede watch {job_id}" in said
+    assert json.loads(run(service, "show", job_id, "--json").output)["status"] in {"queued", "running"}
+    run(service, "cancel", job_id)
 
 
 def read_to_end(descriptor: int) -> str:

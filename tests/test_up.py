@@ -61,14 +61,14 @@ def test_an_interrupt_stops_everything_and_the_job_is_saved(tmp_path: Path) -> N
 
 
 def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
-    with running_service(tmp_path / "home") as service, Client(service.url) as client:
+    with running_service(tmp_path / "home") as service, Client(service.url, patience_s=60) as client:
+        assert client.is_ready()
         for title in ("valkey-server", "ganymede: worker", "ganymede: web"):
             first = set(wait_until(lambda title=title: service.find(title), title))
 
             min(first, key=lambda process: process.create_time()).kill()
 
             wait_until(lambda title=title, first=first: set(service.find(title)) - first, f"{title} again")
-        wait_until(client.is_ready, "the service is ready")
         job_id = client.create_job({"dataset": "ring", "loop": {"max_steps": 20}})["id"]
         assert client.wait(job_id, timeout_s=60)["status"] == "succeeded"
 
