@@ -142,7 +142,7 @@ def test_without_keys_another_host_is_refused(engine: Engine, host: str) -> None
     assert (answer.status_code, answer.get_json()["code"]) == (403, "host_not_allowed")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999", "http://["])
 def test_another_sites_page_changes_nothing(engine: Engine, origin: str) -> None:
     client = make_client(engine)
 
