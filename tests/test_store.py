@@ -10,6 +10,7 @@ from service.errors import Conflict, InvalidInput, NotFound
 from service.models import DoomedBlob, IdempotencyKey
 from service.store import checkpoints, doomed, idempotency, jobs, keys, workers
 from service.store.keys import LOCAL_OWNER
+from service.store.pages import encode_cursor
 from tests.building import add_job, claim_next, save_checkpoint
 
 
@@ -27,9 +28,10 @@ def test_pages_follow_one_another_without_gap_or_overlap(session: Session) -> No
     assert seen == sorted(made, reverse=True)
 
 
-def test_a_cursor_of_nobody_is_refused(session: Session) -> None:
+@pytest.mark.parametrize("cursor", ["ä!", encode_cursor("\0")])
+def test_a_cursor_of_nobody_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
-        jobs.list_jobs(session, LOCAL_OWNER, cursor="ä!")
+        jobs.list_jobs(session, LOCAL_OWNER, cursor=cursor)
 
 
 def test_jobs_are_found_by_status_label_and_name(session: Session) -> None:

@@ -27,9 +27,12 @@ def encode_cursor(position: object) -> str:
 def decode_cursor(cursor: str) -> str:
     """Return the sort key in a cursor; raise InvalidInput when it is none of ours."""
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        position = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         raise bad_cursor(cursor) from None
+    if not position.isprintable():  # PostgreSQL takes no NUL in text
+        raise bad_cursor(cursor)
+    return position
 
 
 def decode_number_cursor(cursor: str) -> int:
