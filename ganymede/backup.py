@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from service.blobs import Directory
 from service.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -101,15 +102,17 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 def _link_blobs(source: Path, target: Path) -> None:
-    for path in source.rglob("*"):
-        copy = target / path.relative_to(source)
-        if not path.is_file() or copy.exists():
+    # What is still being written stands under a temporary name, which the store does not list: linked, it would go on
+    # changing after its hash was taken.
+    for key in Directory(source).list():
+        copy = target / key
+        if copy.exists():
             continue
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(path, copy)
+            os.link(source / key, copy)
         except FileNotFoundError:
-            continue  # removed meanwhile, or a temporary name
+            continue  # removed meanwhile
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -120,7 +123,10 @@ def _copy_database(source: Path, target: Path) -> None:
 
 def _require_shown_blobs(copy: Path) -> None:
     with closing(sqlite3.connect(copy / DATABASE)) as database:
-        rows = database.execute("SELECT files FROM checkpoints UNION ALL SELECT files FROM samples").fetchall()
+        try:
+            rows = database.execute("SELECT files FROM checkpoints UNION ALL SELECT files FROM samples").fetchall()
+        except sqlite3.Error as error:
+            raise BackupError(f"{DATABASE} cannot be read: {error}.") from error
     shown = {file["key"] for (files,) in rows for file in json.loads(files).values()}
     if missing := sorted(key for key in shown if not (copy / BLOBS / key).is_file()):
         raise BackupError(f"{len(missing)} blobs that the database shows are missing, the first is {missing[0]}.")

@@ -126,6 +126,22 @@ def test_a_missing_blob_stops_the_backup(tmp_path: Path) -> None:
     assert not (tmp_path / "backup.tar").exists()
 
 
+def test_a_blob_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    settings, job_id = make_home(tmp_path / "home")
+    (tmp_path / "home" / "blobs" / job_id / ".tmp-1").write_bytes(b"half a che")
+
+    contents = back_up(settings, tmp_path / "backup.tar")
+
+    assert contents.summary() == "the database and 1 blob"
+
+
+def test_a_database_without_tables_is_no_backup(tmp_path: Path) -> None:
+    (tmp_path / "ganymede.db").touch()
+
+    with pytest.raises(BackupError, match="no such table"):
+        back_up(Settings(home=tmp_path), tmp_path / "backup.tar")
+
+
 def test_the_commands_back_up_restore_and_upgrade(tmp_path: Path) -> None:
     _, job_id = make_home(tmp_path / "home")
     archive, restored = str(tmp_path / "backup.tar"), tmp_path / "restored"
