@@ -73,6 +73,7 @@ class Reconciler:
         self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
+        self._lost: list[tuple[str, int]] = []  # whose orphans have not been looked for yet
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._log = structlog.get_logger()
@@ -92,11 +93,13 @@ class Reconciler:
         self._expire_leases(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
-        self._remove_doomed()
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
             self._mend()
             self._mended_at = self._clock()
         self._last_scan_at = self._clock()
+        # Last, with the time already noted: blobs that are out of reach must keep nobody from being judged.
+        self._doom_orphans()
+        self._remove_doomed()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._settings.scan_s):
@@ -130,7 +133,7 @@ class Reconciler:
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
         self._log.warning("attempt lost", job=job_id, attempt=attempt)
-        doom_orphans(self._engine, self._blobs, job_id=job_id, attempt=attempt)
+        self._lost.append((job_id, attempt))
         self._wakeups.announce()
 
     def _end_holds(self, elapsed_s: float) -> None:
@@ -153,15 +156,28 @@ class Reconciler:
                 with writing(self._engine) as session:
                     forget_worker(session, worker_id)
 
+    def _doom_orphans(self) -> None:
+        while self._lost:
+            job_id, attempt = self._lost[0]
+            doom_orphans(self._engine, self._blobs, job_id=job_id, attempt=attempt)
+            self._lost.pop(0)
+
     def _remove_doomed(self) -> None:
         """Remove blobs that no row shows any more; the marks go last, so that a crash between only repeats."""
         with reading(self._engine) as session:
             keys = [blob.key for blob in list_doomed(session)]
-        for key in keys:
-            self._blobs.delete(key)
-        if keys:
+        removed = [key for key in keys if self._try_remove(key)]
+        if removed:
             with writing(self._engine) as session:
-                forget_doomed(session, keys)
+                forget_doomed(session, removed)
+
+    def _try_remove(self, key: str) -> bool:
+        try:
+            self._blobs.delete(key)
+        except OSError as error:
+            self._log.warning("blob not removed", key=key, error=str(error))
+            return False
+        return True
 
     def _mend(self) -> None:
         """Do what in normal life leaves nothing to do, and announce the jobs that wait."""

@@ -182,6 +182,19 @@ def test_doomed_blobs_are_removed_and_their_marks_after_them(setting: Setting) -
         assert list(list_doomed(session)) == []
 
 
+def test_blobs_that_cannot_be_removed_keep_nothing_else_from_being_mended(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / "blobs" / "a directory, which nobody can unlink").mkdir(parents=True)
+    job_id, _ = add_running_job(setting.engine)
+    with writing(setting.engine) as session:
+        doom(session, ["a directory, which nobody can unlink"])
+
+    setting.scan_for(TTL_S + 2 * SCAN_S)
+
+    assert setting.job(job_id).losses_in_all == 1
+    with reading(setting.engine) as session:
+        assert len(list_doomed(session)) == 1
+
+
 def test_a_job_that_waits_is_announced_again(setting: Setting) -> None:
     with writing(setting.engine) as session:
         add_job(session)
