@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     web_threads: int = Field(16, ge=2, le=1000, description="Threads of the web process.")
     slots: int = Field(1, ge=1, le=256, description="Jobs that one worker trains at once.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
-    threads: int | None = Field(None, ge=1, description="Torch threads of a trainer; cores / slots when unset.")
+    threads: int | None = Field(None, ge=1, description="Torch threads of a trainer; by its networks, at most cores / slots, when unset.")
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
     max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")

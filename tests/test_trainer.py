@@ -17,7 +17,6 @@ from service.db import make_engine, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Job
 from service.settings import Settings
-from service.spec.job import JobSpec
 from service.store import history, transitions
 from service.store.transitions import request_cancel, request_pause
 from tests.building import add_job, claim_next
@@ -55,7 +54,7 @@ class Desk:
         self.outbox, self.vigil, self.stopping = Outbox(self.attempt), Vigil(300.0), threading.Event()
         settings = Settings(_env_file=None, home=home, flush_s=0.01)
         self.flusher = Flusher(engine, self.outbox, self.vigil, attempt=self.attempt, settings=settings, leave=leave)
-        self.spec = JobSpec.model_validate(self.attempt.spec, strict=False)
+        self.spec = self.attempt.spec
         self.training = Training(
             self.spec, open_dataset(self.spec.dataset), device=torch.device("cpu"), dtype=torch.float32
         )

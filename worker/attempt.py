@@ -7,6 +7,8 @@ from typing import Any
 
 from service.models import Checkpoint, Job
 from service.settings import Settings
+from service.spec.job import JobSpec
+from service.spec.resolve import parse_spec
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Attempt:
 
     job_id: str
     number: int
-    spec: dict[str, Any]
+    spec: JobSpec
     max_steps: int
     origin: Origin | None
 
@@ -32,7 +34,7 @@ class Attempt:
     def of(cls, job: Job, checkpoint: Checkpoint | None) -> "Attempt":
         """Describe a job that has just been claimed."""
         origin = Origin(checkpoint.step, checkpoint.trained_s, checkpoint.files["all"]) if checkpoint else None
-        return cls(job.id, job.attempt, job.resolved_spec, job.max_steps, origin)
+        return cls(job.id, job.attempt, parse_spec(job.resolved_spec), job.max_steps, origin)
 
     @property
     def title(self) -> str:

@@ -79,8 +79,8 @@ class Outbox:
         self.divergence: Ending | None = None
         self.is_full = False  # the loop has to wait for the database
         origin = attempt.origin
-        loop = attempt.spec["loop"]
-        self._samples_per_step = loop["batch_size"] * loop["discriminator_steps"]
+        loop = attempt.spec.loop
+        self._samples_per_step = loop.batch_size * loop.discriminator_steps
         self._step = origin.step if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
         self._training: Training | None = None

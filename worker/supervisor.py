@@ -22,6 +22,7 @@ from service.store.checkpoints import newest_checkpoints
 from worker.attempt import Attempt, LastWords, carry_out
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
+from worker.threads import threads_for
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
 _CANDIDATES = 5  # claimable jobs to try in turn when other workers are faster
@@ -137,18 +138,19 @@ class Supervisor:
         self._settle(attempt, LastWords.read(words) if words else explain(code, starved=starved))
 
     def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
-        resources = attempt.spec["resources"]
+        resources = attempt.spec.resources
         return self._fork_server.fork(
             carry_out,
             attempt,
             self._settings,
-            device=self._machine.device_of(slot, resources["device"]),
-            threads=resources["threads"] or self._threads,
+            device=self._machine.device_of(slot, resources.device),
+            threads=resources.threads or self._settings.threads or threads_for(attempt.spec, self._share),
         )
 
     @property
-    def _threads(self) -> int:
-        return self._settings.threads or max(1, self._machine.cores // self._settings.slots)
+    def _share(self) -> int:
+        """How many cores there are for each slot."""
+        return max(1, self._machine.cores // self._settings.slots)
 
     def _hurry(self, trainer: ForkedProcess) -> None:
         """While draining, ask again, for the first time may have come before the trainer could listen; then kill."""

@@ -1,6 +1,5 @@
 """The process that carries out one attempt: it pulls steps from a training until it is done or told to stop."""
 
-import json
 import math
 import os
 import signal
@@ -59,7 +58,7 @@ def train(attempt: Attempt, settings: Settings, *, device: str, threads: int, wo
 class _Trainer:
     def __init__(self, attempt: Attempt, settings: Settings, *, device: torch.device, words: Connection) -> None:
         self._attempt, self._settings, self._device = attempt, settings, device
-        self._spec = JobSpec.model_validate_json(json.dumps(attempt.spec))
+        self._spec = attempt.spec
         compute_exactly(device)
         self._machine = machine_facts(device=device, threads=torch.get_num_threads())
         self._draining = threading.Event()
