@@ -10,13 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from ganymede.cli import main
+from ganymede.commands.service import at_port
 from ganymede.exit_codes import ExitCode
 from ganymede.up import free_port
+from service.settings import Settings
 from tests.house import wait_until
 from tests.serving import Service
 
@@ -59,6 +62,20 @@ def test_watching_draws_a_bar_on_a_terminal(service: Service) -> None:
     assert process.wait(60) == ExitCode.SUCCESS
     assert "━" in shown
     assert re.search(r"running.* step \d+/600  d_loss \d\.\d{4}  g_loss \d\.\d{4}  \d+ steps/s  \d+ s left", shown)
+
+
+def test_an_interrupt_ends_a_silent_watching_too(service: Service) -> None:
+    job_id = run(service, "submit", *LONG).output.strip()
+    command = [sys.executable, "-m", "ganymede", "--url", service.url, "watch", job_id, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    wait_until(lambda: psutil.Process(process.pid).net_connections(), "it watches")
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=30)
+
+    assert (process.returncode, printed) == (ExitCode.INTERRUPTED, "")
+    assert f"ganymede watch {job_id}" in said
+    run(service, "cancel", job_id)
 
 
 def test_an_interrupt_ends_the_watching_and_not_the_job(service: Service) -> None:
@@ -185,6 +202,28 @@ def test_a_service_that_is_not_there_is_said_so_at_once() -> None:
     assert done.exit_code == ExitCode.UNREACHABLE
     assert "ganymede up" in done.stderr
     assert time.monotonic() - started_s < 2
+
+
+def test_a_file_that_cannot_be_written_is_said_so(service: Service, job_id: str, tmp_path: Path) -> None:
+    done = run(service, "losses", job_id, "-o", str(tmp_path / "nowhere" / "losses.csv"))
+
+    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert "No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["keys", "create"], ["keys", "list"], ["keys", "revoke", "key_x"], ["migrate"]])
+def test_a_database_that_refuses_is_said_so(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "ganymede.db").write_bytes(b"no database at all" * 100)
+
+    done = CliRunner().invoke(main, command, env={"GANYMEDE_HOME": str(tmp_path)})
+
+    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert done.stderr.startswith("Error: The database refused: file is not a database")
+
+
+def test_a_port_of_its_own_keeps_the_address() -> None:
+    assert at_port(Settings(bind="[::1]:8000"), 9).bind == "[::1]:9"
+    assert at_port(Settings(bind="127.0.0.1:8000"), 9).bind == "127.0.0.1:9"
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
             _stop(str(problem), ExitCode.REFUSED if problem.status < 500 else ExitCode.UNREACHABLE)
         except ServiceUnreachable as error:
             _stop(str(error), ExitCode.UNREACHABLE)
+        except OSError as error:  # a file of ours; what happens on the way to the service is ServiceUnreachable
+            _stop(str(error), ExitCode.UNSUCCESSFUL)
 
     return connected
 

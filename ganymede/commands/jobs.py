@@ -162,15 +162,14 @@ def _watched(client: "Client", job_id: str, *, quiet: bool) -> "Job":
 
     from ganymede.watching import outcome, watch
 
-    if quiet:
-        return client.wait(job_id)
     console = Console()
     try:
-        job = watch(client, job_id, console)
+        job = client.wait(job_id) if quiet else watch(client, job_id, console)
     except KeyboardInterrupt:
         click.echo(f"\n{job_id} goes on without you. Come back with: ganymede watch {job_id}", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
-    console.print(outcome(job), soft_wrap=True, highlight=False)
+    if not quiet:
+        console.print(outcome(job), soft_wrap=True, highlight=False)
     return job
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from ganymede.commands.jobs import as_json, show_json
-from ganymede.commands.service import load_settings
+from ganymede.commands.service import database
 from ganymede.tables import format_table
 
 
@@ -27,7 +27,7 @@ def create(owner: str, name: str, scope: Literal["read", "submit", "admin"], day
     from service.store.keys import create_key
 
     expires_at = now() + timedelta(days=days) if days else None
-    with writing(make_engine(load_settings().database)) as session:
+    with database() as url, writing(make_engine(url)) as session:
         key, secret = create_key(session, owner_name=owner, name=name, scope=scope, expires_at=expires_at)
     click.echo(f"{key.id} for {owner}, scope {scope}. It is shown only now:", err=True)
     click.echo(secret)
@@ -41,7 +41,7 @@ def list_all(as_json: bool) -> None:
     from service.db import make_engine, reading
     from service.store.keys import list_keys
 
-    with reading(make_engine(load_settings().database)) as session:
+    with database() as url, reading(make_engine(url)) as session:
         rows = [
             {
                 "id": key.id,
@@ -70,7 +70,7 @@ def revoke(key_id: str) -> None:
     from service.store.keys import revoke_key
 
     try:
-        with writing(make_engine(load_settings().database)) as session:
+        with database() as url, writing(make_engine(url)) as session:
             revoke_key(session, key_id)
     except NotFound as error:
         raise click.ClickException(str(error)) from error

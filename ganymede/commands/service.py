@@ -1,5 +1,7 @@
 """Commands that run the service or look after it: up, api, worker, migrate, doctor, demo."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,23 @@ def load_settings() -> "Settings":
         raise click.ClickException("\n".join(faults)) from error
 
 
+def at_port(settings: "Settings", port: int) -> "Settings":
+    """Return the settings with another port at the same address, which keeps its brackets if it has any."""
+    return settings.model_copy(update={"bind": f"{settings.bind.rpartition(':')[0]}:{port}"})
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Yield the database's URL; what it refuses ends the command in words."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield load_settings().database
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise click.ClickException(f"The database refused: {reason}. Ask `ganymede doctor` what is missing.") from error
+
+
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of the one in GANYMEDE_BIND; 0 is any free one.")
 def up(port: int | None) -> None:
@@ -33,7 +52,7 @@ def up(port: int | None) -> None:
 
     settings = load_settings()
     if port is not None:
-        settings = settings.model_copy(update={"bind": f"{settings.host}:{port or free_port()}"})
+        settings = at_port(settings, port or free_port())
     up(settings)
 
 
@@ -69,7 +88,8 @@ def migrate() -> None:
     """Bring the database's schema up to date."""
     from service.db import migrate
 
-    migrate(load_settings().database)
+    with database() as url:
+        migrate(url)
 
 
 @click.command()
