@@ -111,9 +111,14 @@ class Client:
         return cast("Iterator[Job]", self._pages("/jobs", filters))
 
     def changed_job(self, job_id: str, since: int, wait_s: float = LONG_POLL_S) -> Job:
-        """Return the job as soon as its version passes `since`, or as it is after `wait_s`."""
-        params = {"wait": f"{wait_s:g}", "since": str(since)}
-        return self._job("GET", f"/jobs/{job_id}", params=params)
+        """Return the job as soon as its version passes `since` or it is terminal, or as it is after `wait_s`."""
+        deadline_s = time.monotonic() + wait_s
+        while True:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            job = self._job("GET", f"/jobs/{job_id}", params={"wait": f"{left_s:.3f}", "since": str(since)})
+            if job["version"] > since or job["status"] in TERMINAL or time.monotonic() + RETRY_S > deadline_s:
+                return job
+            time.sleep(RETRY_S)  # the service has more clients that wait than threads to let them
 
     def wait(self, job_id: str, timeout_s: float = float("inf")) -> Job:
         """Return the job once it is terminal.
