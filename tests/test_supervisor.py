@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
@@ -12,9 +12,11 @@ from service.db import reading, writing
 from service.models import Checkpoint, Job
 from service.settings import Settings
 from service.store import transitions
+from service.store.workers import list_workers
 from tests.building import add_job, claim_next, save_checkpoint
 from worker.forkserver import ForkServer
 from worker.machine import Machine
+from worker.presence import Presence
 from worker.supervisor import Supervisor, explain
 
 
@@ -92,6 +94,37 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert attempt.origin is not None
     assert attempt.origin.step == 10
     assert checkpointed_steps(engine) == [10]
+
+
+def test_a_job_whose_checkpoint_cannot_be_read_waits_and_holds_up_no_other(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    keys = add_job_with_checkpoints(engine, blobs, 10)
+    (tmp_path / "blobs" / keys[10]).unlink()
+    (tmp_path / "blobs" / keys[10]).mkdir()
+    with writing(engine) as session:
+        other = add_job(session).id
+
+    attempt = make_supervisor()._claim()
+
+    assert attempt is not None
+    assert attempt.job_id == other
+    assert checkpointed_steps(engine) == [10]
+
+
+def test_a_beat_that_fails_does_not_end_the_looks_for_work(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    supervisor = make_supervisor()
+    presence = Presence(
+        engine, supervisor, settings=Settings(_env_file=None), worker_id="worker-1", machine=supervisor._machine
+    )
+
+    presence._try_write(lambda session: session.execute(text("SELECT 1 FROM a_table_that_is_not_there")))
+    presence._try_write(presence._beat)
+
+    with reading(engine) as session:
+        assert [worker.beat for worker in list_workers(session)] == [1]
 
 
 def test_without_a_whole_checkpoint_an_attempt_starts_from_the_beginning(

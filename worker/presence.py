@@ -55,6 +55,8 @@ class Presence:
                 write(session)
         except DATABASE_AWAY as error:
             self._log.warning("database away", error=str(error))
+        except Exception:  # noqa: BLE001 (the rim of this thread, which must go on looking for work)
+            self._log.exception("worker not shown")
 
     def _beat(self, session: Session) -> None:
         if session.get(Worker, self._worker_id) is None:  # the first time, or forgotten while this process was stopped

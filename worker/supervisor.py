@@ -3,6 +3,7 @@
 import queue
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -94,14 +95,22 @@ class Supervisor:
                 jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
                 checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
             for job in jobs:
-                origin = next((one for one in checkpoints.get(job.id, ()) if self._is_whole(one)), None)
-                if attempt := self._claim_one(job, origin):
+                if attempt := self._claim_from_newest(job, checkpoints.get(job.id, ())):
                     return attempt
         except DATABASE_AWAY as error:
             self._log.warning("database away, nothing claimed", error=str(error))
         except (OSError, EOFError) as error:
-            self._log.error("no fork server or no blobs, nothing claimed", error=repr(error))
+            self._log.error("no fork server, nothing claimed", error=repr(error))
         return None
+
+    def _claim_from_newest(self, job: Job, checkpoints: Sequence[Checkpoint]) -> Attempt | None:
+        """Claim a job from its newest whole checkpoint; one whose checkpoint cannot be read now waits until it can."""
+        try:
+            origin = next((one for one in checkpoints if self._is_whole(one)), None)
+        except OSError as error:
+            self._log.error("checkpoint out of reach, job not claimed", job=job.id, error=repr(error))
+            return None
+        return self._claim_one(job, origin)
 
     def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
         with writing(self._engine) as session:
