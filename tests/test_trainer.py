@@ -359,6 +359,27 @@ def test_a_stalled_attempt_stops_beating_and_leaves(desk: Desk, monkeypatch: pyt
     assert desk.job.beat == beat
 
 
+def test_an_attempt_that_waits_for_the_database_to_end_has_not_stalled(
+    desk: Desk, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.vigil.step_begins()
+    desk.take_steps(1)
+    flush, overruns = desk.flusher._flush, []
+
+    def flush_after_an_outage(ending: Ending | None) -> None:
+        if not overruns:
+            clock[0] += 1_000.0
+            overruns.append(desk.vigil.overrun())
+            raise OperationalError("", None, Exception("away"))
+        flush(ending)
+
+    monkeypatch.setattr(desk.flusher, "_flush", flush_after_an_outage)
+
+    assert desk.flusher.end(Ending(Why.DIVERGED, "d_loss became nan."))
+    assert overruns == [None]
+    assert desk.job.state == "failed"
+
+
 def test_an_attempt_that_is_over_leaves_without_a_word(desk: Desk) -> None:
     with writing(desk.engine) as session:
         transitions.release(session, desk.attempt.job_id, desk.attempt.number)

@@ -1,5 +1,6 @@
 """The thread that writes down what the loop does and reads what the owner wants, so that the loop never waits."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -53,14 +54,15 @@ class Flusher:
 
     def end(self, ending: Ending) -> bool:
         """Write everything and end the attempt, however long the database takes; False: it goes on as ordered."""
-        while True:
-            try:
-                self._flush(ending)
-            except DATABASE_AWAY as error:
-                self._log.warning("database away at the end of the attempt", error=str(error))
-                time.sleep(self._settings.flush_s)
-            else:
-                return self.ended
+        with self._vigil.phase("reach the database", math.inf):
+            while True:
+                try:
+                    self._flush(ending)
+                except DATABASE_AWAY as error:
+                    self._log.warning("database away at the end of the attempt", error=str(error))
+                    time.sleep(self._settings.flush_s)
+                else:
+                    return self.ended
 
     def _run(self) -> None:
         while not self.ended:
