@@ -14,6 +14,7 @@ import setproctitle
 
 _PR_SET_PDEATHSIG = 1
 _KIB = 1024
+_MOST_FILES = 1024  # open at once; a trainer needs a few dozen
 
 
 def isolate(title: str) -> None:
@@ -21,6 +22,8 @@ def isolate(title: str) -> None:
     os.setpgid(0, 0)
     setproctitle.setproctitle(title)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    files = min(_MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     _die_with_the_fork_server()
     threading.Thread(target=_die_with_the_supervisor, name="supervisor watch", daemon=True).start()
 
