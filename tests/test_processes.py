@@ -59,10 +59,21 @@ def titles(processes: list[psutil.Process]) -> list[str]:
 
 
 def test_the_supervising_code_imports_no_torch() -> None:
-    program = "import resource as r, worker.isolation as w; w.isolate('t'); print(*r.getrlimit(r.RLIMIT_NOFILE))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = (
+        "import sys, worker.main; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'sklearn', 'flask')])"
+    )
 
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_a_trainer_can_open_only_so_many_files() -> None:
+    program = "import resource as r, worker.isolation as w; w.isolate('t'); print(*r.getrlimit(r.RLIMIT_NOFILE))"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     soft, hard = map(int, done.stdout.split())
+
     assert soft == hard <= 1024
 
 
