@@ -181,7 +181,7 @@ def _documented_headers(headers: Mapping[str, str]) -> dict[str, Any]:
 
 def _implied_problems(route: Route) -> set[int]:
     """Name the refusals that follow from what a route reads."""
-    implied = {400, 403, 431, 500}
+    implied = {400, 403, 414, 431, 500}
     if route.scope:
         implied |= {401}
     if route.needs_database:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 from flask import Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import Fault, InvalidInput, NotFound
 from service.problems import Refused
@@ -21,6 +21,13 @@ class Query(BaseModel):
     """Parent of all query models: text is coerced, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    limit: int = Field(50, ge=1, le=200, description="Most rows in a page.")
+    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
 
 
 class Path(BaseModel):

@@ -8,11 +8,12 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from service.errors import BlobDamaged, BlobMissing
+from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 _TEMPORARY = ".tmp-"
 
@@ -157,23 +158,35 @@ class ObjectStore:
         self._store = store
 
     def put(self, key: str, data: bytes) -> None:
-        self._store.put(key, data)
+        with _told_as_ours():
+            self._store.put(key, data)
 
     def open(self, key: str) -> io.BufferedIOBase:
         try:
-            return io.BytesIO(self._store.get(key).bytes())
+            with _told_as_ours():
+                return io.BytesIO(self._store.get(key).bytes())
         except FileNotFoundError:
             raise BlobMissing(f"{key} is not in the blob store") from None
 
     def delete(self, key: str) -> None:
-        try:
+        with suppress(FileNotFoundError), _told_as_ours():
             self._store.delete(key)
-        except FileNotFoundError:
-            return
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        for batch in self._store.list(prefix.rpartition("/")[0] or None):
-            yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))
+        with _told_as_ours():
+            for batch in self._store.list(prefix.rpartition("/")[0] or None):
+                yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))
 
     def discard_unfinished(self, prefix: str) -> None:
         return  # an object appears whole or not at all
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """Raise StorageAway for what the library reports. A missing object is a FileNotFoundError already."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except BaseError as error:
+        raise StorageAway("the object store does not answer as it should") from error

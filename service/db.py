@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,14 @@ def alembic_config(url: str) -> Any:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["url"] = url
     return config
+
+
+@cache
+def newest_revision() -> str | None:
+    """Return the revision of the schema that this code is written for."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 
 def schema_revision(engine: Engine) -> str | None:

@@ -49,9 +49,15 @@ def send_file(web: Web, file: dict[str, Any], *, name: str, request: Request) ->
         response.content_length = file["size"]
         response.headers["Content-Disposition"] = f'inline; filename="{name}"'
         response.set_etag(file["sha256"])
-        response.make_conditional(request, accept_ranges=True, complete_length=file["size"])
+        response.headers["Accept-Ranges"] = "bytes"
+        response.make_conditional(request, accept_ranges=_asks_for_one_range(request), complete_length=file["size"])
     except BaseException:
         reader.close()
         raise
     response.call_on_close(reader.close)
     return response
+
+
+def _asks_for_one_range(request: Request) -> bool:
+    """Tell whether a range is to be sent; a malformed one and several at once are ignored (RFC 9110, section 14.2)."""
+    return request.range is not None and request.range.units == "bytes" and len(request.range.ranges) == 1

@@ -51,6 +51,10 @@ class AttemptOver(GanymedeError):
     """The attempt that wrote is no longer the current one: stop at once and touch nothing."""
 
 
+class StorageAway(GanymedeError, OSError):
+    """The blob store does not answer. Also an OSError, as a directory's faults are."""
+
+
 class BlobMissing(GanymedeError):
     """A blob is not in the store."""
 

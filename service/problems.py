@@ -21,15 +21,17 @@ from service.errors import (
     InvalidInput,
     NotFound,
     QuotaExceeded,
+    StorageAway,
 )
 
-RETRY_AFTER_S = {"quota_exceeded": 30, "database_unavailable": 2, "storage_full": 60}
+RETRY_AFTER_S = {"quota_exceeded": 30, "database_unavailable": 2, "storage_unavailable": 5, "storage_full": 60}
 
 DOMAIN: dict[type[GanymedeError], str] = {
     InvalidInput: "invalid_input",
     QuotaExceeded: "quota_exceeded",
     BlobMissing: "file_missing",
     BlobDamaged: "file_damaged",
+    StorageAway: "storage_unavailable",
 }
 HTTP = {
     400: "malformed_request",

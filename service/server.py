@@ -71,7 +71,7 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
         settings = self._settings
         chosen: dict[str, Any] = {
             "bind": settings.bind,
-            "worker_class": "gthread",
+            "worker_class": "service.gateway.Gateway",
             "threads": settings.web_threads,
             "graceful_timeout": GRACE_S,
             "timeout": 60,  # the worker's own heart-beat; a long poll does not count

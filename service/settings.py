@@ -16,11 +16,23 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GANYMEDE_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(Path(".ganymede"), description="Data directory of the embedded parts.")
-    bind: str = Field("127.0.0.1:8000", pattern=r"^.+:\d{1,5}$", description="Address and port of the web process.")
-    database_url: str | None = Field(None, description="SQLAlchemy URL; a SQLite file in the home when unset.")
-    redis_url: str | None = Field(None, description="Redis or Valkey URL; an embedded Valkey when unset.")
+    bind: str = Field(
+        "127.0.0.1:8000",
+        pattern=r"^(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}$",
+        description="Address and port of the web process.",
+    )
+    database_url: str | None = Field(
+        None,
+        pattern=r"^(sqlite|postgresql)(\+\w+)?://",
+        description="SQLAlchemy URL; a SQLite file in the home when unset.",
+    )
+    redis_url: str | None = Field(
+        None, pattern=r"^(rediss?|redis\+socket)://", description="Redis or Valkey URL; an embedded Valkey when unset."
+    )
     blobs_url: str | None = Field(
-        None, description="file://, s3:// or memory:// URL; a directory in the home when unset."
+        None,
+        pattern=r"^(file|s3|memory)://",
+        description="file://, s3:// or memory:// URL; a directory in the home when unset.",
     )
     auth: Literal["auto", "on", "off"] = Field(
         "auto", description="Require API keys. auto: off on a loopback bind, on elsewhere; off elsewhere is refused."
@@ -28,7 +40,9 @@ class Settings(BaseSettings):
     web_threads: int = Field(16, ge=2, le=1000, description="Threads of the web process.")
     slots: int = Field(1, ge=1, le=256, description="Jobs that one worker trains at once.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
-    threads: int | None = Field(None, ge=1, description="Torch threads of a trainer; by its networks, at most cores / slots, when unset.")
+    threads: int | None = Field(
+        None, ge=1, description="Torch threads of a trainer; by its networks, at most cores / slots, when unset."
+    )
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
     max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")

@@ -2,12 +2,14 @@
 
 import stat
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 
-from service.blobs import BlobStore, Directory, make_blobs, read_verified, store_file, verify
-from service.errors import BlobDamaged, BlobMissing
+from service.blobs import BlobStore, Directory, ObjectStore, make_blobs, read_verified, store_file, verify
+from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 
 @pytest.fixture
@@ -104,3 +106,18 @@ def test_a_half_written_file_is_not_listed(tmp_path: Path) -> None:
 
     assert list(Directory(tmp_path).list()) == []
     assert stat.S_ISREG((tmp_path / ".tmp-1234").stat().st_mode)
+
+
+def test_a_store_that_does_not_answer_is_told_as_ours(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    blobs = ObjectStore(
+        S3Store.from_url(s3_url, retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
+    )
+
+    with pytest.raises(StorageAway):
+        blobs.put("job_1/1/a.bin", b"abc")
+    with pytest.raises(StorageAway):
+        blobs.open("job_1/1/a.bin")
+    with pytest.raises(StorageAway):
+        list(blobs.list())

@@ -154,3 +154,11 @@ def test_a_damaged_file_is_refused_before_the_first_byte(
 
     assert (damaged.status_code, damaged.get_json()["code"]) == (410, "file_damaged")
     assert (missing.status_code, missing.get_json()["code"]) == (410, "file_missing")
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-1,4-5", "bytes=x-y", "bytes=5-1", "chunks=0-1"])
+def test_a_range_that_is_none_or_several_is_ignored(client: CheckedClient, job_id: str, wanted: str) -> None:
+    answer = client.get(f"/jobs/{job_id}/checkpoints/latest/file", headers={"Range": wanted})
+
+    assert (answer.status_code, answer.data) == (200, WHOLE)
+    assert answer.headers["Accept-Ranges"] == "bytes"

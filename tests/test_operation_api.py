@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from service.db import writing
 from service.spec.columns import COLUMNS
@@ -130,3 +130,25 @@ def test_the_schema_of_a_job_is_a_schema(client: CheckedClient) -> None:
 
     assert answer.mimetype == "application/schema+json"
     assert answer.get_json()["required"] == ["dataset"]
+
+
+def test_an_outdated_schema_is_not_ready(engine: Engine, client: CheckedClient) -> None:
+    with writing(engine) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "database_unavailable")
+    assert "ganymede migrate" in answer.get_json()["detail"]
+
+
+def test_workers_come_in_pages(engine: Engine, client: CheckedClient) -> None:
+    with writing(engine) as session:
+        for name in ("a", "b", "c"):
+            register_worker(session, worker_id=name, device="cpu", slots=1, version="1", facts={})
+
+    first = client.get("/workers?limit=2").get_json()
+    last = client.get(f"/workers?limit=2&cursor={first['next_cursor']}").get_json()
+
+    assert [worker["id"] for worker in first["data"] + last["data"]] == ["a", "b", "c"]
+    assert (first["has_more"], last["has_more"]) == (True, False)

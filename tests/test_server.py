@@ -116,3 +116,26 @@ def test_it_refuses_to_let_everybody_in(tmp_path: Path) -> None:
 
     assert process.wait(timeout=30) == 1
     assert "loopback" in (tmp_path / "web.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "uri_too_long"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431, "header_too_large"),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", 400, "malformed_request"),
+        (b"no request at all\r\n\r\n", 400, "malformed_request"),
+    ],
+)
+def test_what_is_no_request_is_refused_as_a_problem(
+    served: Served, request_bytes: bytes, status: int, code: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        problem = json.loads(answer.read())
+
+    assert (answer.status, problem["code"], problem["status"]) == (status, code, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-Id"] == problem["request_id"]

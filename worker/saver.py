@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore, store_file, verify
+from service.errors import StorageAway
 from service.models import Checkpoint, Job, Sample
 from service.store.checkpoints import add_checkpoint, retire_checkpoints
 from service.store.samples import add_sample
@@ -85,13 +86,13 @@ class Saver:
                     self._blobs, job_id=self._attempt.job_id, attempt=self._attempt.number, name=name, data=data
                 )
             except OSError as error:
-                if error.errno not in _STORAGE_FULL:
+                if error.errno not in _STORAGE_FULL and not isinstance(error, StorageAway):
                     raise
-                self._wait_for_space(name)
+                self._wait_for_storage(name, error)
 
-    def _wait_for_space(self, name: str) -> None:
-        self._log.error("storage full, waiting for space", file=name)
-        with self._vigil.phase("find space", _FOR_EVER):
+    def _wait_for_storage(self, name: str, error: OSError) -> None:
+        self._log.error("storage full or away, waiting", file=name, error=str(error))
+        with self._vigil.phase("wait for the storage", _FOR_EVER):
             if self._stopping.wait(_LOOK_AGAIN_S):
                 raise GivenUp
 

@@ -27,6 +27,7 @@ CODES: dict[str, tuple[int, str]] = {
     "file_missing": (410, "The file is gone"),
     "file_damaged": (410, "The file is damaged"),
     "body_too_large": (413, "The body is too large"),
+    "uri_too_long": (414, "The address is too long"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "range_not_satisfiable": (416, "The range lies outside the file"),
     "invalid_input": (422, "The input breaks rules"),
@@ -34,6 +35,7 @@ CODES: dict[str, tuple[int, str]] = {
     "header_too_large": (431, "The headers are too large"),
     "internal_error": (500, "The service failed"),
     "database_unavailable": (503, "The database is away"),
+    "storage_unavailable": (503, "The storage is away"),
     "storage_full": (507, "The storage is full"),
 }
 PROBLEM_HEADERS: dict[int, dict[str, str]] = {
@@ -44,7 +46,9 @@ PROBLEM_HEADERS: dict[int, dict[str, str]] = {
     503: {"Retry-After": "Seconds to wait."},
     507: {"Retry-After": "Seconds to wait."},
 }
-RETRYABLE = frozenset({"quota_exceeded", "internal_error", "database_unavailable", "storage_full"})
+RETRYABLE = frozenset(
+    {"quota_exceeded", "internal_error", "database_unavailable", "storage_unavailable", "storage_full"}
+)
 
 
 class FaultAnswer(BaseModel):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from service.answers.artifact import CheckpointAnswer, CheckpointPage
 from service.answers.writing import json_answer, page_answer, tagged
 from service.api import Reply, Routes
-from service.binding import Query
+from service.binding import PageQuery, Query
 from service.db import reading
 from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import NotFound
@@ -30,13 +30,6 @@ class CheckpointPath(JobPath):
     checkpoint: str = Field(max_length=20, description="A step, `latest` or `best`.")
 
 
-class StepsQuery(Query):
-    """Which page."""
-
-    limit: int = Field(50, ge=1, le=200, description="Most rows in a page.")
-    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
-
-
 class PartQuery(Query):
     """Which file."""
 
@@ -51,7 +44,7 @@ class PartQuery(Query):
     replies={200: Reply("A page of checkpoints.", CheckpointPage, headers=PAGED), 304: NOT_MODIFIED},
     request_headers=IF_NONE_MATCH,
 )
-def list_checkpoints(web: Web, caller: Caller, path: JobPath, query: StepsQuery) -> Response:
+def list_checkpoints(web: Web, caller: Caller, path: JobPath, query: PageQuery) -> Response:
     """List the checkpoints that are kept, ascending by step."""
     with reading(web.engine) as session:
         job = get_job(session, caller.owner_id, path.job_id)

@@ -6,7 +6,7 @@ from pydantic import Field
 from service.answers.job import EventAnswer, EventPage
 from service.answers.writing import page_answer
 from service.api import Reply, Routes
-from service.binding import Query
+from service.binding import PageQuery, Query
 from service.clock import rfc3339
 from service.db import reading
 from service.models import Event
@@ -20,12 +20,10 @@ routes = Routes("events", "What happened to a job.")
 MOST_LINES = 10_000
 
 
-class EventsQuery(Query):
+class EventsQuery(PageQuery):
     """Which events."""
 
     after: int = Field(0, ge=0, le=2**53, description="Only events after this sequence number.")
-    limit: int = Field(50, ge=1, le=200, description="Most events in a page.")
-    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
 
 
 class LogQuery(Query):

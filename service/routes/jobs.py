@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, Status
 from service.answers.writing import json_answer, page_answer, tagged
 from service.api import Reply, Routes
-from service.binding import Path, Query
+from service.binding import PageQuery, Path, Query
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
 from service.models import TERMINAL, Job
@@ -43,14 +43,12 @@ class CreateQuery(Query):
     dry_run: bool = Field(False, description="Answer with the resolved spec and an estimate; store nothing.")
 
 
-class JobsQuery(Query):
+class JobsQuery(PageQuery):
     """Which jobs."""
 
     status: Status | None = Field(None, description="Only jobs of this status.")
     label: list[str] = Field([], max_length=64, description="key:value; given several times, all must match.")
     q: str | None = Field(None, max_length=200, description="Part of the name or id.")
-    limit: int = Field(50, ge=1, le=200, description="Most jobs in a page.")
-    cursor: str | None = Field(None, max_length=500, description="next_cursor of the page before.")
 
 
 class WaitQuery(Query):

@@ -15,13 +15,13 @@ from service.answers.operation import (
 )
 from service.answers.writing import json_answer, page_answer, tagged
 from service.api import Reply, Routes
-from service.db import reading, schema_revision
+from service.binding import PageQuery
+from service.db import newest_revision, reading, schema_revision
 from service.metrics import MEDIA_TYPE
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
 from service.store.jobs import count_by_state, count_live
-from service.store.pages import Page
-from service.store.workers import list_workers
+from service.store.workers import list_workers, page_workers
 from service.web import Caller, Web
 
 routes = Routes("operation", "How the service is.")
@@ -39,8 +39,10 @@ def show_health() -> Response:
 def show_readiness(web: Web) -> Response:
     """Tell whether jobs can be taken: the database answers and has its tables."""
     revision = schema_revision(web.engine)
-    if revision is None:
-        raise Refused("database_unavailable", "The database has no tables yet. Create them with: ganymede migrate")
+    if revision != newest_revision():
+        found = "has no tables yet" if revision is None else f"has the tables of revision {revision}"
+        wanted = f"this version needs those of {newest_revision()}. Bring them with: ganymede migrate"
+        raise Refused("database_unavailable", f"The database {found}; {wanted}")
     return json_answer(ReadyAnswer(status="ready", version=VERSION, schema_revision=revision))
 
 
@@ -50,11 +52,12 @@ def show_readiness(web: Web) -> Response:
     replies={200: Reply("All workers.", WorkerPage, headers=PAGED), 304: NOT_MODIFIED},
     request_headers=IF_NONE_MATCH,
 )
-def list_all_workers(web: Web) -> Response:
-    """List the workers that are seen, longest running first."""
+def list_all_workers(web: Web, query: PageQuery) -> Response:
+    """List the workers that are seen."""
     with reading(web.engine) as session:
-        data = [WorkerAnswer.of(worker) for worker in list_workers(session)]
-    return page_answer(WorkerPage, data, Page(data, None), request)
+        page = page_workers(session, limit=query.limit, cursor=query.cursor)
+        data = [WorkerAnswer.of(worker) for worker in page.data]
+    return page_answer(WorkerPage, data, page, request)
 
 
 @routes.add("GET", "/queue", replies={200: Reply("The queue.", QueueAnswer)})

@@ -8,13 +8,12 @@ from pydantic import Field
 from service.answers.artifact import SampleAnswer, SamplePage
 from service.answers.writing import page_answer
 from service.api import Reply, Routes
-from service.binding import Query
+from service.binding import PageQuery, Query
 from service.db import reading
 from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import Fault
 from service.models import Sample
 from service.problems import Refused
-from service.routes.checkpoints import StepsQuery
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, JobPath
 from service.store import samples
 from service.store.jobs import get_job
@@ -47,7 +46,7 @@ class FormatQuery(Query):
     replies={200: Reply("A page of sampling points.", SamplePage, headers=PAGED), 304: NOT_MODIFIED},
     request_headers=IF_NONE_MATCH,
 )
-def list_samples(web: Web, caller: Caller, path: JobPath, query: StepsQuery) -> Response:
+def list_samples(web: Web, caller: Caller, path: JobPath, query: PageQuery) -> Response:
     """List the sampling points, ascending by step: the same latents through all of training."""
     with reading(web.engine) as session:
         job = get_job(session, caller.owner_id, path.job_id)

@@ -160,7 +160,9 @@ class ResourcesSpec(Strict):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is the worker's own device.")
     precision: Literal["auto", "float32", "float64"] = Field("auto", description="auto is float32.")
-    threads: int | None = Field(None, ge=1, le=256, description="Threads of the trainer; by the networks' size when null.")
+    threads: int | None = Field(
+        None, ge=1, le=256, description="Threads of the trainer; by the networks' size when null."
+    )
 
 
 class JobSpec(Strict):

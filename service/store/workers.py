@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.models import Worker
+from service.store.pages import Page, decode_cursor, make_page
 
 
 def register_worker(
@@ -37,6 +38,15 @@ def beat_worker(session: Session, worker_id: str, *, busy: int) -> None:
 def list_workers(session: Session) -> Sequence[Worker]:
     """Return every known worker, longest running first."""
     return session.scalars(select(Worker).order_by(Worker.started_at, Worker.id)).all()
+
+
+def page_workers(session: Session, *, limit: int = 50, cursor: str | None = None) -> Page[Worker]:
+    """Return a page of the known workers, by id."""
+    query = select(Worker).order_by(Worker.id).limit(limit + 1)
+    if cursor:
+        query = query.where(Worker.id > decode_cursor(cursor))
+    rows = session.scalars(query).all()
+    return make_page(rows, limit, [row.id for row in rows])
 
 
 def forget_worker(session: Session, worker_id: str) -> None:
