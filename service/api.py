@@ -21,7 +21,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers.problem import CODES, MEDIA_TYPE, PROBLEM_HEADERS, Problem
 from service.auth import admit
-from service.binding import read_body, read_path, read_query
+from service.binding import Query, read_body, read_path, read_query
 from service.problems import Refused
 from service.store.keys import Scope
 from service.web import Web
@@ -129,9 +129,11 @@ def _make_endpoint(web: Web, route: Route) -> View:
     """Return the function that flask-openapi registers: it admits the caller and reads what the view names."""
     wanted = frozenset(inspect.signature(route.view).parameters)
     hints = route.hints
+    # Where the API knows no parameter, one that is given is refused all the same, never ignored.
+    read_names = [name for name in ("path", "query", "body") if name in wanted or (name == "query" and route.scope)]
     readers: dict[str, Callable[[dict[str, str]], BaseModel]] = {
         "path": lambda values: read_path(hints["path"], values),
-        "query": lambda _: read_query(hints["query"], request),
+        "query": lambda _: read_query(hints.get("query", Query), request),
         "body": lambda _: read_body(hints["body"], request),
     }
 
@@ -141,7 +143,7 @@ def _make_endpoint(web: Web, route: Route) -> View:
         given: dict[str, Any] = {"web": web}
         if route.scope:
             given["caller"] = admit(request, engine=web.engine, settings=web.settings, scope=route.scope)
-        given |= {name: read(path_values) for name, read in readers.items() if name in wanted}
+        given |= {name: readers[name](path_values) for name in read_names}
         return route.view(**{name: value for name, value in given.items() if name in wanted})
 
     endpoint.__name__ = route.view.__name__
@@ -188,7 +190,7 @@ def _implied_problems(route: Route) -> set[int]:
         implied |= {503}
     if "path" in route.hints:
         implied |= {404}
-    if "query" in route.hints:
+    if "query" in route.hints or route.scope:
         implied |= {422}
     if "body" in route.hints:
         implied |= {413, 415, 422}

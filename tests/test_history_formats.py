@@ -84,7 +84,7 @@ def test_the_envelope_tells_how_to_read_the_numbers() -> None:
         "references": {"value": -1.3863},
         "reduction": "sum_of_means",
         "eval_point": {"value": "pre_d", "d_loss": "pre_d"},
-        "sampling": {"method": "none", "exact": True, "total_steps": 2, "returned": 2},
+        "sampling": {"method": "none", "exact": True, "row": "step", "total_steps": 2, "returned": 2},
         "next_after_step": 2,
     }
 

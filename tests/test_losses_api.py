@@ -74,7 +74,7 @@ def test_the_answer_carries_what_the_numbers_mean(client: CheckedClient, job_id:
     assert answer["references"] == pytest.approx({"value": -math.log(4), "d_loss": math.log(4)})
     assert answer["eval_point"] == {"value": "pre_d", "d_loss": "pre_d"}
     assert answer["reduction"] == "sum_of_means"
-    assert answer["sampling"] == {"method": "none", "exact": True, "total_steps": 300, "returned": 300}
+    assert answer["sampling"] == {"method": "none", "exact": True, "row": "step", "total_steps": 300, "returned": 300}
     assert answer["next_after_step"] == 300
 
 
@@ -108,6 +108,39 @@ def test_thinning_keeps_the_ends_and_a_spike_of_one_step(engine: Engine, client:
     assert 99 in answer["columns"]["g_loss"]
     assert answer["sampling"]["returned"] <= 50
     assert (answer["sampling"]["method"], answer["sampling"]["exact"]) == (method, False)
+
+
+def test_rows_that_are_left_of_many_are_whole_steps(engine: Engine, client: CheckedClient) -> None:
+    job_id, attempt = add_running_job(engine)
+    values = rows(1, 500)
+    record(engine, job_id, attempt, 1, values)
+
+    table = client.get(f"/jobs/{job_id}/losses?columns=d_loss,g_loss&max_points=40&format=csv").text.splitlines()
+
+    places = [COLUMNS.index("d_loss"), COLUMNS.index("g_loss")]
+    thinned = [[float(number) for number in line.split(",")] for line in table[1:]]
+    assert len(thinned) <= 40
+    assert all(numbers == pytest.approx(values[int(step) - 1, places]) for step, *numbers in thinned)
+
+
+def test_extremes_of_several_columns_say_that_they_are_no_rows(engine: Engine, client: CheckedClient) -> None:
+    job_id, attempt = add_running_job(engine)
+    record(engine, job_id, attempt, 1, rows(1, 500))
+    url = f"/jobs/{job_id}/losses?columns=d_loss,g_loss&max_points=40"
+
+    as_json = client.get(url).get_json()
+    as_rows = client.get(f"{url}&format=csv&downsample=minmax")
+
+    assert (as_json["sampling"]["method"], as_json["sampling"]["row"]) == ("minmax", "extremes")
+    assert (as_rows.status_code, as_rows.get_json()["errors"][0]["code"]) == (422, "no_rows")
+
+
+def test_a_parameter_that_is_not_known_is_refused_everywhere(client: CheckedClient, engine: Engine) -> None:
+    job_id, _ = add_running_job(engine)
+
+    for path in ("losses/summary", "losses.svg", "checkpoints/latest", "cancel"):
+        method = client.post if path == "cancel" else client.get
+        assert method(f"/jobs/{job_id}/{path}?wat=1").status_code == 422
 
 
 def test_numbers_that_are_not_finite_stay_valid_json(engine: Engine, client: CheckedClient) -> None:

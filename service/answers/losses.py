@@ -4,12 +4,18 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from service.history.query import Row
+
 
 class SamplingAnswer(BaseModel):
     """How the steps of an answer were chosen."""
 
     method: Literal["minmax", "lttb", "mean", "none"]
     exact: bool = Field(description="Whether every step of the range is here as recorded.")
+    row: Row = Field(
+        description="What a row holds: the values of its step; or extremes, each column's own lowest or highest of a "
+        "stretch, which are not those of one step; or means."
+    )
     total_steps: int = Field(description="Recorded steps of the range.")
     returned: int
 

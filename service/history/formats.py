@@ -44,6 +44,7 @@ def envelope(
         "sampling": {
             "method": reading.method,
             "exact": reading.is_exact,
+            "row": reading.row,
             "total_steps": reading.total_steps,
             "returned": len(reading.steps),
         },

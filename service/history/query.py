@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from service.errors import Fault, InvalidInput
 
 Downsample = Literal["minmax", "lttb", "mean", "none"]
+Row = Literal["step", "extremes", "mean"]
 
 # The first, the last, the lowest and the highest: what every thinned answer promises to hold.
 FEWEST_POINTS = 4

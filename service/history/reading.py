@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from service.history.extremes import OVERVIEW_STEPS, Pairs, merge, pairs_of
-from service.history.query import Downsample, Query
+from service.history.query import Downsample, Query, Row
 from service.history.segments import Block, Steps, Values
 from service.history.thinning import Grid, Points, enclose, largest_triangles, make_grid, means, minmax
 from service.store import history
@@ -22,6 +22,13 @@ class Reading:
     method: Downsample
     total_steps: int
     next_after_step: int  # what a poller asks for next
+
+    @property
+    def row(self) -> Row:
+        """Tell what a row holds: the values of one step, means, or each column's own extreme of a stretch of steps."""
+        if self.method == "mean":
+            return "mean"
+        return "extremes" if self.method == "minmax" and len(self.columns) > 1 else "step"
 
     @property
     def is_exact(self) -> bool:

@@ -14,7 +14,7 @@ from service.answers.writing import json_answer, tagged
 from service.api import Reply, Routes
 from service.binding import Query
 from service.db import reading
-from service.errors import Fault
+from service.errors import Fault, InvalidInput
 from service.history import formats
 from service.history import query as question
 from service.history.reading import Reading, read_history
@@ -40,9 +40,11 @@ class LossesQuery(Query):
     to_step: int | None = Field(None, ge=0, le=MAX_STEPS, description="Last step.")
     after_step: int | None = Field(None, ge=0, le=MAX_STEPS, description="Only steps after this one, for a poller.")
     max_points: int | None = Field(None, ge=1, le=1_000_000, description="Most steps of an answer; else all.")
-    downsample: question.Downsample = Field(
-        "minmax",
-        description="How to choose where there are more: extremes of each stretch, a line's largest triangles, means.",
+    downsample: question.Downsample | None = Field(
+        None,
+        description="How to choose where there are more. minmax, as JSON has it by default: each column's extremes of "
+        "each stretch. lttb, as formats of rows have it by default: whole steps that keep the first column's shape. "
+        "mean: the mean of each stretch.",
     )
     format: Literal["json", "ndjson", "csv", "npz", "parquet", "arrow"] = Field("json", description="Of the answer.")
     lineage: bool = Field(False, description="Begin with the history of the job that this one continues.")
@@ -90,14 +92,24 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
         if response.status_code == 304:
             return response
         spec = JobSpec.model_validate(job.resolved_spec)
-        result = read_history(session, job.id, question.resolve_columns(_question(query), recorded_columns(spec)))
+        resolved = question.resolve_columns(_question(query), recorded_columns(spec))
+        result = read_history(session, job.id, resolved)
     if query.format == "json":
         response.set_data(_as_json(job.id, spec, result))
         return response
+    if result.row == "extremes":
+        raise InvalidInput([_no_rows(query.format)])
     chosen = TABULAR[query.format]
     response.mimetype = chosen.media_type
     response.response = _pieces(chosen.write(result))
     return response
+
+
+def _no_rows(format: str) -> Fault:
+    message = (
+        f"extremes of several columns are not those of one step, as a row of {format} would say; ask for one column"
+    )
+    return Fault("downsample", "no_rows", message, allowed=["lttb", "mean"], got="minmax")
 
 
 def _pieces(written: bytes | Iterator[bytes]) -> Iterator[bytes] | list[bytes]:
@@ -118,7 +130,7 @@ def _question(query: LossesQuery) -> question.Query:
         to_step=query.to_step,
         after_step=query.after_step,
         max_points=query.max_points,
-        downsample=query.downsample,
+        downsample=query.downsample or ("minmax" if query.format == "json" else "lttb"),
     )
 
 
