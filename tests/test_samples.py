@@ -14,8 +14,9 @@ from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
-from worker.gan.pictures import GAP, class_cells, draw_grid, draw_scatter, square_cells
+from worker.gan.pictures import BLANK, EMPTY, GAP, PAPER, class_cells, draw_grid, draw_scatter, square_cells
 from worker.gan.samples import render
+from worker.gan.sampling import even_labels
 
 
 def opened(name: str) -> TrainingData:
@@ -141,13 +142,34 @@ def test_zip_names_cannot_leave_the_folder(label: str) -> None:
     assert not set(name) & set("/\\: ")
 
 
-def test_a_grid_gives_each_class_a_row_and_shows_the_first_64() -> None:
-    file = picture(rendered("digits", 200)["png"])
+@pytest.mark.parametrize(("count", "columns"), [(64, 6), (200, 6), (30, 3), (10, 1)])
+def test_a_grid_shows_as_many_of_each_class_without_holes(count: int, columns: int) -> None:
+    data = opened("digits")
+    labels = even_labels(count, 10)
 
-    counts = torch.bincount(opened("digits").labels[:64], minlength=10)
-    scale = (file.shape[0] - GAP) // 10 - GAP
-    assert scale % 8 == 0
-    assert file.shape == (10 * (scale + GAP) + GAP, int(counts.max()) * (scale + GAP) + GAP)
+    file = picture(render(data, torch.ones(count, 1, 8, 8), labels)["png"])
+
+    side = (file.shape[0] - GAP) // 10 - GAP
+    assert side % 8 == 0
+    assert file.shape == (10 * (side + GAP) + GAP, columns * (side + GAP) + GAP)
+    middles = file[GAP + side // 2 :: side + GAP, GAP + side // 2 :: side + GAP]
+    np.testing.assert_array_equal(middles, np.full((10, columns), 255))
+
+
+def test_every_sample_is_in_the_files_even_where_the_picture_leaves_it_out() -> None:
+    data = opened("digits")
+
+    files = render(data, data.samples[:64], even_labels(64, 10))
+
+    with np.load(io.BytesIO(files["npz"])) as arrays, zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
+        assert (len(arrays["samples"]), len(archive.namelist())) == (64, 64)
+
+
+def test_a_cell_without_a_picture_is_a_quiet_grey() -> None:
+    grid = np.asarray(draw_grid(np.zeros((3, 3, 8, 8), np.uint8), None))
+
+    assert grid[-GAP - 1, -GAP - 1].tolist() == [BLANK] * 3
+    assert grid[0, 0].tolist() == [PAPER] * 3
 
 
 def test_a_grid_cell_is_the_picture_magnified_without_blur() -> None:
@@ -180,10 +202,17 @@ def test_large_pictures_are_not_shrunk() -> None:
     assert (width, height) == (3 * 304 + GAP, 2 * 204 + GAP)
 
 
-def test_cells_follow_the_classes_and_fall_back_to_a_square() -> None:
-    assert class_cells(np.array([7, 2, 7, 7])) == [(1, 0), (0, 0), (1, 1), (1, 2)]
-    assert square_cells(5) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
-    assert class_cells(np.arange(17)) == square_cells(17)
+def test_cells_follow_the_classes() -> None:
+    assert class_cells(np.array([7, 2, 7, 7, 2])).tolist() == [[1, 4], [0, 2]]
+    assert class_cells(even_labels(64, 2).numpy()).shape == (2, 16)
+    assert class_cells(even_labels(3, 5).numpy()).tolist() == [[0], [1], [2]]
+
+
+def test_cells_are_filled_row_by_row_without_classes_or_with_one_or_many() -> None:
+    assert square_cells(5).tolist() == [[0, 1, 2], [3, 4, EMPTY]]
+    assert square_cells(70).tolist() == np.arange(64).reshape(8, 8).tolist()
+    assert class_cells(np.zeros(4)).tolist() == [[0, 1], [2, 3]]
+    assert class_cells(np.arange(17)).shape == square_cells(17).shape
 
 
 def test_a_scatter_puts_a_sample_where_it_belongs_and_reals_set_the_limits() -> None:

@@ -9,8 +9,12 @@ from PIL import Image, ImageDraw
 GRID_PIXELS = 640  # about the longer side of a grid
 GAP = 4
 PAPER = 255
+BLANK = 232  # fills a cell without a picture: neither the paper nor what a generator would draw
+EMPTY = -1
+PICTURED = 64  # samples in a grid; a scatter shows all
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by channels
 MOST_CLASS_ROWS = 16
+MOST_OF_A_CLASS = 16  # beside each other
 
 SCATTER_PIXELS = 640
 SUPERSAMPLE = 3
@@ -34,8 +38,8 @@ def as_image(picture: np.ndarray) -> Image.Image:
 
 def draw_grid(pictures: np.ndarray, classes: np.ndarray | None) -> Image.Image:
     """Lay pictures (N, C, H, W) uint8 out in a grid, magnified without blur; a row for each of a few classes."""
-    cells = class_cells(classes) if classes is not None else square_cells(len(pictures))
-    rows, columns = (1 + max(place) for place in zip(*cells, strict=True))
+    cells = square_cells(len(pictures)) if classes is None else class_cells(classes)
+    rows, columns = cells.shape
     _, channels, height, width = pictures.shape
     scale = max(1, GRID_PIXELS // max(rows * (height + 1), columns * (width + 1)))
     paper = Image.new(
@@ -43,30 +47,30 @@ def draw_grid(pictures: np.ndarray, classes: np.ndarray | None) -> Image.Image:
         (columns * (width * scale + GAP) + GAP, rows * (height * scale + GAP) + GAP),
         (PAPER,) * channels,
     )
-    for picture, (row, column) in zip(pictures, cells, strict=True):
-        magnified = as_image(picture).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+    nothing = np.full((channels, height, width), BLANK, np.uint8)
+    for (row, column), number in np.ndenumerate(cells):
+        picture = as_image(nothing if number == EMPTY else pictures[number])
+        magnified = picture.resize((width * scale, height * scale), Image.Resampling.NEAREST)
         paper.paste(magnified, (GAP + column * (width * scale + GAP), GAP + row * (height * scale + GAP)))
     return paper
 
 
-def square_cells(count: int) -> list[tuple[int, int]]:
-    """Place row by row in a grid about as wide as high."""
-    columns = ceil(sqrt(count))
-    return [divmod(number, columns) for number in range(count)]
-
-
-def class_cells(classes: np.ndarray) -> list[tuple[int, int]]:
-    """Place each class in a row of its own; with many classes row by row."""
-    present = np.unique(classes)
-    if len(present) > MOST_CLASS_ROWS:
-        return square_cells(len(classes))
-    row_of = {label: row for row, label in enumerate(present)}
-    taken = dict.fromkeys(present, -1)
-    cells = []
-    for label in classes:
-        taken[label] += 1
-        cells.append((row_of[label], taken[label]))
+def square_cells(count: int) -> np.ndarray:
+    """Number the cells of a grid about as wide as high, row by row: at most PICTURED; the last may be EMPTY."""
+    shown = min(count, PICTURED)
+    columns = ceil(sqrt(shown))
+    cells = np.full((ceil(shown / columns), columns), EMPTY)
+    cells.flat[:shown] = np.arange(shown)
     return cells
+
+
+def class_cells(classes: np.ndarray) -> np.ndarray:
+    """Number the cells of a grid with a row for each class and equally many of each; row by row unless 2 to 16."""
+    present, counts = np.unique(classes, return_counts=True)
+    if not 2 <= len(present) <= MOST_CLASS_ROWS:
+        return square_cells(len(classes))
+    columns = min(counts.min(), PICTURED // len(present), MOST_OF_A_CLASS)
+    return np.stack([np.flatnonzero(classes == label)[:columns] for label in present])
 
 
 def draw_scatter(real: np.ndarray, samples: np.ndarray) -> Image.Image:

@@ -13,7 +13,6 @@ from service.spec.facts import DatasetFacts
 from worker.gan.data.training_data import TrainingData
 from worker.gan.pictures import draw_grid, draw_scatter, to_png
 
-PICTURED = 64  # samples in a grid; a scatter shows all
 REAL_POINTS = 2_000  # beneath a scatter
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
 CLASS_COLUMN = "class"
@@ -26,7 +25,7 @@ def render(data: TrainingData, samples: Tensor, labels: Tensor | None) -> dict[s
     files = {"npz": write_npz(data.facts, values, classes)}
     if data.facts.modality == "image":
         greys = to_greys(data, values)
-        files["png"] = to_png(draw_grid(greys[:PICTURED], None if classes is None else classes[:PICTURED]))
+        files["png"] = to_png(draw_grid(greys, classes))
         files["zip"] = write_zip(data.facts, greys, classes)
         return files
     files["csv"] = write_csv(data.facts, values, classes)
