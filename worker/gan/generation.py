@@ -1,0 +1,82 @@
+"""A generator opened from its file alone: as many samples as wanted, far from the service that trained it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.spec.job import DatasetRef, ModelSpec
+from worker.gan.data.registry import open_dataset
+from worker.gan.data.training_data import TrainingData
+from worker.gan.files import UnreadableState, read_state
+from worker.gan.networks.players import Generator
+from worker.gan.networks.registry import make_networks
+from worker.gan.randomness import Stream, random_for
+from worker.gan.samples import render
+from worker.gan.sampling import even_labels, sample
+from worker.gan.state import load_network
+
+
+@dataclass(frozen=True)
+class OpenedGenerator:
+    """A generator on the CPU with the data it imitates.
+
+    Draws follow from count, seed and labels alone. With the seed and `samples.count` of its job they are those of the
+    job's own timeline; there the labels are given evenly, as here when none are asked for.
+    """
+
+    network: Generator
+    data: TrainingData
+    conditional: bool
+    step: int
+
+    def sample(
+        self, count: int, seed: int, labels: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draw samples (count, *shape) in the data's own units, and the labels (count,) they were drawn for.
+
+        Labels are indices into data.facts.labels. Raises ValueError when they do not fit the generator.
+        """
+        samples, used = self._draw(count, seed, labels)
+        return self.data.to_data_units(samples), None if used is None else used.numpy()
+
+    def render(self, count: int, seed: int, labels: Sequence[int] | None = None) -> dict[str, bytes]:
+        """Draw the same as files, in each format of the data: csv, png, npz, zip."""
+        return render(self.data, *self._draw(count, seed, labels))
+
+    def _draw(self, count: int, seed: int, labels: Sequence[int] | None) -> tuple[Tensor, Tensor | None]:
+        if count < 1:
+            raise ValueError(f"count is {count}, not at least 1")
+        used = self._labels(count, labels)
+        latents = self.network.draw_latents(count, random_for(seed, Stream.SAMPLES, 0))
+        return sample(self.network, latents.to(_dtype_of(self.network.state_dict())), used), used
+
+    def _labels(self, count: int, labels: Sequence[int] | None) -> Tensor | None:
+        classes = len(self.data.facts.labels) if self.conditional else 0
+        if labels is None:
+            return even_labels(count, classes) if classes else None
+        if len(labels) != count or not all(0 <= label < classes for label in labels):
+            raise ValueError(f"{count} samples of this generator take {count} labels from 0 to below {classes}")
+        return torch.tensor(labels)
+
+
+def open_generator(source: bytes | Path) -> OpenedGenerator:
+    """Rebuild a generator or its average from what generator_file wrote.
+
+    Raises UnreadableState, and DatasetChanged when this version makes other data of the same name.
+    """
+    state = read_state(source)
+    if "part" not in state.facts:
+        raise UnreadableState("a whole training state: ask for one part of it, generator or ema")
+    model = ModelSpec.model_validate(state.facts["model"])
+    data = open_dataset(DatasetRef.model_validate(state.facts["dataset"]))
+    network, _ = make_networks(model, data, torch.Generator())
+    load_network(network.to(_dtype_of(state.tensors)), state.tensors)
+    return OpenedGenerator(network, data, model.conditional, state.facts["step"])
+
+
+def _dtype_of(tensors: dict[str, Tensor]) -> torch.dtype:
+    return next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
