@@ -21,6 +21,7 @@ import structlog
 from setproctitle import setproctitle
 
 from ganymede.part import Part, start
+from service import auth
 from service.broker import embedded_broker
 from service.logs import configure_logs
 from service.settings import Settings
@@ -104,12 +105,21 @@ class Supervisor:
 
 def up(settings: Settings) -> None:
     """Run the whole service until it is told to stop."""
+    refuse_open_bind(settings)
     setproctitle("ganymede: up")
     configure_logs(settings)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(settings):
         _refuse_busy_port(settings)
         Supervisor(settings).run()
+
+
+def refuse_open_bind(settings: Settings) -> None:
+    """Raise ClickException where everybody on the network could use the service without a key."""
+    try:
+        auth.refuse_open_bind(settings)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def address(settings: Settings) -> str:

@@ -40,8 +40,9 @@ def read_path(model: type[Model], values: dict[str, Any]) -> Model:
     """Return the variable parts of a path; raise NotFound for what can be no id of ours."""
     try:
         return model.model_validate(values)
-    except ValidationError:
-        raise NotFound("resource", "/".join(map(str, values.values()))) from None
+    except ValidationError as error:
+        part = str(error.errors()[0]["loc"][0])
+        raise NotFound(part.removesuffix("_id"), values[part]) from None
 
 
 def read_query(model: type[Model], request: Request) -> Model:

@@ -106,7 +106,17 @@ def _answer_http(error: HTTPException) -> Any:
     if code is None:
         return error.get_response() if (error.code or 500) < 400 else _answer_crash(error)
     headers = {name: value for name, value in error.get_headers(request.environ) if name != "Content-Type"}
-    return make_problem(code, error.description or CODES[code][1], headers=headers)
+    return make_problem(code, _say_http(error), headers=headers)
+
+
+def _say_http(error: HTTPException) -> str:
+    match error.code:
+        case 404:
+            return f"There is nothing at {request.path}. What there is stands in /openapi.json and /docs."
+        case 413:
+            return f"The body is larger than {request.max_content_length} bytes, which is the limit."
+        case _:
+            return error.description or CODES[HTTP[error.code or 500]][1]
 
 
 def _answer_database(error: Exception) -> Response:

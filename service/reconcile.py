@@ -24,7 +24,7 @@ from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
 
 _ANY_DEVICE = ("auto", "cpu", "cuda")
-_WORKER_FORGOTTEN_TTLS = 5  # its row is for people alone and may outlive it for a while
+_WORKER_FORGOTTEN_TTLS = 2  # its row is for people and scalers alone; a worker that is only slow comes back
 
 
 def loss_limits(settings: Settings) -> LossLimits:

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None,
         pattern=r"^(sqlite|postgresql)(\+\w+)?://",
-        description="SQLAlchemy URL; a SQLite file in the home when unset.",
+        description="sqlite:// or postgresql:// URL; a SQLite file in the home when unset.",
     )
     redis_url: str | None = Field(
         None, pattern=r"^(rediss?|redis\+socket)://", description="Redis or Valkey URL; an embedded Valkey when unset."

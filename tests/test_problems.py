@@ -244,3 +244,19 @@ def test_a_deeply_nested_body_is_refused_not_crashed_on(client: CheckedClient) -
     answer = client.post("/jobs", data='{"dataset":' + "[" * depth + "]" * depth + "}", content_type="application/json")
 
     assert answer.status_code == 422
+
+
+def test_what_is_not_there_is_called_by_its_name(client: CheckedClient) -> None:
+    def detail(path: str) -> str:
+        return str(client.get(path).get_json()["detail"])
+
+    assert detail("/jobs/nope") == "There is no job nope."
+    assert detail("/jobs/nope/checkpoints/5") == "There is no job nope."
+    assert detail("/jobz").startswith("There is nothing at /jobz.")
+
+
+def test_a_body_that_is_too_large_is_told_the_limit(client: CheckedClient) -> None:
+    answer = post(client, b" " * 3000)
+
+    assert answer.status_code == 413
+    assert "2048" in answer.get_json()["detail"]

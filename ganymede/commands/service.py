@@ -11,6 +11,8 @@ from ganymede.commands.jobs import as_json, show_json
 from ganymede.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from service.settings import Settings
 
 
@@ -23,8 +25,13 @@ def load_settings() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"GANYMEDE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
-        raise click.ClickException("\n".join(faults)) from error
+        raise click.ClickException("\n".join(_explain(Settings, fault) for fault in error.errors())) from error
+
+
+def _explain(model: "type[Settings]", fault: "ErrorDetails") -> str:
+    name = str(fault["loc"][0])
+    wrong = "not of the right form" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
+    return f"GANYMEDE_{name.upper()}: {wrong}. It is for: {model.model_fields[name].description}"
 
 
 def at_port(settings: "Settings", port: int) -> "Settings":
@@ -59,14 +66,11 @@ def up(port: int | None) -> None:
 @click.command()
 def api() -> None:
     """Run the web process alone."""
-    from service.auth import refuse_open_bind
+    from ganymede.up import refuse_open_bind
     from service.server import serve
 
     settings = load_settings()
-    try:
-        refuse_open_bind(settings)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
+    refuse_open_bind(settings)
     serve(settings)
 
 
