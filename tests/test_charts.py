@@ -47,7 +47,7 @@ def curves(drawing: Drawing, colour: str) -> list[Curve]:
 def test_every_panel_of_the_game_is_shown_with_its_columns() -> None:
     shown = texts(a_chart())
 
-    for panel in ("Value of the game", "Discriminator loss", "Generator losses", "Total loss", "Gradient norms"):
+    for panel in ("Value of the game", "Discriminator loss", "Total loss", "Mean output of D", "Gradient norms"):
         assert panel in shown
     assert set(chart_columns(COLUMNS)) <= set(shown)
     assert "g_loss" not in shown
@@ -59,7 +59,7 @@ def test_an_objective_outside_the_game_shows_its_own_losses() -> None:
     shown = texts(a_chart(a_reading(columns=columns)))
 
     assert chart_columns(columns) == ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
-    assert "g_loss" in shown
+    assert {"Generator loss", "g_loss"} <= set(shown)
     assert "Value of the game" not in shown
 
 
@@ -89,6 +89,55 @@ def test_a_spike_reaches_higher_than_everything_else() -> None:
     assert min(range(200), key=lambda i: recorded.points[i][1]) == 77
 
 
+def test_each_generator_loss_fills_a_panel_of_its_own() -> None:
+    flat, climbing = np.linspace(-0.01, 0, 200), np.linspace(0.7, 55, 200)
+
+    drawing = a_chart(a_reading(g_loss_saturating=flat, g_loss_non_saturating=climbing))
+
+    titles = {shape.text: shape for shape in drawing.shapes if isinstance(shape, Text)}
+    saturating = titles["Generator loss, saturating"]
+    assert saturating.x > titles["Generator loss, non-saturating"].x
+    (recorded,) = curves(drawing, "#0f766e")
+    assert min(x for x, _ in recorded.points) > saturating.x
+
+
+def started_high(height: float) -> Reading:
+    series = np.tile([0.5, 1.0], 100)
+    series[:3] = height, height / 2, height / 4
+    return a_reading(columns=("total_loss",), total_loss=series)
+
+
+def test_the_start_of_a_run_does_not_flatten_the_rest_but_is_cut_and_marked() -> None:
+    drawing = a_chart(started_high(40))
+
+    (ground,) = [shape for shape in drawing.shapes if isinstance(shape, Box) and shape.width > 100]
+    lines = [shape for shape in drawing.shapes if isinstance(shape, Curve)]
+    *drawn, arrow = lines
+    ys = [y for curve in drawn for _, y in curve.points]
+    assert min(ys) == pytest.approx(ground.y)
+    assert max(ys) <= ground.y + ground.height
+    assert max(y for x, y in drawn[0].points if x > 200) - min(y for x, y in drawn[0].points if x > 200) > 40
+    assert arrow.points[1] == (ground.x, ground.y - 7)
+    assert "40" in texts(drawing)
+    assert any("arrow:" in text for text in texts(drawing))
+
+
+def test_a_start_below_the_axis_is_marked_at_its_lower_end() -> None:
+    drawing = a_chart(started_high(-40))
+
+    (ground,) = [shape for shape in drawing.shapes if isinstance(shape, Box) and shape.width > 100]
+    *_, arrow = [shape for shape in drawing.shapes if isinstance(shape, Curve)]
+    assert arrow.points[1] == (ground.x, ground.y + ground.height + 8)
+    assert "-40" in texts(drawing)
+
+
+def test_the_last_panel_of_an_odd_number_takes_the_whole_row() -> None:
+    grounds = [shape for shape in a_chart().shapes if isinstance(shape, Box) and shape.width > 100]
+
+    assert len(grounds) == 7
+    assert grounds[-1].width > 2 * grounds[0].width
+
+
 def test_a_line_is_interrupted_at_non_finite_values() -> None:
     series = np.arange(40, dtype=np.float32)
     series[10], series[12] = np.nan, np.inf
@@ -115,7 +164,7 @@ def test_a_run_of_any_length_can_be_drawn(count: int) -> None:
 
     assert ET.fromstring(to_svg(drawing)).tag == f"{SVG}svg"
     assert to_png(drawing).startswith(b"\x89PNG")
-    assert texts(drawing).count("nothing recorded yet") == (6 if count == 0 else 0)
+    assert texts(drawing).count("nothing recorded yet") == (7 if count == 0 else 0)
 
 
 def test_values_of_any_size_can_be_drawn() -> None:
@@ -130,7 +179,7 @@ def test_values_of_any_size_can_be_drawn() -> None:
     drawing = a_chart(reading)
 
     assert b"nan" not in to_svg(drawing)
-    assert max(map(len, texts(drawing))) < 100
+    assert max(len(text) for text in texts(drawing) if ":" not in text) < 100
 
 
 @given(st.text())

@@ -18,25 +18,24 @@ _D, _G = "#0067a5", "#c2410c"  # the players, told apart by everybody
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: its columns with their colours, or, where a job records none of them, others."""
+    """One plot: its columns with their colours; some stand in for a column that a job does not record."""
 
     title: str
     columns: Mapping[str, str]
-    otherwise: Mapping[str, str]
+    instead_of: str | None = None
     is_log: bool = False
 
 
+# The generator's two losses have a panel each: one may rest at 0 while the other climbs, and that is the story.
 _PANELS = (
-    Panel("Value of the game", {"value": "#6d3fa0"}, {}),
-    Panel("Discriminator loss", {"d_loss": _D}, {}),
-    Panel(
-        "Generator losses",
-        {"g_loss_non_saturating": _G, "g_loss_saturating": "#0f766e"},
-        {"g_loss": _G},
-    ),
-    Panel("Total loss", {"total_loss": "#15703c"}, {}),
-    Panel("Mean output of D", {"d_real": _D, "d_fake": _G}, {}),
-    Panel("Gradient norms", {"d_grad_norm": _D, "g_grad_norm": _G}, {}, is_log=True),
+    Panel("Value of the game", {"value": "#6d3fa0"}),
+    Panel("Total loss", {"total_loss": "#15703c"}),
+    Panel("Discriminator loss", {"d_loss": _D}),
+    Panel("Mean output of D", {"d_real": _D, "d_fake": _G}),
+    Panel("Generator loss, non-saturating", {"g_loss_non_saturating": _G}),
+    Panel("Generator loss, saturating", {"g_loss_saturating": "#0f766e"}),
+    Panel("Generator loss", {"g_loss": _G}, instead_of="g_loss_non_saturating"),
+    Panel("Gradient norms", {"d_grad_norm": _D, "g_grad_norm": _G}, is_log=True),
 )
 
 
@@ -54,14 +53,16 @@ def draw_losses(reading: Reading, references: Mapping[str, float], *, title: str
         row, column = divmod(place, 2)
         corner = _MARGIN + column * (_PANEL_WIDTH + _MARGIN), _HEADER + row * (_PANEL_HEIGHT + _MARGIN)
         series = [_series(reading, name, colour, references) for name, colour in colours.items()]
-        frame = Frame(*corner, _PANEL_WIDTH, _PANEL_HEIGHT)
+        is_alone = column == 0 and place == len(panels) - 1
+        frame = Frame(*corner, _WIDTH - 2 * _MARGIN if is_alone else _PANEL_WIDTH, _PANEL_HEIGHT)
         shapes += draw_panel(frame, panel.title, reading.steps, series, is_log=panel.is_log)
     return Drawing(_WIDTH, height, title, shapes)
 
 
 def _shown(panel: Panel, recorded: Sequence[str]) -> dict[str, str]:
-    shown = {column: colour for column, colour in panel.columns.items() if column in recorded}
-    return shown or {column: colour for column, colour in panel.otherwise.items() if column in recorded}
+    if panel.instead_of in recorded:
+        return {}
+    return {column: colour for column, colour in panel.columns.items() if column in recorded}
 
 
 def _series(reading: Reading, column: str, colour: str, references: Mapping[str, float]) -> Series:
@@ -80,4 +81,5 @@ def _footing(reading: Reading, height: int) -> list[Shape]:
     drawn = ["dashed: equilibrium"]
     if len(reading.steps) >= AVERAGED_FROM:
         drawn = ["pale: lowest and highest of each stretch of steps", "bold: moving average", *drawn]
+        drawn.append("arrow: the start lies beyond the axis, as far as the number says")
     return [Text(_WIDTH / 2, height - 14, " \u00b7 ".join(drawn), 11, MUTED, "middle")]

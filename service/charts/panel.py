@@ -4,17 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from service.charts.axes import Axis, Pixels, padded
 from service.charts.drawing import INK, MUTED, Box, Curve, Rule, Shape, Text
 from service.history.segments import Steps, Values
 
-_LEFT, _TOP, _RIGHT, _BOTTOM = 48, 28, 44, 22  # room around the plot
+_LEFT, _TOP, _RIGHT, _BOTTOM = 48, 32, 44, 22  # room around the plot
 _GRID, _GROUND, _DASHES = "#e5e7eb", "#f9fafb", "#374151"
 _LETTER = 7.0  # width of a letter of 11 pixels, generously
 
 AVERAGED_FROM = 80  # points; fewer are drawn as they are
 _WINDOWS = 30  # of the moving average in a run
+_START = 0.02  # of the steps: untrained networks lose by far more than they ever do again
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,30 @@ def plot_width(panel_width: int) -> int:
 
 
 def draw_panel(frame: Frame, title: str, steps: Steps, series: Sequence[Series], *, is_log: bool) -> Iterator[Shape]:
-    """Draw series over the same steps; a logarithmic panel shows positive values only."""
+    """Draw series over the same steps; a logarithmic panel shows positive values only.
+
+    A linear axis is made for what follows the start of a run. A start that reaches past it is cut there and marked.
+    """
     left, top = frame.left + _LEFT, frame.top + _TOP
     right, bottom = frame.left + frame.width - _RIGHT, frame.top + frame.height - _BOTTOM
     yield Text(frame.left, frame.top + 17, title, 13, INK, is_bold=True)
     yield from _names(series, frame.left + frame.width, frame.top + 17)
     yield Box(left, top, right - left, bottom - top, _GROUND)
-    bounds = _bounds(series, is_log=is_log)
+    bounds = _bounds(steps, series, is_log=is_log)
     if bounds is None:
         yield Text((left + right) / 2, (top + bottom) / 2, "nothing recorded yet", anchor="middle")
         return
     across = Axis(float(steps[0]), float(max(steps[-1], steps[0] + 1)), left, right)
     up = Axis(*bounds, bottom, top, is_log=is_log)
     yield from _grid(across, up)
+    x = across.place(steps)
     for one in series:
-        yield from _pale_curve(one, across.place(steps), up.place(one.values))
+        yield from _pale_curve(one, x, up)
     yield from _equilibrium(series, across, up)
     for one in series:
-        yield from _bold_curve(one, across.place(steps), up.place(one.values))
+        yield from _bold_curve(one, x, up)
+    if not is_log:
+        yield from _arrows(series, x, up)
 
 
 def _names(series: Sequence[Series], right: float, y: float) -> Iterator[Shape]:
@@ -69,14 +77,24 @@ def _names(series: Sequence[Series], right: float, y: float) -> Iterator[Shape]:
         right -= len(one.name) * _LETTER + 12
 
 
-def _bounds(series: Sequence[Series], *, is_log: bool) -> tuple[float, float] | None:
-    """Return the range of all that is to be seen, references too; None if that is nothing."""
-    values = np.concatenate([one.values for one in series]).astype(np.float64)
-    seen = values[np.isfinite(values) & ((values > 0) | (not is_log))]
-    if not seen.size:
+def _bounds(steps: Steps, series: Sequence[Series], *, is_log: bool) -> tuple[float, float] | None:
+    """Return the range of what is to be seen, references too; None if that is nothing."""
+    values = np.stack([one.values for one in series]).astype(np.float64)
+    visible = np.isfinite(values) & ((values > 0) | (not is_log))
+    if not visible.any():
         return None
+    settled = visible & _settled(steps)
+    seen = values[visible if is_log or not settled.any() else settled]
     shown = [*seen.tolist(), *_references(series)]
     return padded(min(shown), max(shown), is_log=is_log)
+
+
+def _settled(steps: Steps) -> npt.NDArray[np.bool_]:
+    """Tell which points follow the start of the run; all of them where there are few."""
+    if len(steps) < AVERAGED_FROM:
+        return np.ones(len(steps), np.bool_)
+    after: npt.NDArray[np.bool_] = steps >= steps[0] + _START * (steps[-1] - steps[0])
+    return after
 
 
 def _references(series: Sequence[Series]) -> list[float]:
@@ -100,13 +118,40 @@ def _equilibrium(series: Sequence[Series], across: Axis, up: Axis) -> Iterator[S
         yield Text(across.end + 5, y + 4, f"{reference:.3f}", colour=_DASHES)
 
 
-def _pale_curve(series: Series, x: Pixels, y: Pixels) -> Iterator[Shape]:
-    if len(y) >= AVERAGED_FROM:
-        yield from _curves(x, y, _tinted(series.colour), 1.0)
+def _pale_curve(series: Series, x: Pixels, up: Axis) -> Iterator[Shape]:
+    if len(x) >= AVERAGED_FROM:
+        yield from _curves(*_cut(x, up.place(series.values), up), _tinted(series.colour), 1.0)
 
 
-def _bold_curve(series: Series, x: Pixels, y: Pixels) -> Iterator[Shape]:
-    yield from _curves(x, _averaged(y) if len(y) >= AVERAGED_FROM else y, series.colour, 1.8)
+def _bold_curve(series: Series, x: Pixels, up: Axis) -> Iterator[Shape]:
+    y = up.place(series.values)
+    yield from _curves(*_cut(x, _averaged(y) if len(y) >= AVERAGED_FROM else y, up), series.colour, 1.8)
+
+
+def _cut(x: Pixels, y: Pixels, up: Axis) -> tuple[Pixels, Pixels]:
+    """Put NaN for y past the ends of the axis, and points where the line crosses them."""
+    for end in (up.start, up.end):
+        crossing = np.flatnonzero((y[:-1] - end) * (y[1:] - end) < 0)
+        share = (end - y[crossing]) / (y[crossing + 1] - y[crossing])
+        x = np.insert(x, crossing + 1, x[crossing] + share * (x[crossing + 1] - x[crossing]))
+        y = np.insert(y, crossing + 1, end)
+    return x, np.where((y >= up.end) & (y <= up.start), y, np.nan)
+
+
+def _arrows(series: Sequence[Series], x: Pixels, up: Axis) -> Iterator[Shape]:
+    """Mark where the furthest value past each end of the axis is, and write it there."""
+    values = np.stack([one.values for one in series]).astype(np.float64)
+    finite = np.isfinite(values)
+    highest = int(np.where(finite, values, -np.inf).argmax())
+    lowest = int(np.where(finite, values, np.inf).argmin())
+    if (value := values.flat[highest]) > up.high:
+        at, colour = float(x[highest % len(x)]), series[highest // len(x)].colour
+        yield Curve([(at - 4, up.end - 2), (at, up.end - 7), (at + 4, up.end - 2)], colour, 1.8)
+        yield Text(at + 8, up.end - 2, f"{value:.4g}", 10, colour)
+    if (value := values.flat[lowest]) < up.low:
+        at, colour = float(x[lowest % len(x)]), series[lowest // len(x)].colour
+        yield Curve([(at - 4, up.start + 3), (at, up.start + 8), (at + 4, up.start + 3)], colour, 1.8)
+        yield Text(at - 8, up.start + 14, f"{value:.4g}", 10, colour, "end")
 
 
 def _curves(x: Pixels, y: Pixels, colour: str, width: float) -> Iterator[Shape]:
