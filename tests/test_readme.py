@@ -1,4 +1,4 @@
-"""The README: its tables are those of the code, and its walk with curl walks."""
+"""The README: its tables are those of the code, and its walk with curl walks, as do those of the other pages."""
 
 import os
 import re
@@ -43,3 +43,30 @@ def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> N
     with Image.open(tmp_path / "samples.png") as picture:
         assert picture.format == "PNG"
     assert len(load_file(tmp_path / "generator.safetensors")) > 0
+
+
+@pytest.mark.slow
+def test_the_experiment_on_saturation_shows_what_its_page_says(service: Service, tmp_path: Path) -> None:
+    page = (readme_tables.ROOT / "docs" / "saturation.md").read_text()
+    (experiment,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", experiment],
+        cwd=tmp_path,
+        env={**os.environ, "API": service.url},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    means = {(loss, int(step)): [float(mean) for mean in rest] for loss, step, *rest in lines}
+    assert len(means) == 12
+    d_fake, _, _, total_loss, g_grad_norm = means["saturating", 600]
+    practical_d_fake, _, _, practical_total_loss, practical_g_grad_norm = means["non_saturating", 600]
+    assert d_fake < practical_d_fake / 3
+    assert g_grad_norm < practical_g_grad_norm / 10
+    assert total_loss > 2 * means["saturating", 200][3]
+    assert practical_total_loss < means["non_saturating", 200][3]
