@@ -16,23 +16,33 @@ from tests.serving import Service
 README = readme_tables.README.read_text()
 
 
+def blocks(page: str) -> list[str]:
+    """Return what a page gives to bash."""
+    return re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+
+
+def walked(commands: str, service: Service, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run the commands of a page against a service, in a directory."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=directory,
+        env={**os.environ, "API": service.url},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("name", ["endpoints", "settings", "files"])
 def test_the_tables_are_up_to_date(name: str) -> None:
     assert readme_tables.current(name) == readme_tables.tables()[name], "run `make readme`"
 
 
 def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> None:
-    (walk,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    walk, _ = blocks(README)
 
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", walk],
-        cwd=tmp_path,
-        env={**os.environ, "API": service.url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = walked(walk, service, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert '"step":[298,299,300]' in done.stdout.replace(" ", "")
@@ -45,20 +55,24 @@ def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> N
     assert len(load_file(tmp_path / "generator.safetensors")) > 0
 
 
+def test_the_table_of_wine_has_the_rows_that_were_asked_for(service: Service, tmp_path: Path) -> None:
+    _, table = blocks(README)
+    shorter = table.replace('"dataset": "wine"', '"dataset": "wine", "loop": {"max_steps": 20}')
+
+    done = walked(shorter, service, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    header, *rows = (tmp_path / "wine.csv").read_text().splitlines()
+    assert header.startswith("alcohol,")
+    assert header.endswith(",class")
+    assert len(rows) == 1000
+
+
 @pytest.mark.slow
 def test_the_experiment_on_saturation_shows_what_its_page_says(service: Service, tmp_path: Path) -> None:
-    page = (readme_tables.ROOT / "docs" / "saturation.md").read_text()
-    (experiment,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    (experiment,) = blocks((readme_tables.ROOT / "docs" / "saturation.md").read_text())
 
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", experiment],
-        cwd=tmp_path,
-        env={**os.environ, "API": service.url},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = walked(experiment, service, tmp_path)
 
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
