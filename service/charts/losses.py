@@ -81,5 +81,5 @@ def _footing(reading: Reading, height: int) -> list[Shape]:
     drawn = ["dashed: equilibrium"]
     if len(reading.steps) >= AVERAGED_FROM:
         drawn = ["pale: lowest and highest of each stretch of steps", "bold: moving average", *drawn]
-        drawn.append("arrow: the start lies beyond the axis, as far as the number says")
+        drawn.append("arrow: a start beyond the axis, and how far")
     return [Text(_WIDTH / 2, height - 14, " \u00b7 ".join(drawn), 11, MUTED, "middle")]
