@@ -118,7 +118,7 @@ def _register(api: OpenAPI, web: Web, tag: Tag, route: Route) -> None:
         route.rule,
         tags=[tag],
         operation_id=route.view.__name__,
-        summary=summary.rstrip("."),
+        summary=summary.rstrip(".").replace("`", ""),  # plain text, unlike descriptions
         description=description.strip() or None,
         responses=dict(_documented_answers(route)),
         security=[{"key": [route.scope]}] if route.scope and web.settings.keys_required else None,

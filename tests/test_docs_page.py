@@ -1,5 +1,7 @@
 """The pages in a real browser: they show what they should, and ask nobody else for anything."""
 
+import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from sqlalchemy import Engine
 from werkzeug.serving import make_server
@@ -27,10 +30,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
-WHITE_DOT = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080200000090"
-    "7753de0000000c4944415408d763f8ffff3f0005fe02fea735816b0000000049454e44ae426082"
-)
+
+
+def a_tall_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (364, 604)).save(file, "PNG")
+    return file.getvalue()
 
 
 @dataclass
@@ -53,7 +58,7 @@ def visit(engine: Engine) -> Iterator[Visit]:
     """A browser before its first page, and an application with a job that has a picture and one that waits."""
     blobs = make_blobs("memory://")
     job_id, attempt = add_running_job(engine, name="<b>first</b>")
-    picture = store_file(blobs, job_id=job_id, attempt=attempt, name="samples-9.png", data=WHITE_DOT)
+    picture = store_file(blobs, job_id=job_id, attempt=attempt, name="samples-9.png", data=a_tall_picture())
     with writing(engine) as session:
         samples.add_sample(
             session, transitions.fence(session, job_id, attempt), step=9, count=64, files={"png": picture}
@@ -96,9 +101,47 @@ def test_the_landing_page_shows_the_newest_jobs_with_pictures(visit: Visit) -> N
     picture = visit.page.locator(".job .picture img")
     assert picture.count() == 1
     picture.evaluate("image => image.decode()")
-    assert picture.evaluate("image => image.naturalWidth") == 1
+    assert picture.evaluate("image => image.naturalWidth") == 364
     assert visit.hosts == {urlsplit(visit.url).netloc}
     assert visit.complaints == []
+
+
+def test_a_tall_picture_is_shown_whole_and_none_takes_little_room(visit: Visit) -> None:
+    visit.page.goto(visit.url)
+
+    picture = visit.page.locator(".job .picture img")
+    picture.evaluate("image => image.decode()")
+    frame, shown, none = (
+        visit.page.locator(f".job {which}").evaluate("box => box.getBoundingClientRect().toJSON()")
+        for which in ("a.picture", "a.picture img", ".picture.none")
+    )
+    assert frame["top"] <= shown["top"] < shown["bottom"] <= frame["bottom"]
+    assert picture.evaluate("image => getComputedStyle(image).objectFit") == "contain"
+    assert none["height"] < frame["height"] / 3
+
+
+def test_the_documentation_is_light_with_readable_badges_whatever_the_browser_prefers(visit: Visit) -> None:
+    visit.page.emulate_media(color_scheme="dark")
+    visit.page.goto(f"{visit.url}/docs")
+    visit.page.wait_for_selector(".opblock")
+
+    badges = visit.page.locator(".info .title small").all()
+    assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert len(badges) == 2
+    for badge in badges:
+        colour = badge.evaluate("badge => getComputedStyle(badge).backgroundColor")
+        assert sum(int(channel) for channel in re.findall(r"\d+", colour)) < 300
+        inner = badge.locator("pre").evaluate("text => getComputedStyle(text).backgroundColor")
+        assert inner == "rgba(0, 0, 0, 0)"
+
+
+def test_an_open_operation_fits_a_narrow_page(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.page.goto(f"{visit.url}/docs")
+    visit.page.click("#operations-jobs-create_job .opblock-summary")
+    visit.page.wait_for_selector("#operations-jobs-create_job .responses-table")
+
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_an_empty_service_tells_how_to_post_the_first_job(engine: Engine) -> None:
