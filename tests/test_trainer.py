@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, make_blobs
@@ -349,8 +349,9 @@ def test_a_phase_has_its_own_deadline_and_one_within_it_does_not_use_it_up(clock
     assert "save a checkpoint" in (late or "")
 
 
-def test_a_stalled_attempt_stops_beating_and_leaves(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk.vigil, "overrun", lambda: "A step did not end within 300 s.")
+def test_a_stalled_attempt_stops_beating_and_leaves(desk: Desk, clock: list[float]) -> None:
+    desk.vigil.step_begins()
+    clock[0] += 301.0
     beat = desk.job.beat
 
     with pytest.raises(Left, match="300 s"):
@@ -359,21 +360,18 @@ def test_a_stalled_attempt_stops_beating_and_leaves(desk: Desk, monkeypatch: pyt
     assert desk.job.beat == beat
 
 
-def test_an_attempt_that_waits_for_the_database_to_end_has_not_stalled(
-    desk: Desk, clock: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attempt_that_waits_for_the_database_to_end_has_not_stalled(desk: Desk, clock: list[float]) -> None:
     desk.vigil.step_begins()
     desk.take_steps(1)
-    flush, overruns = desk.flusher._flush, []
+    overruns: list[str | None] = []
 
-    def flush_after_an_outage(ending: Ending | None) -> None:
+    def be_away_once(_connection: object) -> None:
         if not overruns:
             clock[0] += 1_000.0
             overruns.append(desk.vigil.overrun())
             raise OperationalError("", None, Exception("away"))
-        flush(ending)
 
-    monkeypatch.setattr(desk.flusher, "_flush", flush_after_an_outage)
+    event.listen(desk.flusher._engine, "begin", be_away_once, insert=True)
 
     assert desk.flusher.end(Ending(Why.DIVERGED, "d_loss became nan."))
     assert overruns == [None]
