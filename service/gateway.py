@@ -8,7 +8,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
 
-from service.answers.problem import CODES, MEDIA_TYPE, Problem
+from service.answers.problem import MEDIA_TYPE, Problem
 
 
 class Gateway(ThreadWorker):  # type: ignore[misc]
@@ -34,21 +34,10 @@ def code_of(error: ParseException) -> str:
 
 def refusal(code: str, detail: str) -> bytes:
     """Return a whole HTTP answer that closes the connection."""
-    status, title = CODES[code]
-    problem = Problem(
-        type=f"urn:ganymede:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance="",
-        code=code,
-        errors=[],
-        request_id=secrets.token_hex(8),
-        retryable=False,
-    )
+    problem = Problem.of(code, detail, instance="", request_id=secrets.token_hex(8))
     body = problem.model_dump_json().encode()
     head = (
-        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
+        f"HTTP/1.1 {problem.status} {problem.title}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-Id: {problem.request_id}\r\n\r\n"
     )
     return head.encode("latin-1") + body

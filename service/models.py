@@ -252,22 +252,3 @@ class Worker(Table):
     facts: Mapped[dict[str, Any]]  # build, threads, machine
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
-
-
-__all__ = [
-    "TERMINAL",
-    "Checkpoint",
-    "Desired",
-    "DoomedBlob",
-    "Event",
-    "IdempotencyKey",
-    "Job",
-    "JobLabel",
-    "Key",
-    "Owner",
-    "Sample",
-    "Segment",
-    "State",
-    "Table",
-    "Worker",
-]

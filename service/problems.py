@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from service.answers.problem import CODES, MEDIA_TYPE, RETRYABLE, FaultAnswer, Problem
+from service.answers.problem import CODES, MEDIA_TYPE, Problem
 from service.db import DATABASE_AWAY
 from service.errors import (
     BlobDamaged,
@@ -27,7 +27,6 @@ from service.errors import (
 RETRY_AFTER_S = {"quota_exceeded": 30, "database_unavailable": 2, "storage_unavailable": 5, "storage_full": 60}
 
 DOMAIN: dict[type[GanymedeError], str] = {
-    InvalidInput: "invalid_input",
     QuotaExceeded: "quota_exceeded",
     BlobMissing: "file_missing",
     BlobDamaged: "file_damaged",
@@ -59,19 +58,8 @@ def make_problem(
     code: str, detail: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the answer of a refusal."""
-    status, title = CODES[code]
-    problem = Problem(
-        type=f"urn:ganymede:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=request.path,
-        code=code,
-        errors=[FaultAnswer.of(fault) for fault in faults],
-        request_id=g.request_id,
-        retryable=code in RETRYABLE,
-    )
-    response = Response(problem.model_dump_json(), status, mimetype=MEDIA_TYPE)
+    problem = Problem.of(code, detail, instance=request.path, request_id=g.request_id, faults=faults)
+    response = Response(problem.model_dump_json(), problem.status, mimetype=MEDIA_TYPE)
     response.headers.extend(dict(headers or {}))
     if code in RETRY_AFTER_S:
         response.headers["Retry-After"] = str(RETRY_AFTER_S[code])

@@ -18,14 +18,14 @@ from service.broker import Wakeups, embedded_broker, ping_broker
 from service.db import make_engine, reading, writing
 from service.models import Checkpoint, Event, Job, Sample
 from service.settings import Settings
-from service.spec.columns import is_clock, recorded_columns
+from service.spec.columns import recorded_columns
 from service.spec.job import JobSpec
 from service.store import history
 from service.store.checkpoints import get_checkpoint
 from service.store.keys import LOCAL_OWNER
 from service.store.transitions import request_cancel
 from service.store.workers import list_workers
-from tests.building import add_job
+from tests.building import add_job, is_clock
 
 SCALED = {
     "flush_s": 0.1,

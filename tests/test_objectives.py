@@ -7,8 +7,9 @@ import torch
 from small_training import small_spec
 
 from service.spec import objectives as described
-from service.spec.columns import COLUMNS, eval_point, is_clock, recorded_columns
+from service.spec.columns import COLUMNS, eval_point, recorded_columns
 from service.spec.objectives import loss_columns, reduction_factor, references
+from tests.building import is_clock
 from worker.gan.objectives.objective import Terms
 from worker.gan.objectives.registry import OBJECTIVES
 

@@ -1,5 +1,6 @@
 """The one shape of every refusal (RFC 9457), and the catalogue of its codes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -78,3 +79,19 @@ class Problem(BaseModel):
     errors: list[FaultAnswer] = Field(description="Every fault of an invalid input, else empty.")
     request_id: str = Field(description="Id of the request, also in X-Request-Id and in the log.")
     retryable: bool = Field(description="Whether the same request may succeed later.")
+
+    @classmethod
+    def of(cls, code: str, detail: str, *, instance: str, request_id: str, faults: Sequence[Fault] = ()) -> "Problem":
+        """Tell a refusal of the catalogue."""
+        status, title = CODES[code]
+        return cls(
+            type=f"urn:ganymede:problem:{code}",
+            title=title,
+            status=status,
+            detail=detail,
+            instance=instance,
+            code=code,
+            errors=[FaultAnswer.of(fault) for fault in faults],
+            request_id=request_id,
+            retryable=code in RETRYABLE,
+        )

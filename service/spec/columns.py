@@ -60,8 +60,3 @@ def eval_point(variant: Variant) -> dict[str, EvalPoint]:
         for name, column in COLUMNS.items()
         if column.turn is not None
     }
-
-
-def is_clock(column: str) -> bool:
-    """Clocks are the only columns that may differ between two runs of one spec."""
-    return column.endswith(("_ms", "_s"))

@@ -16,8 +16,6 @@ from service.store.doomed import doom_rows
 from service.store.events import add_event
 from service.store.pages import Page, decode_cursor, make_page
 
-STATUSES = ("queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed")
-
 
 def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec) -> Job:
     """Store a new queued job; `spec` is kept as posted beside the resolved one."""
