@@ -3,6 +3,7 @@
 Bytes become visible only through a database row written after `put` has returned, so a half-written blob is never seen.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from service.errors import BlobDamaged, BlobMissing, StorageAway
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says when a disk or a quota is full
 
 _TEMPORARY = ".tmp-"
 

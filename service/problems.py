@@ -1,6 +1,5 @@
 """Every refusal as problem+json: one table maps the domain's exceptions, one function writes the answer."""
 
-import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from service.answers.problem import CODES, MEDIA_TYPE, Problem
+from service.blobs import NO_SPACE
 from service.db import DATABASE_AWAY
 from service.errors import (
     BlobDamaged,
@@ -124,7 +124,7 @@ def _is_full(error: Exception) -> bool:
 
 
 def _answer_storage(error: OSError) -> Response:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_SPACE:
         return make_problem("storage_full", "The disk has no space left.")
     return _answer_crash(error)
 

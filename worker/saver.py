@@ -1,13 +1,12 @@
 """Checkpoints and samples: the files first, durably; then the rows that show them, through the outbox."""
 
-import errno
 import threading
 from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
-from service.blobs import BlobStore, store_file, verify
+from service.blobs import NO_SPACE, BlobStore, store_file, verify
 from service.errors import StorageAway
 from service.models import Checkpoint, Job, Sample
 from service.store.checkpoints import add_checkpoint, retire_checkpoints
@@ -22,7 +21,6 @@ from worker.vigil import Vigil
 
 _SAVE_DEADLINE_S = 600.0
 _FOR_EVER = float("inf")
-_STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOOK_AGAIN_S = 1.0
 
 
@@ -86,7 +84,7 @@ class Saver:
                     self._blobs, job_id=self._attempt.job_id, attempt=self._attempt.number, name=name, data=data
                 )
             except OSError as error:
-                if error.errno not in _STORAGE_FULL and not isinstance(error, StorageAway):
+                if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
                     raise
                 self._wait_for_storage(name, error)
 
