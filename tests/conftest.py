@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session
 from service.db import make_engine, migrate, writing
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what it puts into the background with interrupts ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["tests.serving"]
 
 
