@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from service.crashpoints import crash_point
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says when a disk or a quota is full
@@ -105,10 +106,12 @@ class Directory:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            crash_point("save.written")
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        crash_point("save.renamed")
         _fsync_directory(target.parent)
 
     def open(self, key: str) -> io.BufferedIOBase:

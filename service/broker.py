@@ -14,6 +14,7 @@ import structlog
 from celery import Celery
 from redis import Redis
 
+from service.crashpoints import crash_point
 from service.settings import Settings
 
 TRAIN = "ganymede.train"  # the task, and its queue
@@ -136,7 +137,9 @@ class Wakeups:
             channel: Any = connection.default_channel
             if channel.client.llen(TRAIN) >= _MOST_WAKE_UPS:
                 channel.client.delete(TRAIN)  # nobody has been listening; the oldest of them have expired
+            crash_point("publish.before")
             self._celery.send_task(TRAIN, connection=connection, expires=_WAKE_UP_EXPIRES_S, retry=False)
+            crash_point("publish.after")
 
 
 def _socket_path(home: Path) -> Path:

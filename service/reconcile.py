@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from service.blobs import BlobStore
 from service.broker import Wakeups
 from service.clock import monotonic_s
+from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
 from service.orphans import doom_orphans
@@ -132,6 +133,7 @@ class Reconciler:
                 transitions.lose(session, job_id, attempt, reason="worker_lost", message=message, limits=limits)
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
+        crash_point("loss.committed")
         self._log.warning("attempt lost", job=job_id, attempt=attempt)
         self._lost.append((job_id, attempt))
         self._wakeups.announce()
@@ -168,6 +170,7 @@ class Reconciler:
             keys = [blob.key for blob in list_doomed(session)]
         removed = [key for key in keys if self._try_remove(key)]
         if removed:
+            crash_point("deletion.between")
             with writing(self._engine) as session:
                 forget_doomed(session, removed)
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 import structlog
 from sqlalchemy import Engine
 
+from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, writing
 from service.errors import AttemptOver
 from service.models import Desired, Job
@@ -92,5 +93,7 @@ class Flusher:
                 orders = transitions.flush(session, self._attempt.job_id, self._attempt.number, batch.progress)
                 batch.write(session, session.get_one(Job, self._attempt.job_id))
                 ended = conclude(session, self._attempt, orders, batch.progress.step, ending)
+                crash_point("end.before" if ended else "flush.before")
+            crash_point("end.committed" if ended else "flush.committed")
             self._outbox.forget(batch)
             self.orders, self.ended = orders, ended

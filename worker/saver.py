@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from service.blobs import NO_SPACE, BlobStore, store_file, verify
+from service.crashpoints import crash_point
 from service.errors import StorageAway
 from service.models import Checkpoint, Job, Sample
 from service.store.checkpoints import add_checkpoint, retire_checkpoints
@@ -61,6 +62,7 @@ class Saver:
                 files[which] = self._store(f"{which}-{step}.safetensors", generator_file(state, which))
             for file in files.values():
                 verify(self._blobs, file)
+        crash_point("save.stored")
         self._outbox.add(_checkpoint_row(training, self._outbox.trained_s, losses, files))
         self._saved_step = step
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from service.blobs import BlobStore, verify
 from service.broker import Wakeups
 from service.clock import monotonic_s
+from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver, BlobDamaged, BlobMissing
 from service.models import Checkpoint, Job
@@ -119,7 +120,11 @@ class Supervisor:
             if job is None or job.attempt != seen.attempt:
                 return None
             claimed = transitions.claim(session, job, worker=self._worker_id, resume_from=origin)
-            return Attempt.of(job, origin) if claimed else None
+            if not claimed:
+                return None
+            crash_point("claim.before")
+        crash_point("claim.committed")
+        return Attempt.of(job, origin)
 
     def _is_whole(self, checkpoint: Checkpoint) -> bool:
         try:
@@ -195,6 +200,7 @@ class Supervisor:
         except AttemptOver:
             log.info("attempt ended")
         else:
+            crash_point("loss.committed")
             log.warning("attempt lost", why=words.message)
 
     @property

@@ -14,6 +14,7 @@ import torch
 
 from service.blobs import BlobStore, make_blobs, read_verified
 from service.clock import monotonic_s
+from service.crashpoints import crash_point
 from service.db import make_engine
 from service.errors import AttemptOver
 from service.logs import configure_logs
@@ -111,6 +112,7 @@ class _Trainer:
             state = read_state(read_verified(self._blobs, self._attempt.origin.file))
             training.restore(state)
             self._note(difference(state.facts.get("machine", {}), self._machine))
+            crash_point("restore.done")
         return training
 
     def _pull_steps(self, training: Training) -> Why:

@@ -13,6 +13,7 @@ from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, 
 from service.answers.writing import json_answer, page_answer, tagged
 from service.api import Reply, Routes
 from service.binding import PageQuery, Path, Query
+from service.crashpoints import crash_point
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
 from service.models import TERMINAL, Job
@@ -100,6 +101,7 @@ def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> R
     except IntegrityError:
         # Two requests with one key came at once and the other has committed: now its answer is found.
         response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
+    crash_point("submit.committed")
     web.wakeups.announce()
     return response
 
