@@ -1,37 +1,24 @@
 """Jobs through the real parts: broker, worker, fork server, trainers, database, blobs."""
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from sqlalchemy.engine import make_url
 
 from service.blobs import make_blobs, verify
 from service.db import reading
 from service.models import Checkpoint, Job, Sample
 from service.store.jobs import patch_job
 from service.store.transitions import request_cancel, request_pause, request_resume
-from tests.conftest import _run_on
 from tests.house import House, a_house, wait_until
 
 LONG = {"max_steps": 500}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+@pytest.fixture(scope="module")
+def house(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house whose worker trains two jobs at once."""
-    home = tmp_path_factory.mktemp("house")
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_template"), home / "ganymede.db")
-        url = f"sqlite:///{home / 'ganymede.db'}"
-    else:
-        server_url = request.getfixturevalue("postgresql_server")
-        name = f"house_{os.urandom(4).hex()}"
-        _run_on(server_url, f"CREATE DATABASE {name} TEMPLATE template_ganymede")
-        url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    with a_house(home, url, slots=2) as house:
+    with a_house(tmp_path_factory.mktemp("house"), module_database_url, slots=2) as house:
         house.start_worker()
         yield house
 
