@@ -37,8 +37,11 @@ class BlobStore(Protocol):
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with a prefix."""
 
-    def discard_unfinished(self, prefix: str) -> None:
-        """Remove what puts that a crash broke off have left under a prefix where nobody writes any more."""
+    def list_directories(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names right under a prefix, empty or ending in a slash, that have something under them."""
+
+    def tidy(self, prefix: str) -> None:
+        """Remove what broken-off puts have left, and empty directories, where nobody may write any more."""
 
 
 def make_blobs(url: str) -> BlobStore:
@@ -129,9 +132,17 @@ class Directory:
             if key.startswith(prefix) and path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield key
 
-    def discard_unfinished(self, prefix: str) -> None:
-        for path in (self._root / prefix).rglob(f"{_TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+    def list_directories(self, prefix: str = "") -> Iterator[str]:
+        with suppress(FileNotFoundError):
+            yield from sorted(path.name for path in self._path(prefix).iterdir() if path.is_dir())
+
+    def tidy(self, prefix: str) -> None:
+        for directory, _, names in os.walk(self._path(prefix), topdown=False):
+            for name in names:
+                if name.startswith(_TEMPORARY):
+                    Path(directory, name).unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty, or somebody else has removed it
+                Path(directory).rmdir()
 
     def _path(self, key: str) -> Path:
         path = self._root / key
@@ -183,8 +194,13 @@ class ObjectStore:
             for batch in self._store.list(prefix.rpartition("/")[0] or None):
                 yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))
 
-    def discard_unfinished(self, prefix: str) -> None:
-        return  # an object appears whole or not at all
+    def list_directories(self, prefix: str = "") -> Iterator[str]:
+        with _told_as_ours():
+            for path in self._store.list_with_delimiter(prefix.rstrip("/") or None)["common_prefixes"]:
+                yield path.rpartition("/")[2]
+
+    def tidy(self, prefix: str) -> None:
+        return  # an object appears whole or not at all, and its directories are only part of its name
 
 
 @contextmanager

@@ -1,22 +1,51 @@
-"""Blobs that a lost attempt stored and no row shows."""
+"""Blobs that no row shows and none ever will, found by comparing what is stored with what is recorded."""
+
+from collections.abc import Iterator
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
-from service.db import writing
-from service.models import Checkpoint, Sample
+from service.db import reading, writing
+from service.models import Checkpoint, Job, Sample, State
 from service.store.doomed import doom, keys_of
 
 
-def doom_orphans(engine: Engine, blobs: BlobStore, *, job_id: str, attempt: int) -> None:
-    """Mark for removal what a lost attempt left behind. Its number is in the keys, so nothing of another is touched."""
-    blobs.discard_unfinished(f"{job_id}/{attempt}/")
-    stored = list(blobs.list(f"{job_id}/{attempt}/"))
-    if not stored:
-        return
-    with writing(engine) as session:
-        doom(session, set(stored) - _shown(session, job_id))
+def list_stored_jobs(blobs: BlobStore) -> Iterator[str]:
+    """Yield the ids of all jobs that have left anything in the store, deleted ones too."""
+    return (name for name in blobs.list_directories() if name.startswith("job_"))
+
+
+def sweep_orphans(engine: Engine, blobs: BlobStore, job_id: str) -> None:
+    """Doom what the attempts of a job that are over have stored and no row shows; remove what they left unfinished.
+
+    Any number may sweep at once, at any time, beside an attempt that runs and beside one that does not know that it
+    is over.
+    """
+    # The files are listed before the rows are read. A key of an attempt that is over in these rows can be shown by
+    # them alone, for nothing that the attempt still writes is accepted. Were the rows read first, an attempt could
+    # store, show and end in between, and lose its last checkpoint here.
+    stored = {
+        attempt: list(blobs.list(f"{job_id}/{attempt}/"))
+        for attempt in blobs.list_directories(f"{job_id}/")
+        if attempt.isdecimal()
+    }
+    with reading(engine) as session:
+        job = session.get(Job, job_id)
+        shown = _shown(session, job_id)
+    over = [attempt for attempt in stored if _is_over(job, int(attempt))]
+    orphans = [key for attempt in over for key in stored[attempt] if key not in shown]
+    if orphans:
+        with writing(engine) as session:
+            doom(session, orphans)
+    for attempt in over:
+        blobs.tidy(f"{job_id}/{attempt}/")
+    if job is None or job.is_terminal:
+        blobs.tidy(f"{job_id}/")
+
+
+def _is_over(job: Job | None, attempt: int) -> bool:
+    return job is None or attempt < job.attempt or (attempt == job.attempt and job.state != State.RUNNING)
 
 
 def _shown(session: Session, job_id: str) -> set[str]:

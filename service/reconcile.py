@@ -16,7 +16,7 @@ from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.orphans import doom_orphans
+from service.orphans import list_stored_jobs, sweep_orphans
 from service.settings import Settings
 from service.store import transitions
 from service.store.doomed import forget_doomed, list_doomed
@@ -74,7 +74,8 @@ class Reconciler:
         self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
-        self._lost: list[tuple[str, int]] = []  # whose orphans have not been looked for yet
+        self._swept_at = clock()
+        self._unswept: dict[str, None] = {}  # jobs whose orphans are to be looked for, in order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._log = structlog.get_logger()
@@ -99,7 +100,7 @@ class Reconciler:
             self._mended_at = self._clock()
         self._last_scan_at = self._clock()
         # Last, with the time already noted: blobs that are out of reach must keep nobody from being judged.
-        self._doom_orphans()
+        self._sweep()
         self._remove_doomed()
 
     def _run(self) -> None:
@@ -135,7 +136,7 @@ class Reconciler:
             return  # another reconciler was first, or the attempt has ended
         crash_point("loss.committed")
         self._log.warning("attempt lost", job=job_id, attempt=attempt)
-        self._lost.append((job_id, attempt))
+        self._unswept[job_id] = None
         self._wakeups.announce()
 
     def _end_holds(self, elapsed_s: float) -> None:
@@ -158,11 +159,26 @@ class Reconciler:
                 with writing(self._engine) as session:
                     forget_worker(session, worker_id)
 
-    def _doom_orphans(self) -> None:
-        while self._lost:
-            job_id, attempt = self._lost[0]
-            doom_orphans(self._engine, self._blobs, job_id=job_id, attempt=attempt)
-            self._lost.pop(0)
+    def _sweep(self) -> None:
+        """Sweep after the jobs that wait for it, every so often after all, and never so long that leases go unseen."""
+        try:
+            if self._clock() - self._swept_at >= self._settings.sweep_s:
+                self._unswept |= dict.fromkeys(list_stored_jobs(self._blobs))
+                self._swept_at = self._clock()
+            until = self._clock() + self._settings.scan_s
+            while self._unswept and self._clock() < until:
+                self._sweep_next()
+        except OSError as error:
+            self._log.warning("orphans not swept", error=str(error))
+
+    def _sweep_next(self) -> None:
+        job_id = next(iter(self._unswept))
+        del self._unswept[job_id]
+        try:
+            sweep_orphans(self._engine, self._blobs, job_id)
+        except BaseException:
+            self._unswept[job_id] = None  # again with the next scan, behind the others
+            raise
 
     def _remove_doomed(self) -> None:
         """Remove blobs that no row shows any more; the marks go last, so that a crash between only repeats."""

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
     scan_s: float = Field(2.0, gt=0, description="Seconds between the reconciler's scans.")
     wake_again_s: float = Field(15.0, gt=0, description="Seconds after which waiting jobs are announced again.")
+    sweep_s: float = Field(3600.0, gt=0, description="Seconds between searches of the whole store for orphans.")
     back_off_s: float = Field(
         5.0, ge=0, description="Wait before the first retry of a lost attempt; doubles each time."
     )

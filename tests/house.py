@@ -22,6 +22,7 @@ from service.spec.columns import recorded_columns
 from service.spec.job import JobSpec
 from service.store import history
 from service.store.checkpoints import get_checkpoint
+from service.store.doomed import list_doomed
 from service.store.keys import LOCAL_OWNER
 from service.store.transitions import request_cancel
 from service.store.workers import list_workers
@@ -33,6 +34,7 @@ SCALED = {
     "scan_s": 0.1,
     "wake_again_s": 0.5,
     "back_off_s": 0.1,
+    "sweep_s": 1.0,
     "drain_s": 20.0,
     "threads": 1,
 }
@@ -167,6 +169,10 @@ class House:
         with reading(self.engine) as session:
             rows = [*session.query(Checkpoint), *session.query(Sample)]
             return {file["key"] for row in rows for file in row.files.values()}
+
+    def doomed_keys(self) -> list[str]:
+        with reading(self.engine) as session:
+            return [blob.key for blob in list_doomed(session)]
 
     def trainers(self) -> list[psutil.Process]:
         """Return the trainer processes of this house's workers."""

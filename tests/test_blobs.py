@@ -60,6 +60,29 @@ def test_what_is_put_is_read_listed_and_deleted(blobs: BlobStore) -> None:
         blobs.open("job_1/1/a.bin")
 
 
+def test_directories_are_listed_one_level_at_a_time(blobs: BlobStore) -> None:
+    for key in ("job_1/1/a.bin", "job_1/12/a.bin", "job_2/1/b.bin", "loose.bin"):
+        blobs.put(key, b"abc")
+
+    assert list(blobs.list_directories()) == ["job_1", "job_2"]
+    assert list(blobs.list_directories("job_1/")) == ["1", "12"]
+    assert list(blobs.list_directories("job_3/")) == []
+
+
+def test_tidying_leaves_no_unfinished_file_and_no_empty_directory_and_touches_no_blob(tmp_path: Path) -> None:
+    blobs = Directory(tmp_path)
+    for name in ("job_1/1/.tmp-1", "job_1/2/.tmp-2", "job_1/2/a.bin", "job_2/1/.tmp-3"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    blobs.tidy("job_1/")
+    blobs.tidy("job_3/")
+
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["job_1/2/a.bin", "job_2/1/.tmp-3"]
+    assert not (tmp_path / "job_1" / "1").exists()
+
+
 def test_a_stored_file_carries_attempt_and_hash_in_its_key(blobs: BlobStore) -> None:
     file = store_file(blobs, job_id="job_1", attempt=3, name="all-500.safetensors", data=b"weights")
 

@@ -131,3 +131,23 @@ def test_a_worker_that_dies_at_a_claim_leaves_the_job_to_another(
     mine.replace_worker()
 
     assert_ends_as_unbroken(mine.house, job_id, unbroken, at_most=losses)
+
+
+def test_a_worker_that_dies_after_it_has_recorded_a_loss_has_it_counted_once(mine: Mine, unbroken: str) -> None:
+    job_id = mine.house.submit(**JOB)
+    wait_until(lambda: "checkpoint" in mine.house.event_types(job_id), "a checkpoint is shown")
+
+    mine.arm("loss.committed", "save.stored")
+    mine.replace_worker()
+
+    assert_ends_as_unbroken(mine.house, job_id, unbroken, at_most=1)
+
+
+def test_a_worker_that_dies_while_it_removes_blobs_has_them_removed_by_another(mine: Mine, unbroken: str) -> None:
+    mine.arm("deletion.between")
+
+    job_id = mine.house.submit(**JOB)
+    mine.replace_worker()
+
+    assert_ends_as_unbroken(mine.house, job_id, unbroken, at_most=1)
+    wait_until(lambda: mine.house.doomed_keys() == [], "no mark of a removed blob remains")

@@ -2,25 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
-from service.models import Job
+from service.models import Job, State
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.store import transitions
 from service.store.doomed import doom, list_doomed
 from service.store.transitions import Progress
 from service.store.workers import beat_worker, list_workers, register_worker
-from tests.building import add_job, add_running_job, save_checkpoint
+from tests.building import add_job, add_running_job, claim_next, save_checkpoint
 
-TTL_S, SCAN_S, BACK_OFF_S = 20.0, 2.0, 5.0
+TTL_S, SCAN_S, BACK_OFF_S, SWEEP_S = 20.0, 2.0, 5.0, 60.0
 NO_PROGRESS = Progress(step=0, samples_seen=0, trained_s=0.0, steps_per_second=None, last_losses=None)
 
 
@@ -52,6 +54,10 @@ class Setting:
             between()
             self.reconciler.scan()
 
+    def beat(self, job_id: str, attempt: int) -> None:
+        with writing(self.engine) as session:
+            transitions.flush(session, job_id, attempt, NO_PROGRESS)
+
     @property
     def was_announced(self) -> bool:
         return self.wakeups._wanted.is_set()
@@ -64,7 +70,13 @@ class Setting:
 @pytest.fixture
 def setting(engine: Engine, database_url: str, tmp_path: Path) -> Setting:
     settings = Settings(
-        _env_file=None, home=tmp_path, database_url=database_url, ttl_s=TTL_S, scan_s=SCAN_S, back_off_s=BACK_OFF_S
+        _env_file=None,
+        home=tmp_path,
+        database_url=database_url,
+        ttl_s=TTL_S,
+        scan_s=SCAN_S,
+        back_off_s=BACK_OFF_S,
+        sweep_s=SWEEP_S,
     )
     blobs, wakeups, clock = make_blobs(settings.blobs), Wakeups(settings), Clock()
     reconciler = Reconciler(engine, blobs, settings, wakeups, clock=clock)
@@ -94,11 +106,7 @@ def test_an_attempt_whose_beat_stands_still_is_lost_and_tried_again_after_its_ba
 def test_an_attempt_that_beats_lives(setting: Setting) -> None:
     job_id, attempt = add_running_job(setting.engine)
 
-    def beat() -> None:
-        with writing(setting.engine) as session:
-            transitions.flush(session, job_id, attempt, NO_PROGRESS)
-
-    setting.scan_for(5 * TTL_S, between=beat)
+    setting.scan_for(5 * TTL_S, between=lambda: setting.beat(job_id, attempt))
 
     assert setting.job(job_id).state == "running"
 
@@ -168,6 +176,67 @@ def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting
 
     assert not broken_off.exists()
     assert sorted(setting.blobs.list()) == sorted([shown["key"], newer["key"]])
+
+
+def test_what_a_zombie_stores_after_its_takeover_is_found_by_the_sweep_of_everything(
+    setting: Setting, tmp_path: Path
+) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+    with writing(setting.engine) as session:
+        transitions.release(session, job_id, attempt)
+        newer = claim_next(session).attempt
+    of_nobody = "job_0000000000000000000000"
+    for owner, number, name in ((job_id, attempt, "zombie.bin"), (of_nobody, 3, "deleted.bin")):
+        store_file(setting.blobs, job_id=owner, attempt=number, name=name, data=b"1")
+        (tmp_path / "blobs" / owner / str(number) / ".tmp-1").write_bytes(b"2")
+    live = store_file(setting.blobs, job_id=job_id, attempt=newer, name="not shown yet.bin", data=b"3")
+    unfinished = tmp_path / "blobs" / job_id / str(newer) / ".tmp-1"
+    unfinished.write_bytes(b"4")
+    foreign = tmp_path / "blobs" / "lost+found"
+    foreign.mkdir()
+
+    setting.scan_for(SWEEP_S - SCAN_S, between=lambda: setting.beat(job_id, newer))
+    before = len(list(setting.blobs.list()))
+    setting.scan_for(2 * SCAN_S, between=lambda: setting.beat(job_id, newer))
+
+    assert before == 3
+    assert list(setting.blobs.list()) == [live["key"]]
+    assert unfinished.exists()
+    assert foreign.exists()
+
+
+def test_directories_of_jobs_that_are_over_go_with_their_last_blobs(setting: Setting, tmp_path: Path) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"1")
+    with writing(setting.engine) as session:
+        transitions.finish(session, job_id, attempt, State.SUCCEEDED, reason="max_steps")
+
+    setting.scan_for(2 * SWEEP_S + SCAN_S)
+
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_a_store_that_is_away_keeps_no_lease_from_being_judged_and_is_swept_when_it_is_back(setting: Setting) -> None:
+    (job_id, attempt), (other_id, _) = add_running_job(setting.engine), add_running_job(setting.engine)
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"1")
+    nowhere = S3Store(
+        "blobs",
+        endpoint="http://127.0.0.1:9",
+        client_options={"allow_http": True},
+        skip_signature=True,
+        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
+    )
+
+    setting.reconciler._blobs = ObjectStore(nowhere)
+    setting.reconciler._lose(job_id, attempt)
+    setting.scan_for(TTL_S + SCAN_S)
+    stored = list(setting.blobs.list())
+    setting.reconciler._blobs = setting.blobs
+    setting.scan_for(2 * SCAN_S)
+
+    assert len(stored) == 1
+    assert setting.job(other_id).losses_in_all == 1
+    assert list(setting.blobs.list()) == []
 
 
 def test_doomed_blobs_are_removed_and_their_marks_after_them(setting: Setting) -> None:

@@ -16,7 +16,7 @@ from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver, BlobDamaged, BlobMissing
 from service.models import Checkpoint, Job
-from service.orphans import doom_orphans
+from service.orphans import sweep_orphans
 from service.reconcile import loss_limits
 from service.settings import Settings
 from service.store import transitions
@@ -178,12 +178,15 @@ class Supervisor:
         while True:
             try:
                 self._record_loss(attempt, words)
-                doom_orphans(self._engine, self._blobs, job_id=attempt.job_id, attempt=attempt.number)
+                sweep_orphans(self._engine, self._blobs, attempt.job_id)
             except DATABASE_AWAY as error:
                 self._log.warning("database away", error=str(error))
                 if self._has_drained:
                     return  # a reconciler will find that its beat has stopped
                 time.sleep(_LOOK_S)
+            except OSError as error:
+                self._log.warning("orphans not swept", job=attempt.job_id, error=str(error))
+                return  # a reconciler sweeps after all jobs now and then
             else:
                 return
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -17,8 +18,11 @@ def keys_of(files: dict[str, Any]) -> list[str]:
 
 def doom(session: Session, keys: Iterable[str]) -> None:
     """Mark blobs for removal."""
-    for key in keys:
-        session.merge(DoomedBlob(key=key, doomed_at=now()))
+    # Two may doom one blob at once, which a merge on PostgreSQL would answer with a violation of the key.
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    rows = [{"key": key, "doomed_at": now()} for key in keys]
+    if rows:
+        session.execute(insert(DoomedBlob).on_conflict_do_nothing(), rows)
 
 
 def doom_rows(session: Session, rows: Iterable[Checkpoint | Sample]) -> None:
