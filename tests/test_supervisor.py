@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
@@ -162,6 +163,62 @@ def test_a_job_claimed_since_it_was_seen_is_left_alone(
         transitions.release(session, job.id, job.attempt)
 
     assert make_supervisor()._claim_one(seen, None) is None
+
+
+@pytest.fixture
+def lose_next_answer(engine: Engine) -> Callable[[], None]:
+    """Let the next commit be done, and its answer be lost on the way."""
+
+    def lose() -> None:
+        def commit_and_hear_nothing(connection: Connection) -> None:
+            connection.connection.driver_connection.commit()  # type: ignore[union-attr]
+            raise OperationalError("COMMIT", None, ConnectionResetError())
+
+        event.listen(engine, "commit", commit_and_hear_nothing, once=True)
+
+    return lose
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back_uncharged_and_claimed_again(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], lose_next_answer: Callable[[], None]
+) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    supervisor = make_supervisor()
+
+    lose_next_answer()
+    unheard = supervisor._claim()
+    lose_next_answer()
+    still_unheard = supervisor._claim()
+    heard = supervisor._claim()
+
+    assert (unheard, still_unheard) == (None, None)
+    assert heard is not None
+    assert (heard.job_id, heard.number) == (job_id, 2)
+    with reading(engine) as session:
+        assert session.get_one(Job, job_id).losses_in_all == 0
+
+
+def test_a_claim_that_was_not_committed_leaves_no_doubt_about_the_next(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    supervisor = make_supervisor()
+
+    @event.listens_for(engine, "commit", once=True)
+    def break_off(_connection: Connection) -> None:
+        raise OperationalError("COMMIT", None, ConnectionResetError())
+
+    unheard = supervisor._claim()
+    heard = supervisor._claim()
+    nothing_left = supervisor._claim()
+
+    assert (unheard, nothing_left) == (None, None)
+    assert heard is not None
+    with reading(engine) as session:
+        job = session.get_one(Job, job_id)
+        assert (job.state, job.attempt) == ("running", 1)
 
 
 def test_a_draining_supervisor_claims_nothing(engine: Engine, make_supervisor: Callable[..., Supervisor]) -> None:

@@ -2,8 +2,10 @@
 
 import queue
 import signal
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -51,6 +53,8 @@ class Supervisor:
             self._slots.put(slot)
         self._trainers: set[ForkedProcess] = set()
         self._wanted = False
+        self._claiming = threading.Lock()
+        self._in_doubt: list[tuple[str, int]] = []  # (job id, attempt): the answer to the commit of a claim was lost
         self._drain_until: float | None = None
         self._log = structlog.get_logger().bind(worker=worker_id)
 
@@ -88,21 +92,37 @@ class Supervisor:
 
     def _claim(self) -> Attempt | None:
         """Begin the next attempt of the job that the database says is next."""
-        if self._drain_until is not None:
+        # One slot after the other: what one of them has in doubt must not be what another has just claimed for good.
+        with self._claiming:
+            if self._drain_until is not None:
+                return None
+            try:
+                self._release_doubtful()
+                return self._claim_next()
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, nothing claimed", error=str(error))
+            except (OSError, EOFError) as error:
+                self._log.error("no fork server, nothing claimed", error=repr(error))
             return None
-        try:
-            self._fork_server.get_warm()
-            with reading(self._engine) as session:
-                jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
-                checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
-            for job in jobs:
-                if attempt := self._claim_from_newest(job, checkpoints.get(job.id, ())):
-                    return attempt
-        except DATABASE_AWAY as error:
-            self._log.warning("database away, nothing claimed", error=str(error))
-        except (OSError, EOFError) as error:
-            self._log.error("no fork server, nothing claimed", error=repr(error))
-        return None
+
+    def _release_doubtful(self) -> None:
+        """Give back the jobs that this worker has claimed without learning of it; an outage charges nobody."""
+        while self._in_doubt:
+            job_id, attempt = self._in_doubt[0]
+            with writing(self._engine) as session, suppress(AttemptOver):
+                # The lock waits for a commit that is still on its way.
+                job = session.get(Job, job_id, with_for_update=True)
+                if job is not None and job.worker == self._worker_id:
+                    transitions.release(session, job_id, attempt)
+            self._in_doubt.pop(0)
+
+    def _claim_next(self) -> Attempt | None:
+        self._fork_server.get_warm()
+        with reading(self._engine) as session:
+            jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
+            checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
+        claims = (self._claim_from_newest(job, checkpoints.get(job.id, ())) for job in jobs)
+        return next((claim for claim in claims if claim is not None), None)
 
     def _claim_from_newest(self, job: Job, checkpoints: Sequence[Checkpoint]) -> Attempt | None:
         """Claim a job from its newest whole checkpoint; one whose checkpoint cannot be read now waits until it can."""
@@ -114,6 +134,13 @@ class Supervisor:
         return self._claim_one(job, origin)
 
     def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
+        try:
+            return self._commit_claim(seen, origin)
+        except DATABASE_AWAY:
+            self._in_doubt.append((seen.id, seen.attempt + 1))
+            raise
+
+    def _commit_claim(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
         with writing(self._engine) as session:
             job = session.get(Job, seen.id)
             # The checkpoint was chosen, and its hash taken, for the job as it was seen.
