@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
 from redis import Redis
 
 from service.crashpoints import crash_point
@@ -19,6 +21,7 @@ from service.settings import Settings
 
 TRAIN = "ganymede.train"  # the task, and its queue
 
+_TRANSPORT = "ganymede"  # kombu's name for ours
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes, and Valkey binds a temporary name beside it
 _WAKE_UP_EXPIRES_S = 30
 _MOST_WAKE_UPS = 64  # more than any fleet of workers needs to find out that there is work
@@ -41,6 +44,15 @@ _PUBLISHER_TRANSPORT = {
     "interval_start": 0,
     "interval_step": 0,
 }
+
+
+class _Transport(kombu_redis.Transport):  # type: ignore[misc]
+    """Kombu's, for which a message that is none, such as `[]`, is a lost connection and not the end of the consumer.
+
+    It has taken the message from the queue by then, so the consumer connects again and goes on with the next.
+    """
+
+    connection_errors = (*kombu_redis.Transport.connection_errors, AttributeError, LookupError, TypeError, ValueError)
 
 
 def broker_url(settings: Settings) -> str:
@@ -76,8 +88,12 @@ def ping_broker(settings: Settings) -> None:
 
 def make_celery(settings: Settings) -> Celery:
     """Return the Celery application that publishers and workers share; the worker adds the tasks."""
-    celery = Celery("ganymede", broker=broker_url(settings), set_as_current=False)
+    TRANSPORT_ALIASES[_TRANSPORT] = f"{_Transport.__module__}:{_Transport.__qualname__}"
+    # A Unix socket's URL names the transport before its plus sign.
+    url = broker_url(settings).replace("redis+socket", f"{_TRANSPORT}+socket")
+    celery = Celery("ganymede", broker=url, set_as_current=False)
     celery.conf.update(
+        broker_transport=_TRANSPORT,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_CONSUMER_TRANSPORT,

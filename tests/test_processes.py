@@ -11,7 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+from redis import Redis
 
+from chaos.faults import forgeries
+from service.broker import TRAIN, broker_url
 from tests.house import House, a_house, wait_until
 
 ENDLESS = {"max_steps": 1_000_000}
@@ -213,3 +216,17 @@ def test_a_wake_up_starts_a_job_without_waiting_for_anybody_to_look(strict_house
     job_id = strict_house.submit()
 
     assert strict_house.wait_for_end(job_id).status == "succeeded"
+
+
+def test_forged_messages_change_nothing_and_the_next_wake_up_is_heard(strict_house: House) -> None:
+    worker = strict_house.ensure_worker()
+    with Redis.from_url(broker_url(strict_house.settings).replace("redis+socket", "unix")) as broker:
+        for forgery in forgeries([]):
+            broker.lpush(TRAIN, forgery)
+            wait_until(lambda: not broker.llen(TRAIN), "the worker has taken the forgery")
+
+    job = strict_house.wait_for_end(strict_house.submit())
+
+    assert job.status == "succeeded"
+    assert strict_house.ensure_worker().pid == worker.pid
+    assert strict_house.stop_worker() == 0

@@ -14,12 +14,14 @@ import setproctitle
 
 _PR_SET_PDEATHSIG = 1
 _KIB = 1024
+_NICENESS = 5  # training takes every core there is, and must leave who answers people and watches over it a share
 _MOST_FILES = 1024  # open at once; a trainer needs a few dozen
 
 
 def isolate(title: str) -> None:
     """Put this process into a group of its own and tie its life to those of the fork server and the supervisor."""
     os.setpgid(0, 0)
+    os.nice(_NICENESS)
     setproctitle.setproctitle(title)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     files = min(_MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
