@@ -1,0 +1,246 @@
+"""A storm: clients at work, faults from a seed at any moment, then rest and the oracle's verdict, round after round."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import structlog
+from sqlalchemy import text
+
+from chaos.faults import FAULTS, Database, Fault, Scene, Strike
+from chaos.ledger import keep_ledger, newest_entry
+from chaos.load import Load
+from chaos.oracle import Outcome, judge, outcome_of, unfinished_files
+from chaos.stack import Stack
+from service.db import DATABASE_AWAY, reading
+from service.models import DoomedBlob, Job, State
+
+_SMALL = {"generator": {"width": 16, "depth": 2}, "discriminator": {"width": 16, "depth": 2}}
+_OFTEN = {"checkpoints": {"every_steps": 100, "keep_last": 3}, "samples": {"every_steps": 300, "count": 16}}
+RECIPES: dict[str, dict[str, Any]] = {
+    "ring": {"dataset": "ring", "seed": 1, "model": _SMALL, "loop": {"batch_size": 32, "max_steps": 1500}, **_OFTEN},
+    "grid, fused": {
+        "dataset": "grid",
+        "seed": 2,
+        "model": _SMALL,
+        "objective": {"loss": "saturating"},
+        "loop": {"variant": "fused", "batch_size": 32, "max_steps": 1200},
+        **_OFTEN,
+    },
+    "iris, reuse": {
+        "dataset": "iris",
+        "seed": 3,
+        "model": _SMALL,
+        "loop": {"variant": "reuse", "batch_size": 32, "max_steps": 900},
+        **_OFTEN,
+    },
+    "digits": {
+        "dataset": "digits",
+        "seed": 4,
+        "model": {"architecture": "dcgan", "generator": {"width": 8}, "discriminator": {"width": 8}},
+        "loop": {"batch_size": 16, "max_steps": 200},
+        "checkpoints": {"every_steps": 25, "keep_last": 3},
+        "samples": {"every_steps": 100, "count": 16},
+    },
+}
+LIVE_JOBS = 10
+_COSTLY_WEIGHT = 0.25  # how often a costly fault is chosen, for one time of a cheap one
+_OVERLAP = 0.25  # the chance that a fault strikes before the one before it is overcome
+_RECOVERY_S = 60.0
+_LEAVE_S = 15.0  # for a thawed zombie
+_END_S = 240.0  # for all jobs to end after the last fault
+_SWEEP_S = 60.0
+_LONGEST_OFFSET_S = 10 * 86_400
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fault that struck. Seconds are None where nothing had to be noticed, or another fault struck meanwhile."""
+
+    fault: str
+    detail: str | None
+    noticed_s: float | None
+    recovered_s: float | None
+
+
+@dataclass
+class Report:
+    """What a storm has shown on one database."""
+
+    database: Database
+    seed: int
+    trials: list[Trial] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    jobs: int = 0
+    attempts: int = 0
+    answers: int = 0
+    ledger_entries: int = 0
+
+
+class Storm:
+    """Runs rounds on one stack. Call from the main thread, which starts processes that die with it."""
+
+    def __init__(self, stack: Stack, database: Database, *, seed: int, faults: Sequence[str] = ()) -> None:
+        self.report = Report(database, seed)
+        self._stack, self._random = stack, random.Random(seed)
+        self._faults = [one for one in FAULTS.values() if database in one.databases and one.name in (faults or FAULTS)]
+        self._struck: Counter[str] = Counter()
+        self._expected: dict[str, Outcome] = {}
+        self._log = structlog.get_logger().bind(database=database, seed=seed)
+
+    def prepare(self) -> None:
+        """Let every recipe run undisturbed once: what its disturbed runs must equal."""
+        keep_ledger(self._stack.engine)
+        ids = {name: self._stack.client.create_job(recipe)["id"] for name, recipe in RECIPES.items()}
+        for job_id in ids.values():
+            job = self._stack.client.wait(job_id, timeout_s=_END_S)
+            if job["status"] != "succeeded":
+                raise RuntimeError(f"an undisturbed run did not succeed: {job}")
+        self._expected = {name: outcome_of(self._stack.engine, job_id) for name, job_id in ids.items()}
+        for job_id in ids.values():
+            self._stack.client.delete_job(job_id)
+
+    def run_round(self, seconds: float) -> list[str]:
+        """Break things for so many seconds, wait for rest, judge; return what was violated."""
+        load = Load(self._stack.url, RECIPES, seed=self._random.getrandbits(32), live_jobs=LIVE_JOBS)
+        scene = Scene(self._stack, load, self._random)
+        load.start()
+        violations = list(self._break_things(scene, seconds))
+        violations += self._come_to_rest(load)
+        violations += judge(self._stack.engine, self._stack.blobs, load.promises, self._expected)
+        violations += load.complaints
+        violations += self._delete_all(load)
+        self._count(load)
+        for violation in violations:
+            self._log.error("violated", promise=violation)
+        self.report.violations += violations
+        return violations
+
+    def _break_things(self, scene: Scene, seconds: float) -> Iterator[str]:
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            self._restart_dead()
+            chosen = self._choose()
+            strike = chosen.strike(scene)
+            if strike is None:
+                time.sleep(0.05)
+                continue
+            self._struck[chosen.name] += 1
+            yield from strike.findings
+            yield from self._watch(chosen, strike)
+
+    def _choose(self) -> Fault:
+        """Choose at random, the more likely the less often a fault has struck."""
+        weights = [
+            (1.0 if one.is_cheap else _COSTLY_WEIGHT) / (1 + self._struck[one.name] * (1 if one.is_cheap else 5))
+            for one in self._faults
+        ]
+        return self._random.choices(self._faults, weights)[0]
+
+    def _watch(self, chosen: Fault, strike: Strike) -> Iterator[str]:
+        """Time how the service notices and recovers, unless the next fault shall come at once."""
+        struck_at, before = time.monotonic(), self._progress()
+        self._restart_dead()
+        noticed_s = recovered_s = None
+        if strike.zombies or self._random.random() >= _OVERLAP:
+            noticed_s = self._time(lambda: self._are_over(strike.victims), struck_at) if strike.victims else None
+            recovered_s = self._time(lambda: self._works(before), struck_at)
+            if recovered_s is None:
+                yield f"R5 nothing has trained for {_RECOVERY_S:g} s after {chosen.name} ({strike.detail})"
+        yield from self._see_off(strike.zombies)
+        self.report.trials.append(Trial(chosen.name, strike.detail, noticed_s, recovered_s))
+        self._log.info("struck", fault=chosen.name, detail=strike.detail, noticed_s=noticed_s, recovered_s=recovered_s)
+
+    def _time(self, condition: Callable[[], bool], since: float) -> float | None:
+        while not condition():
+            if time.monotonic() - since > _RECOVERY_S:
+                return None
+            self._restart_dead()
+            time.sleep(0.02)
+        return round(time.monotonic() - since, 3)
+
+    def _are_over(self, victims: Mapping[str, int]) -> bool:
+        """Tell whether the database knows that attempts have ended."""
+        try:
+            with reading(self._stack.engine) as session:
+                jobs = [session.get(Job, job_id) for job_id in victims]
+        except DATABASE_AWAY:
+            return False
+        return all(job is None or job.state != State.RUNNING or job.attempt > victims[job.id] for job in jobs)
+
+    def _progress(self) -> int:
+        try:
+            return newest_entry(self._stack.engine, "segments")
+        except DATABASE_AWAY:
+            return -1
+
+    def _works(self, before: int) -> bool:
+        """Tell whether the service answers and steps have been recorded since."""
+        return self._progress() > max(before, 0) and self._stack.client.is_ready()
+
+    def _see_off(self, zombies: Sequence[psutil.Process]) -> Iterator[str]:
+        _, alive = psutil.wait_procs(list(zombies), timeout=_LEAVE_S)
+        for zombie in alive:
+            yield f"R4 a thawed trainer, {zombie.pid}, has not left by itself within {_LEAVE_S:g} s"
+
+    def _restart_dead(self) -> None:
+        """Start what a fault has ended, each time with another wrong clock."""
+        offset_s = self._random.uniform(-_LONGEST_OFFSET_S, _LONGEST_OFFSET_S)
+        self._stack.restart_dead(GANYMEDE_CLOCK_OFFSET_S=f"{offset_s:.0f}")
+
+    def _come_to_rest(self, load: Load) -> list[str]:
+        """Stop submitting and wait until every job has ended and every blob that nobody shows is removed."""
+        self._restart_dead()
+        load.settle()
+        self._wait(lambda: not load.live(), _END_S)  # who is stuck is the oracle's finding
+        load.stop()
+        self._wait(self._is_swept, _SWEEP_S)
+        return unfinished_files(self._stack.blob_root)
+
+    def _is_swept(self) -> bool:
+        with reading(self._stack.engine) as session:
+            return session.query(DoomedBlob).count() == 0 and not unfinished_files(self._stack.blob_root)
+
+    def _delete_all(self, load: Load) -> list[str]:
+        """Delete what has ended; nothing may remain of it."""
+        for promise in load.promises:
+            try:
+                self._stack.client.delete_job(promise.job_id)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is a finding)
+                return [f"I6 {promise.job_id} could not be deleted: {error}"]
+        if self._wait(lambda: not list(self._stack.blobs.list()), _SWEEP_S):
+            return []
+        return [f"I9 {key} is left of a deleted job" for key in self._stack.blobs.list()]
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._restart_dead()
+            time.sleep(0.1)
+        return True
+
+    def _count(self, load: Load) -> None:
+        self.report.jobs += len(load.promises)
+        self.report.answers += load.answers
+        with self._stack.engine.connect() as connection:
+            self.report.ledger_entries = connection.execute(text("SELECT COUNT(*) FROM ledger")).scalar_one()
+            claims = "SELECT COUNT(*) FROM ledger WHERE what = 'jobs' AND before = 'queued' AND after = 'running'"
+            self.report.attempts = connection.execute(text(claims)).scalar_one()
+
+
+@contextmanager
+def a_storm(home: Path, database: Database, *, seed: int, faults: Sequence[str] = ()) -> Iterator[Storm]:
+    """Yield a storm on a stack of its own; every process that then remains is a violation."""
+    with Stack(home, database=database) as stack:
+        storm = Storm(stack, database, seed=seed, faults=faults)
+        storm.prepare()
+        yield storm
+        storm.report.violations += [f"I9 {name} had to be killed at the end" for name in stack.close()]
