@@ -9,7 +9,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -87,11 +87,20 @@ def read_verified(blobs: BlobStore, file: dict[str, Any]) -> bytes:
     return data
 
 
-def verify(blobs: BlobStore, file: dict[str, Any]) -> None:
-    """Raise BlobMissing or BlobDamaged unless the stored bytes have the recorded hash; reads in pieces."""
-    with blobs.open(file["key"]) as reader:
+def open_verified(blobs: BlobStore, file: dict[str, Any]) -> io.BufferedIOBase:
+    """Return a reader of bytes that have the recorded hash; raise BlobMissing or BlobDamaged. Hashes in pieces."""
+    with ExitStack() as stack:
+        reader = stack.enter_context(blobs.open(file["key"]))
         if hashlib.file_digest(reader, "sha256").hexdigest() != file["sha256"]:
             raise BlobDamaged(f"{file['key']} does not have its recorded hash")
+        reader.seek(0)
+        stack.pop_all()  # the caller closes it
+    return reader
+
+
+def verify(blobs: BlobStore, file: dict[str, Any]) -> None:
+    """Raise BlobMissing or BlobDamaged unless the stored bytes have the recorded hash."""
+    open_verified(blobs, file).close()
 
 
 class Directory:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -44,26 +44,6 @@ class LongPolls:
         self._stopping.set()
 
 
-class Verified:
-    """Keys of the blobs whose hash was checked lately. A key names one content for ever, so checking once is enough."""
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._keys: dict[str, None] = {}
-        self._most = most
-        self._lock = threading.Lock()
-
-    def holds(self, key: str) -> bool:
-        """Tell whether the blob was checked."""
-        return key in self._keys
-
-    def add(self, key: str) -> None:
-        """Remember a blob, forgetting the one remembered longest."""
-        with self._lock:
-            self._keys[key] = None
-            if len(self._keys) > self._most:
-                del self._keys[next(iter(self._keys))]
-
-
 @dataclass(frozen=True)
 class Web:
     """The parts of the web process."""
@@ -75,7 +55,6 @@ class Web:
     long_polls: LongPolls
     metrics: Metrics
     probe: DatabaseProbe
-    verified: Verified = field(default_factory=Verified)
 
 
 @dataclass(frozen=True)
