@@ -127,7 +127,7 @@ class Stack:
                 proxy.start()
             self._start_database()
             self.restart_dead()
-            wait_until(self.client.is_ready, "the service is ready", within_s=_READY_WITHIN_S)
+            self.wait_until_ready()
             for name in self.worker_names:
                 self.wait_for_worker(name)
         except BaseException:
@@ -194,6 +194,10 @@ class Stack:
         """Delete all that the broker holds."""
         with Redis.from_url(self.broker_url, socket_timeout=5) as broker:
             broker.flushall()
+
+    def wait_until_ready(self) -> None:
+        """Wait until jobs can be taken."""
+        wait_until(self.client.is_ready, "the service is ready", within_s=_READY_WITHIN_S)
 
     def wait_for_worker(self, name: str) -> None:
         """Wait until the process that a worker is now has registered itself."""

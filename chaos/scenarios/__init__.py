@@ -1,0 +1,19 @@
+"""Scenarios: one story each, the same every time, with the constants that the service really has."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.scenarios import broker, clocks, database, death, drain, frozen_worker, poison, resume
+from chaos.scenarios.findings import Findings
+from chaos.stack import Database
+
+REGISTRY: dict[str, Callable[[Database, Path], Findings]] = {
+    "resume": resume.run,
+    "broker": broker.run,
+    "database": database.run,
+    "frozen_worker": frozen_worker.run,
+    "poison": poison.run,
+    "drain": drain.run,
+    "death": death.run,
+    "clocks": clocks.run,
+}
