@@ -1,4 +1,4 @@
-"""What chaos breaks: processes that cannot outlive it, a PostgreSQL that keeps its word, a stack that comes and goes."""
+"""What chaos breaks: processes that cannot outlive it, a PostgreSQL that keeps its word, a stack that ends with it."""
 
 import subprocess
 import sys
