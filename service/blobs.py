@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from service.crashpoints import crash_point
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says when a disk or a quota is full
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what a file may hold is full
 
 _TEMPORARY = ".tmp-"
 

@@ -19,12 +19,13 @@ from service.errors import AttemptOver
 from service.orphans import list_stored_jobs, sweep_orphans
 from service.settings import Settings
 from service.store import transitions
-from service.store.doomed import forget_doomed, list_doomed
-from service.store.idempotency import forget_old_answers
+from service.store.doomed import doom, forget_doomed, list_doomed
 from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
 
 _ANY_DEVICE = ("auto", "cpu", "cuda")
+_UNPROVEN_TTLS = 0.25  # for so long a beat may stand still before that is held against the attempt
+_NO_BLOB = "/"  # a key that no blob has
 _WORKER_FORGOTTEN_TTLS = 2  # its row is for people and scalers alone; a worker that is only slow comes back
 
 
@@ -122,9 +123,18 @@ class Reconciler:
         with reading(self._engine) as session:
             running = transitions.list_running(session)
         self._leases.look({(job_id, attempt): beat for job_id, attempt, beat in running}, elapsed_s)
+        longest_s = max((self._leases.of((job_id, attempt)) for job_id, attempt, _ in running), default=0.0)
+        if longest_s >= self._settings.ttl_s * _UNPROVEN_TTLS:
+            self._prove_writable()
         for job_id, attempt, _ in running:
             if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
                 self._lose(job_id, attempt)
+
+    def _prove_writable(self) -> None:
+        """Raise unless the database takes writes; one on a full disk answers questions while nobody can beat."""
+        with writing(self._engine) as session:
+            doom(session, [_NO_BLOB])
+            forget_doomed(session, [_NO_BLOB])
 
     def _lose(self, job_id: str, attempt: int) -> None:
         message = f"Nothing was heard of attempt {attempt} for {self._settings.ttl_s:g} s."
@@ -202,7 +212,6 @@ class Reconciler:
         """Do what in normal life leaves nothing to do, and announce the jobs that wait."""
         with writing(self._engine) as session:
             transitions.apply_desired(session)
-            forget_old_answers(session)
         with reading(self._engine) as session:
             waiting = transitions.next_claimable(session, devices=_ANY_DEVICE, limit=1)
         if waiting:

@@ -1,13 +1,14 @@
 """The reconciler mends what crashes leave, and never mistakes an outage or a jump of a clock for a death."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from obstore.store import S3Store
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
@@ -149,6 +150,25 @@ def test_time_in_which_the_database_was_away_does_not_count(setting: Setting) ->
     setting.scan_for(TTL_S - SCAN_S)
 
     assert setting.job(job_id).state == "running"
+
+
+def test_time_in_which_the_disk_of_the_database_was_full_does_not_count(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+
+    def be_full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            raise OperationalError(statement, None, Exception("database or disk is full"))
+
+    setting.scan_for(SCAN_S)
+    event.listen(setting.engine, "before_cursor_execute", be_full)
+    for _ in range(30):
+        setting.clock.now_s += SCAN_S
+        with suppress(OperationalError):
+            setting.reconciler.scan()
+    event.remove(setting.engine, "before_cursor_execute", be_full)
+    setting.scan_for(TTL_S / 2)
+
+    assert (setting.job(job_id).state, setting.job(job_id).attempt) == ("running", attempt)
 
 
 def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
