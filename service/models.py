@@ -226,16 +226,16 @@ class DoomedBlob(Table):
 
 
 class IdempotencyKey(Table):
-    """The answer to a request that carried an Idempotency-Key."""
+    """The answer to a request that carried an Idempotency-Key; it goes with its job."""
 
     __tablename__ = "idempotency_keys"
 
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(String(32))
+    job_id: Mapped[str] = mapped_column(String(32), index=True)
     answer: Mapped[bytes] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime]
 
 
 class Worker(Table):

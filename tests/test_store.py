@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.errors import Conflict, InvalidInput, NotFound
-from service.models import DoomedBlob, IdempotencyKey
-from service.store import checkpoints, doomed, idempotency, jobs, keys, workers
+from service.models import DoomedBlob
+from service.store import checkpoints, doomed, idempotency, jobs, keys, transitions, workers
 from service.store.keys import LOCAL_OWNER
 from service.store.pages import encode_cursor
 from tests.building import add_job, claim_next, save_checkpoint
@@ -120,16 +120,14 @@ def test_a_repeated_request_finds_its_answer_and_another_body_is_refused(session
         idempotency.find_answer(session, LOCAL_OWNER, "k", "2" * 64)
 
 
-def test_answers_are_forgotten_after_a_day(session: Session) -> None:
+def test_an_answer_is_kept_as_long_as_its_job(session: Session) -> None:
+    job = add_job(session)
     idempotency.remember_answer(
-        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, job_id="job_1", answer=b"{}"
+        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, job_id=job.id, answer=b"{}"
     )
-    row = session.get(IdempotencyKey, (LOCAL_OWNER, "k"))
-    assert row is not None
-    row.created_at = now() - timedelta(hours=25)
-    session.flush()
+    transitions.request_cancel(session, job)
 
-    idempotency.forget_old_answers(session)
+    jobs.delete_job(session, job)
 
     assert idempotency.find_answer(session, LOCAL_OWNER, "k", "2" * 64) is None
 

@@ -84,7 +84,7 @@ class JobChanges(BaseModel):
         201: Reply("The new job.", JobAnswer, headers=LOCATED | {"Idempotent-Replayed": "true for a repeated answer."}),
     },
     problems=(409, 429, 507),
-    request_headers={"Idempotency-Key": "1 to 255 characters; repeats within 24 h get the first answer."},
+    request_headers={"Idempotency-Key": "1 to 255 characters; repeats get the first answer while the job exists."},
 )
 def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> Response:
     """Create a job. Only `dataset` is required.

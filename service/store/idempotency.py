@@ -1,15 +1,11 @@
 """Answers kept for requests with an Idempotency-Key, so that a repeated request gets the first answer again."""
 
-from datetime import timedelta
-
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.errors import Conflict
 from service.models import IdempotencyKey
-
-KEPT_FOR = timedelta(hours=24)
 
 
 def find_answer(session: Session, owner_id: str, key: str, request_sha256: str) -> IdempotencyKey | None:
@@ -37,8 +33,10 @@ def remember_answer(
     session.flush()
 
 
-def forget_old_answers(session: Session) -> None:
-    """Drop answers that have been kept long enough; takes no write where there is none."""
-    old = IdempotencyKey.created_at < now() - KEPT_FOR
-    if session.scalar(select(exists().where(old))):
-        session.execute(delete(IdempotencyKey).where(old))
+def forget_answers(session: Session, job_id: str) -> None:
+    """Drop the answers about a job that is deleted.
+
+    They live as long as their job and not for some hours, for that would be told by a clock: a process whose clock is a
+    day ahead would forget them all, and a repeated request would make a second job.
+    """
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.job_id == job_id))

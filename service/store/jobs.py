@@ -14,6 +14,7 @@ from service.models import Checkpoint, Desired, Job, JobLabel, Sample, State
 from service.spec.job import JobSpec
 from service.store.doomed import doom_rows
 from service.store.events import add_event
+from service.store.idempotency import forget_answers
 from service.store.pages import Page, decode_cursor, make_page
 
 
@@ -150,6 +151,7 @@ def delete_job(session: Session, job: Job) -> None:
         raise Conflict("job_is_live", f"The job is {job.status}; cancel it before deleting it.")
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id)))
     doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id)))
+    forget_answers(session, job.id)
     session.execute(delete(Job).where(Job.id == job.id))
 
 
