@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo run test lint format lock readme clean chromium
+.PHONY: help demo run test chaos scenarios lint format lock readme clean chromium
 .DEFAULT_GOAL := help
 
 help: ## Say what the targets do.
@@ -19,6 +19,13 @@ run: .venv/installed-worker ## Run the service at http://127.0.0.1:8000 until Ct
 
 test: lint chromium ## Run every check: lint, types, import contracts, tests.
 	$(BIN)/python -m pytest
+
+MINUTES ?= 50
+chaos: .venv/installed-test ## Break a running service on purpose for MINUTES=50, with SEED=a random one, and judge it.
+	$(BIN)/python -m chaos storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --record
+
+scenarios: .venv/installed-test ## Measure each promise of docs/guarantees.md with the service's real constants.
+	$(BIN)/python -m chaos scenario
 
 lint: .venv/installed-test ## Run the checks that need no running code.
 	$(BIN)/ruff check

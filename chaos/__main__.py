@@ -16,7 +16,7 @@ from chaos.faults import BOTH, FAULTS, Database
 from chaos.figures import ROOT, add_report, summary
 from chaos.storm import Report, a_storm
 
-_ROUND_S = 120.0
+_ROUND_S = 240.0
 _databases = click.option("--database", "databases", multiple=True, type=click.Choice(BOTH), default=BOTH)
 
 

@@ -8,14 +8,15 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx2
 import psutil
 from redis import Redis
+from sqlalchemy.orm import Session
 
 from chaos.load import Load
 from chaos.oracle import Promise
@@ -23,6 +24,7 @@ from chaos.stack import Stack
 from service.broker import TRAIN, make_celery
 from service.crashpoints import CRASH_POINTS
 from service.db import reading
+from service.models import Job, State
 from service.settings import Settings
 from service.store.checkpoints import newest_checkpoints
 
@@ -30,7 +32,8 @@ Database = Literal["sqlite", "postgresql"]
 BOTH: tuple[Database, ...] = ("sqlite", "postgresql")
 POSTGRESQL: tuple[Database, ...] = ("postgresql",)  # SQLite has no server and no wire
 
-_NOTICE_S = 8.0  # for a process to reach an armed place, or to run into a limit
+_REACHES_S = 4.0  # for a process to reach an armed place
+_STARVES_S = 2.0  # for a process to ask for more memory
 
 
 @dataclass
@@ -62,6 +65,8 @@ class Fault:
     databases: tuple[Database, ...]
     strike: Callable[[Scene], Strike | None]
 
+
+_AFTER_A_LOSS = frozenset({"loss.committed", "restore.done"})  # places that are reached only after another fault
 
 FAULTS: dict[str, Fault] = {}
 
@@ -102,7 +107,7 @@ def memory_exhausted(scene: Scene) -> Strike | None:
     victims = victims_among([trainer])
     before = trainer.rlimit(psutil.RLIMIT_DATA)
     trainer.rlimit(psutil.RLIMIT_DATA, (2**20, before[1]))
-    if _wait(lambda: not trainer.is_running()):
+    if _wait(lambda: not trainer.is_running(), within_s=_STARVES_S):
         return Strike(victims)
     trainer.rlimit(psutil.RLIMIT_DATA, before)  # it lives on what it has
     return None
@@ -130,7 +135,7 @@ def worker_drained(scene: Scene) -> Strike:
     return Strike(findings=findings)
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def web_killed(scene: Scene) -> Strike:
     """The web process is killed with kill -9 in the midst of requests."""
     scene.stack.kill("web")
@@ -138,15 +143,14 @@ def web_killed(scene: Scene) -> Strike:
 
 
 @fault(cheap=False)
-def worker_frozen(scene: Scene) -> Strike:
+def worker_frozen(scene: Scene) -> Strike | None:
     """A worker with its trainers is stopped for two to five times the lease, then goes on."""
     name = scene.random.choice(scene.stack.worker_names)
     trainers = scene.stack.trainers_of(name)
-    victims = victims_among(trainers)
     scene.stack.freeze(name)
     time.sleep(scene.stack.ttl_s * scene.random.uniform(2, 5))
     scene.stack.thaw(name)
-    return Strike(victims, zombies=tuple(trainers))
+    return _strike_of_zombies(scene, trainers)
 
 
 @fault(cheap=False)
@@ -155,15 +159,14 @@ def trainer_frozen(scene: Scene) -> Strike | None:
     trainer = _pick_trainer(scene)
     if trainer is None:
         return None
-    victims = victims_among([trainer])
     trainer.suspend()
     time.sleep(scene.stack.ttl_s * scene.random.uniform(2, 5))
     if trainer.is_running():
         trainer.resume()
-    return Strike(victims, zombies=(trainer,))
+    return _strike_of_zombies(scene, [trainer])
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def clock_shifted(scene: Scene) -> Strike:
     """The web process comes back with a clock that is wrong by up to ten days; workers do so whenever they start."""
     scene.stack.terminate("web")
@@ -176,7 +179,9 @@ def crash_point(scene: Scene) -> Strike | None:
     name = scene.random.choice(sorted(CRASH_POINTS))
     armed = scene.stack.crash_points / name
     armed.touch()
-    if not _wait(lambda: not armed.exists()):
+    if name in _AFTER_A_LOSS and (trainer := _pick_trainer(scene)) is not None:
+        trainer.kill()
+    if not _wait(lambda: not armed.exists(), within_s=_REACHES_S):
         armed.unlink(missing_ok=True)
         return None
     return Strike(detail=name)
@@ -198,8 +203,7 @@ def broker_wiped(scene: Scene) -> Strike | None:
     """All data in the broker is deleted."""
     if "broker" in scene.stack.dead():
         return None
-    with _broker(scene) as broker:
-        broker.flushall()
+    scene.stack.wipe_broker()
     return Strike()
 
 
@@ -375,10 +379,32 @@ def _judge_download(scene: Scene, promise: Promise, step: int) -> tuple[str, ...
     return (f"R8 {promise.job_id}: a damaged checkpoint was served",) if answer.status_code == 200 else ()
 
 
-def victims_among(trainers: list[psutil.Process]) -> dict[str, int]:
+def victims_among(trainers: Sequence[psutil.Process]) -> dict[str, int]:
     """Return the attempts of trainers, by job, as their titles say."""
     found = (re.search(r"trainer (\w+) #(\d+)", _title(trainer)) for trainer in trainers)
     return {match[1]: int(match[2]) for match in found if match}
+
+
+def _strike_of_zombies(scene: Scene, thawed: Sequence[psutil.Process]) -> Strike | None:
+    """Return the strike of those whose attempt is over; None when there is none.
+
+    One that was stopped while it held SQLite's lock has kept everybody from judging it, and keeps its attempt.
+    """
+    titles = {process: victims_among([process]) for process in thawed}
+    zombies = tuple(process for process, victims in titles.items() if victims and _are_over(scene, victims))
+    victims = {job_id: attempt for process in zombies for job_id, attempt in titles[process].items()}
+    return Strike(victims, zombies=zombies) if zombies else None
+
+
+def _are_over(scene: Scene, victims: Mapping[str, int]) -> bool:
+    with reading(scene.stack.engine) as session:
+        return attempts_are_over(session, victims)
+
+
+def attempts_are_over(session: Session, attempts: Mapping[str, int]) -> bool:
+    """Tell whether the database knows that attempts, by job, have ended."""
+    jobs = [session.get(Job, job_id) for job_id in attempts]
+    return all(job is None or job.state != State.RUNNING or job.attempt > attempts[job.id] for job in jobs)
 
 
 def _pick_trainer(scene: Scene) -> psutil.Process | None:
@@ -396,7 +422,7 @@ def _title(process: psutil.Process) -> str:
 def _limit_files(trainer: psutil.Process) -> tuple[int, int] | None:
     """Let a process write to the first kilobyte of files alone; return its limit before."""
     try:
-        before = trainer.rlimit(psutil.RLIMIT_FSIZE)
+        before: tuple[int, int] = trainer.rlimit(psutil.RLIMIT_FSIZE)
         trainer.rlimit(psutil.RLIMIT_FSIZE, (1024, before[1]))
     except psutil.Error:
         return None
@@ -405,7 +431,7 @@ def _limit_files(trainer: psutil.Process) -> tuple[int, int] | None:
 
 def forgeries(genuine: list[bytes]) -> list[bytes]:
     """Return messages that are no JSON, no message, of no task of ours, pickled, or torn."""
-    message = json.loads(genuine[0]) if genuine else {"headers": {}, "properties": {}, "body": ""}
+    message: dict[str, Any] = json.loads(genuine[0]) if genuine else {"headers": {}, "properties": {}, "body": ""}
     stranger = message | {"headers": {**message["headers"], "task": "os.system"}}
     pickled = message | {"content-type": "application/x-python-serialize", "content-encoding": "binary"}
     torn = json.dumps(message).encode()[:-20]
@@ -416,7 +442,7 @@ def _broker(scene: Scene) -> Redis:
     return Redis.from_url(scene.stack.broker_url, socket_timeout=5)
 
 
-def _wait(condition: Callable[[], bool], *, within_s: float = _NOTICE_S) -> bool:
+def _wait(condition: Callable[[], bool], *, within_s: float) -> bool:
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:

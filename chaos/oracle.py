@@ -16,7 +16,7 @@ from chaos.ledger import Entry, read_entries
 from service.blobs import BlobStore, verify
 from service.db import reading
 from service.errors import BlobDamaged, BlobMissing
-from service.models import TERMINAL, Checkpoint, DoomedBlob, Event, IdempotencyKey, Job, Sample, Segment, State
+from service.models import TERMINAL, Checkpoint, Event, IdempotencyKey, Job, Sample, Segment, State
 from service.spec.columns import recorded_columns
 from service.spec.resolve import parse_spec
 from service.store import history
@@ -127,16 +127,23 @@ def _judge_history(session: Session, job: Job) -> Iterator[str]:
 def _judge_blobs(session: Session, blobs: BlobStore, promises: Sequence[Promise]) -> Iterator[str]:
     """I5: every visible file verifies. I9: none is there that nobody shows."""
     damaged = {promise.job_id for promise in promises if promise.damaged}
-    shown = [row for table in (Checkpoint, Sample) for row in session.scalars(select(table))]
-    for row in (row for row in shown if row.job_id not in damaged):
+    for row in (row for row in _shown(session) if row.job_id not in damaged):
         for file in row.files.values():
             try:
                 verify(blobs, file)
             except (BlobMissing, BlobDamaged) as error:
                 yield f"I5 {row.job_id}: {error}"
-    marks = set(session.scalars(select(DoomedBlob.key)))
-    orphans = set(blobs.list()) - marks - {key for row in shown for key in keys_of(row.files)}
-    yield from (f"I9 {key} is an orphan" for key in sorted(orphans))
+    yield from (f"I9 {key} is an orphan" for key in sorted(orphans(session, blobs)))
+
+
+def orphans(session: Session, blobs: BlobStore) -> set[str]:
+    """Return the keys of blobs that no row shows."""
+    stored = set(blobs.list())  # first: what is shown was stored before
+    return stored - {key for row in _shown(session) for key in keys_of(row.files)}
+
+
+def _shown(session: Session) -> list[Checkpoint | Sample]:
+    return [*session.scalars(select(Checkpoint)), *session.scalars(select(Sample))]
 
 
 def _judge_acknowledgements(session: Session, promises: Sequence[Promise]) -> Iterator[str]:

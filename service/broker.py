@@ -46,7 +46,7 @@ _PUBLISHER_TRANSPORT = {
 }
 
 
-class _Transport(kombu_redis.Transport):  # type: ignore[misc]
+class _Transport(kombu_redis.Transport):
     """Kombu's, for which a message that is none, such as `[]`, is a lost connection and not the end of the consumer.
 
     It has taken the message from the queue by then, so the consumer connects again and goes on with the next.

@@ -14,7 +14,7 @@ import setproctitle
 
 _PR_SET_PDEATHSIG = 1
 _KIB = 1024
-_NICENESS = 5  # training takes every core there is, and must leave who answers people and watches over it a share
+_NICENESS = 10  # training takes every core there is, and must leave who answers people and watches over it a share
 _MOST_FILES = 1024  # open at once; a trainer needs a few dozen
 
 

@@ -1,0 +1,24 @@
+"""A short storm on each database: faults of every kind strike a real installation, and no promise breaks."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from chaos.faults import BOTH, Database
+from chaos.storm import a_storm
+
+STORM_S = 60.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("database", BOTH)
+def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> None:
+    seed = random.randrange(2**31)
+
+    with a_storm(tmp_path, database, seed=seed) as storm:
+        storm.run_round(STORM_S)
+
+    assert storm.report.violations == [], f"make chaos SEED={seed} chooses the same faults"
+    assert len(storm.report.trials) > 10
