@@ -69,6 +69,7 @@ def _a_crowd(stack: Stack) -> Iterator[Clients]:
 
 
 def _strike(stack: Stack, outage: Outage, clients: Clients, trainings: list[str], findings: Findings) -> None:
+    began_at = time.monotonic()
     outage.begin(stack)
     away_at = time.monotonic()
     time.sleep(outage.seconds)
@@ -81,7 +82,12 @@ def _strike(stack: Stack, outage: Outage, clients: Clients, trainings: list[str]
     for job_id, step in zip(trainings, before, strict=True):
         wait_for_step(stack, job_id, step + 1)
     steps_s = time.monotonic() - back_at
-    _judge_answers([one for one in clients.answers if away_at <= one.asked_at < back_at], outage, away_at, findings)
+    _judge_answers(
+        [one for one in clients.answers if one.came_at >= began_at and one.asked_at < back_at],
+        outage,
+        away_at,
+        findings,
+    )
     findings.measure(f"{outage.name}: first 201 after it is back, s", taken_s, at_most=BACK_WITHIN_S)
     findings.measure(f"{outage.name}: steps recorded after it is back, s", steps_s, at_most=BACK_WITHIN_S)
     findings.note(
@@ -93,13 +99,14 @@ def _judge_answers(answers: list[Answer], outage: Outage, away_at: float, findin
     """While it is away every answer is a 503 that says when to come again, and none is late."""
     refused = [one for one in answers if one.status == 503]
     others = [one for one in answers if one.status != 503 and one.asked_at > away_at + _NOTICED_WITHIN_S]
-    findings.note(f"{outage.name}: {len(refused)} of {len(answers)} answers were 503")
     findings.expect(refused, f"{outage.name}: no answer was 503")
     findings.expect(not others, f"{outage.name}: {len(others)} answers were {sorted({one.status for one in others})}")
     silent = [one for one in refused if one.retry_after is None]
     findings.expect(not silent, f"{outage.name}: {len(silent)} answers did not say when to come again")
     for one in answers:
         findings.measure(f"{outage.name}: slowest answer, s", one.took_s, at_most=ANSWERS_WITHIN_S)
+    slowest_s = max((one.took_s for one in answers), default=0.0)
+    findings.note(f"{outage.name}: {len(refused)} of {len(answers)} answers were 503, the slowest {slowest_s:.2f} s")
 
 
 def _judge_end(stack: Stack, everybody: list[str], findings: Findings) -> None:

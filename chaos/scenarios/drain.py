@@ -10,6 +10,7 @@ from chaos.stack import Database, Stack
 from service.models import State
 
 ROUNDS = 10
+GONE, AGAIN = "worker gone after SIGTERM, s", "steps taken again after a drain"
 SLOTS = 2
 _GONE_WITHIN_S = 30.0
 _MOST_STEPS_LOST = 1
@@ -35,8 +36,10 @@ def run(database: Database, home: Path) -> Findings:
             _judge_steps(stack, job.id, findings)
         findings.violations.extend(judge_jobs(stack, jobs))
         drains = sum(len(events_of(stack, job_id, "resumed", "started")) for job_id in jobs) - len(jobs)
-        findings.note(f"{2 * ROUNDS} polite restarts, {drains} jobs handed over by them")
-        findings.measure("jobs handed over", drains)
+        findings.note(
+            f"{2 * ROUNDS} polite restarts handed over {drains} jobs; the slowest worker was gone after"
+            f" {findings.figures[GONE]:.2f} s, and at most {findings.figures[AGAIN]:g} steps were taken again"
+        )
     return findings
 
 
@@ -45,7 +48,7 @@ def _restart(stack: Stack, name: str, findings: Findings) -> None:
     code = stack.terminate(name)
     gone_s = time.monotonic() - began
     findings.expect(code == 0, f"{name} left with exit code {code}")
-    findings.measure("worker gone after SIGTERM, s", gone_s, at_most=_GONE_WITHIN_S)
+    findings.measure(GONE, gone_s, at_most=_GONE_WITHIN_S)
     stack.start_part(name)
     stack.wait_for_worker(name)
 
@@ -57,6 +60,6 @@ def _judge_steps(stack: Stack, job_id: str, findings: Findings) -> None:
     for entry in read_entries(stack.engine, [job_id])[job_id]:
         if entry.what == "jobs" and entry.after == "running" and entry.before == "queued":
             lost = recorded - from_steps[entry.attempt]
-            findings.measure("steps taken again after a drain", max(0, lost), at_most=_MOST_STEPS_LOST)
+            findings.measure(AGAIN, max(0, lost), at_most=_MOST_STEPS_LOST)
         if entry.what == "segments":
             recorded = int(entry.after or 0)
