@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -109,7 +110,8 @@ def memory_exhausted(scene: Scene) -> Strike | None:
     trainer.rlimit(psutil.RLIMIT_DATA, (2**20, before[1]))
     if _wait(lambda: not trainer.is_running(), within_s=_STARVES_S):
         return Strike(victims)
-    trainer.rlimit(psutil.RLIMIT_DATA, before)  # it lives on what it has
+    with suppress(psutil.Error):  # it has just ended
+        trainer.rlimit(psutil.RLIMIT_DATA, before)  # it lives on what it has
     return None
 
 
@@ -161,7 +163,7 @@ def trainer_frozen(scene: Scene) -> Strike | None:
         return None
     trainer.suspend()
     time.sleep(scene.stack.ttl_s * scene.random.uniform(2, 5))
-    if trainer.is_running():
+    with suppress(psutil.Error):
         trainer.resume()
     return _strike_of_zombies(scene, [trainer])
 
@@ -317,7 +319,7 @@ def disk_full(scene: Scene) -> Strike | None:
         return None
     time.sleep(scene.random.uniform(0.5, 2))
     for trainer, before in limited:
-        if trainer.is_running():
+        with suppress(psutil.Error):
             trainer.rlimit(psutil.RLIMIT_FSIZE, before)
     return Strike()
 

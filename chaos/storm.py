@@ -127,13 +127,19 @@ class Storm:
         while time.monotonic() < ends_at:
             self._restart_dead()
             chosen = self._choose()
-            strike = chosen.strike(scene)
+            strike = self._strike(chosen, scene)
             if strike is None:
                 time.sleep(0.05)
                 continue
             self._struck[chosen.name] += 1
             yield from strike.findings
             yield from self._watch(chosen, strike)
+
+    def _strike(self, chosen: Fault, scene: Scene) -> Strike | None:
+        try:
+            return chosen.strike(scene)
+        except psutil.Error:  # its victim has just ended by itself
+            return None
 
     def _choose(self) -> Fault:
         """Choose at random, the more likely the less often a fault has struck."""
