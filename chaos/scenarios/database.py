@@ -32,6 +32,15 @@ class Outage:
     end: Callable[[Stack], object]
 
 
+@dataclass(frozen=True)
+class Span:
+    """When an outage began, was complete, and was over."""
+
+    began_at: float
+    away_at: float
+    back_at: float
+
+
 OUTAGES = (
     Outage("stopped", 60, lambda stack: stack.running_postgres.stop(), lambda stack: stack.running_postgres.start()),
     Outage("frozen", 20, lambda stack: stack.running_postgres.freeze(), lambda stack: stack.running_postgres.thaw()),
@@ -69,25 +78,15 @@ def _a_crowd(stack: Stack) -> Iterator[Clients]:
 
 
 def _strike(stack: Stack, outage: Outage, clients: Clients, trainings: list[str], findings: Findings) -> None:
-    began_at = time.monotonic()
-    outage.begin(stack)
-    away_at = time.monotonic()
-    time.sleep(outage.seconds)
-    outage.end(stack)
-    back_at = time.monotonic()
+    span = _take_away(stack, outage)
     before = [job_of(stack, job_id).step for job_id in trainings]
     created = len(clients.created())
     wait_until(lambda: len(clients.created()) > created, "a job is taken again", within_s=60)
-    taken_s = time.monotonic() - back_at
+    taken_s = time.monotonic() - span.back_at
     for job_id, step in zip(trainings, before, strict=True):
         wait_for_step(stack, job_id, step + 1)
-    steps_s = time.monotonic() - back_at
-    _judge_answers(
-        [one for one in clients.answers if one.came_at >= began_at and one.asked_at < back_at],
-        outage,
-        away_at,
-        findings,
-    )
+    steps_s = time.monotonic() - span.back_at
+    _judge_answers(clients.answers, outage, span, findings)
     findings.measure(f"{outage.name}: first 201 after it is back, s", taken_s, at_most=BACK_WITHIN_S)
     findings.measure(f"{outage.name}: steps recorded after it is back, s", steps_s, at_most=BACK_WITHIN_S)
     findings.note(
@@ -95,10 +94,23 @@ def _strike(stack: Stack, outage: Outage, clients: Clients, trainings: list[str]
     )
 
 
-def _judge_answers(answers: list[Answer], outage: Outage, away_at: float, findings: Findings) -> None:
+def _take_away(stack: Stack, outage: Outage) -> Span:
+    began_at = time.monotonic()
+    outage.begin(stack)
+    away_at = time.monotonic()
+    time.sleep(outage.seconds)
+    outage.end(stack)
+    return Span(began_at, away_at, time.monotonic())
+
+
+def _judge_answers(all_answers: list[Answer], outage: Outage, span: Span, findings: Findings) -> None:
     """While it is away every answer is a 503 that says when to come again, and none is late."""
+    answers = [one for one in all_answers if one.came_at >= span.began_at and one.asked_at < span.back_at]
     refused = [one for one in answers if one.status == 503]
-    others = [one for one in answers if one.status != 503 and one.asked_at > away_at + _NOTICED_WITHIN_S]
+    surely_away = [
+        one for one in answers if span.away_at + _NOTICED_WITHIN_S < one.asked_at < one.came_at < span.back_at
+    ]
+    others = [one for one in surely_away if one.status != 503]
     findings.expect(refused, f"{outage.name}: no answer was 503")
     findings.expect(not others, f"{outage.name}: {len(others)} answers were {sorted({one.status for one in others})}")
     silent = [one for one in refused if one.retry_after is None]
