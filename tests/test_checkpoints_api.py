@@ -7,7 +7,9 @@ from sqlalchemy import Engine
 
 from service.blobs import BlobStore, make_blobs, sha256_of, store_file
 from service.db import writing
+from service.models import Job
 from service.store import transitions
+from service.store.checkpoints import retire_checkpoints
 from tests.building import add_running_job, save_checkpoint
 from tests.conversation import CheckedClient, make_client
 
@@ -59,6 +61,20 @@ def test_checkpoints_are_listed_by_step_and_found_by_name(client: CheckedClient,
     assert latest["losses"] == {"d_loss": 1.5}
     assert latest["kept_because"] == ["latest", "recent"]
     assert page["data"][0]["kept_because"] == ["recent"]
+
+
+def test_a_checkpoint_tells_why_it_is_kept(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
+    job_id, _ = add_running_job(engine, checkpoints={"keep_last": 2, "keep_every": 50})
+    for step in (50, 60, 70, 100):
+        save(engine, blobs, job_id, step)
+    with writing(engine) as session:
+        retire_checkpoints(session, session.get_one(Job, job_id), keep_last=2, keep_every=50)
+
+    page = client.get(f"/jobs/{job_id}/checkpoints").get_json()
+
+    kept = {row["step"]: row["kept_because"] for row in page["data"]}
+    assert kept == {50: ["multiple"], 70: ["recent"], 100: ["latest", "recent", "multiple"]}
+    assert client.get(f"/jobs/{job_id}/checkpoints/50").get_json()["kept_because"] == ["multiple"]
 
 
 @pytest.mark.parametrize("name", ["7", "-1", "first", "9" * 20, "1e3", "\u0663"])

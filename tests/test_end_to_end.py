@@ -65,6 +65,16 @@ def test_a_job_runs_to_its_last_step_and_saves_it(house: House) -> None:
     assert house.event_types(job_id)[-3:] == ["sample", "checkpoint", "succeeded"]
 
 
+def test_checkpoints_are_taken_and_kept_at_the_multiples_that_are_asked_for(house: House) -> None:
+    job_id = house.submit(checkpoints={"every_steps": 40, "keep_last": 1, "keep_every": 100})
+
+    house.wait_for_end(job_id)
+
+    with reading(house.engine) as session:
+        rows = session.query(Checkpoint).filter_by(job_id=job_id).order_by(Checkpoint.step)
+        assert [row.step for row in rows] == [100, 200, 300]
+
+
 def test_equal_seeds_give_equal_bytes_of_history_and_generator(house: House, unbroken: str) -> None:
     again = house.submit(loop=LONG)
     other = house.submit(loop=LONG, seed=8)

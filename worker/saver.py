@@ -98,7 +98,7 @@ class Saver:
 
 
 def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any] | None, files: dict[str, Any]) -> Row:
-    step, samples_seen, keep_last = training.step_number, training.samples_seen, training.spec.checkpoints.keep_last
+    step, samples_seen, rules = training.step_number, training.samples_seen, training.spec.checkpoints
 
     def show(session: Session, job: Job) -> None:
         if session.get(Checkpoint, (job.id, step)) is not None:
@@ -112,7 +112,7 @@ def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any]
             losses=losses or {},
             files=files,
         )
-        retire_checkpoints(session, job, keep_last=keep_last)
+        retire_checkpoints(session, job, keep_last=rules.keep_last, keep_every=rules.keep_every)
 
     return show
 

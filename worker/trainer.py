@@ -127,10 +127,10 @@ class _Trainer:
             training.step()
 
             # Files, each at its cadence. Samples go first: a checkpoint stands for everything up to its step.
-            if _is_due(samples.every_steps, training.step_number):
+            if _is_due(training.step_number, samples.every_steps):
                 self._saver.save_sample(training)
             late = monotonic_s() - saved_at > self._settings.checkpoint_s
-            if late or _is_due(checkpoints.every_steps, training.step_number):
+            if late or _is_due(training.step_number, checkpoints.every_steps, checkpoints.keep_every):
                 self._saver.save_checkpoint(training)
                 saved_at = monotonic_s()
         return why
@@ -173,8 +173,8 @@ def _reference(spec: JobSpec) -> DatasetRef:
     return spec.dataset
 
 
-def _is_due(every_steps: int | None, step: int) -> bool:
-    return every_steps is not None and step % every_steps == 0
+def _is_due(step: int, *cadences: int | None) -> bool:
+    return any(every_steps is not None and step % every_steps == 0 for every_steps in cadences)
 
 
 def _describe(error: Exception) -> LastWords:

@@ -32,11 +32,13 @@ class CheckpointAnswer(BaseModel):
     sha256: str = Field(description="Of the file with everything in it.")
     size_bytes: int
     parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
-    kept_because: list[str] = Field(description="latest, and every reason for which it is not removed.")
+    kept_because: list[str] = Field(
+        description="latest, recent (of keep_last) or multiple (of keep_every): why it is not removed."
+    )
     created_at: Moment
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, *, is_latest: bool) -> "CheckpointAnswer":
+    def of(cls, checkpoint: Checkpoint, *, kept_because: list[str]) -> "CheckpointAnswer":
         """Tell a checkpoint."""
         url = f"/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.step}/file"
         parts = {part: FileAnswer.of(file, f"{url}?part={part}") for part, file in checkpoint.files.items()}
@@ -49,7 +51,7 @@ class CheckpointAnswer(BaseModel):
             sha256=parts["all"].sha256,
             size_bytes=parts["all"].size_bytes,
             parts=parts,
-            kept_because=["latest", "recent"] if is_latest else ["recent"],
+            kept_because=kept_because,
             created_at=checkpoint.created_at,
         )
 

@@ -1,5 +1,6 @@
 """Saved states of training, and their files."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from flask import Response, request
@@ -13,8 +14,9 @@ from service.binding import PageQuery, Query
 from service.db import reading
 from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import NotFound
-from service.models import Checkpoint
+from service.models import Checkpoint, Job
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, JobPath
+from service.spec.job import CheckpointsSpec
 from service.store import checkpoints
 from service.store.jobs import get_job
 from service.web import Caller, Web
@@ -49,7 +51,7 @@ def list_checkpoints(web: Web, caller: Caller, path: JobPath, query: PageQuery) 
     with reading(web.engine) as session:
         job = get_job(session, caller.owner_id, path.job_id)
         page = checkpoints.list_checkpoints(session, job.id, limit=query.limit, cursor=query.cursor)
-        data = [_describe(session, checkpoint) for checkpoint in page.data]
+        data = _describe(session, job, page.data)
     return page_answer(CheckpointPage, data, page, request)
 
 
@@ -62,7 +64,8 @@ def list_checkpoints(web: Web, caller: Caller, path: JobPath, query: PageQuery) 
 def show_checkpoint(web: Web, caller: Caller, path: CheckpointPath) -> Response:
     """Show a checkpoint."""
     with reading(web.engine) as session:
-        answer = _describe(session, _find(session, caller, path))
+        job = get_job(session, caller.owner_id, path.job_id)
+        [answer] = _describe(session, job, [_find(session, caller, path)])
     return tagged(json_answer(answer), request)
 
 
@@ -95,6 +98,8 @@ def _find(session: Session, caller: Caller, path: CheckpointPath) -> Checkpoint:
     return checkpoints.get_checkpoint(session, job.id, path.checkpoint)
 
 
-def _describe(session: Session, checkpoint: Checkpoint) -> CheckpointAnswer:
-    latest = checkpoints.get_checkpoint(session, checkpoint.job_id, "latest")
-    return CheckpointAnswer.of(checkpoint, is_latest=checkpoint.step == latest.step)
+def _describe(session: Session, job: Job, rows: Sequence[Checkpoint]) -> list[CheckpointAnswer]:
+    rules = CheckpointsSpec.model_validate(job.resolved_spec["checkpoints"])
+    steps = [row.step for row in checkpoints.newest_checkpoints(session, job.id)]
+    kept = checkpoints.why_kept(steps, keep_last=rules.keep_last, keep_every=rules.keep_every)
+    return [CheckpointAnswer.of(row, kept_because=kept[row.step]) for row in rows]

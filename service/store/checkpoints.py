@@ -1,6 +1,6 @@
 """Rows of saved training states. Their files are written and verified before a row shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -63,6 +63,21 @@ def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
     return find_at_step(session, Checkpoint, job_id, which)
 
 
-def retire_checkpoints(session: Session, job: Job, *, keep_last: int) -> None:
-    """Drop all but the newest checkpoints of a job."""
-    doom_rows(session, newest_checkpoints(session, job.id)[keep_last:])
+def why_kept(steps: Iterable[int], *, keep_last: int, keep_every: int | None) -> dict[int, list[str]]:
+    """Return for the step of each checkpoint the reasons for which it stays; those without any are to go."""
+    reasons = {}
+    for rank, step in enumerate(sorted(steps, reverse=True)):
+        holds = {
+            "latest": rank == 0,
+            "recent": rank < keep_last,
+            "multiple": keep_every is not None and step % keep_every == 0,
+        }
+        reasons[step] = [reason for reason, does_hold in holds.items() if does_hold]
+    return reasons
+
+
+def retire_checkpoints(session: Session, job: Job, *, keep_last: int, keep_every: int | None = None) -> None:
+    """Drop the checkpoints of a job that nothing keeps."""
+    rows = newest_checkpoints(session, job.id)
+    kept = why_kept([row.step for row in rows], keep_last=keep_last, keep_every=keep_every)
+    doom_rows(session, [row for row in rows if not kept[row.step]])
