@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 import structlog
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from chaos.faults import FAULTS, Database, Fault, Scene, Strike, attempts_are_over
@@ -51,7 +53,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 LIVE_JOBS = 8
 _COSTLY_WEIGHT = 0.25  # how often a costly fault is chosen, for one time of a cheap one
-_OVERLAP = 0.35  # the chance that a fault strikes before the one before it is overcome
+_OVERLAP = 0.5  # the chance that a fault strikes before the one before it is overcome
 _RECOVERY_S = 60.0
 _LEAVE_S = 15.0  # for a thawed zombie
 _END_S = 240.0  # for all jobs to end after the last fault
@@ -138,7 +140,7 @@ class Storm:
     def _strike(self, chosen: Fault, scene: Scene) -> Strike | None:
         try:
             return chosen.strike(scene)
-        except psutil.Error:  # its victim has just ended by itself
+        except (psutil.Error, RedisError, OperationalError):  # its victim has just ended, or does not yet answer
             return None
 
     def _choose(self) -> Fault:
