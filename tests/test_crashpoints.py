@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ganymede.client import Client
 from service.blobs import make_blobs
 from service.crashpoints import CRASH_POINTS
-from tests.house import House, a_house, wait_until
+from tests.house import SMALL_JOB, House, a_house, wait_until
+from tests.serving import running_service
 
 _ROOT = Path(__file__).parent.parent
 _CALL = re.compile(r"crash_point\((\".*)\)")
@@ -151,3 +153,18 @@ def test_a_worker_that_dies_while_it_removes_blobs_has_them_removed_by_another(m
 
     assert_ends_as_unbroken(mine.house, job_id, unbroken, at_most=1)
     wait_until(lambda: mine.house.doomed_keys() == [], "no mark of a removed blob remains")
+
+
+def test_a_job_stored_by_a_web_process_that_died_before_it_answered_is_the_repeated_requests(tmp_path: Path) -> None:
+    (tmp_path / "submit.committed").touch()
+    with (
+        running_service(tmp_path / "home", GANYMEDE_CRASH_POINTS=str(tmp_path)) as service,
+        Client(service.url, patience_s=60) as client,
+    ):
+        assert client.is_ready()
+
+        job = client.create_job(SMALL_JOB)
+
+        assert not (tmp_path / "submit.committed").exists()
+        assert [stored["id"] for stored in client.jobs()] == [job["id"]]
+        assert client.wait(job["id"], timeout_s=60)["attempt"] == 1
