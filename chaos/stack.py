@@ -49,7 +49,7 @@ SCALED: Mapping[str, str] = MappingProxyType(
 )
 WEB, BROKER = "web", "broker"
 
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 180.0  # two workers import torch in a few seconds, but the machine may be busy
 _LEAVES_WITHIN_S = 5.0
 _GRACE_S = 10.0  # beyond a worker's own drain
 _TRAINER_TITLE = "ganymede: trainer"
