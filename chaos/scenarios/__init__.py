@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.scenarios import broker, clocks, database, death, drain, frozen_worker, poison, resume
+from chaos.scenarios import black_hole, broker, clocks, database, death, drain, frozen_worker, poison, resume
 from chaos.scenarios.findings import Findings
 from chaos.stack import Database
 
 REGISTRY: dict[str, Callable[[Database, Path], Findings]] = {
     "resume": resume.run,
     "broker": broker.run,
+    "black_hole": black_hole.run,
     "database": database.run,
     "frozen_worker": frozen_worker.run,
     "poison": poison.run,
