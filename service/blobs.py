@@ -19,6 +19,7 @@ from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what a file may hold is full
 
+_HIDDEN = "."  # begins the names of what is no job's
 _TEMPORARY = ".tmp-"
 
 
@@ -35,7 +36,7 @@ class BlobStore(Protocol):
         """Remove a blob; one that is not there is no error."""
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that begin with a prefix."""
+        """Yield the keys that begin with a prefix; those that begin with a dot are no job's and are left out."""
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:
         """Yield the names right under a prefix, empty or ending in a slash, that have something under them."""
@@ -138,7 +139,7 @@ class Directory:
     def list(self, prefix: str = "") -> Iterator[str]:
         for path in sorted((self._root / prefix.rpartition("/")[0]).rglob("*")):
             key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and path.is_file() and not path.name.startswith(_TEMPORARY):
+            if key.startswith(prefix) and path.is_file() and not path.name.startswith(_HIDDEN):
                 yield key
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:
@@ -201,7 +202,8 @@ class ObjectStore:
     def list(self, prefix: str = "") -> Iterator[str]:
         with _told_as_ours():
             for batch in self._store.list(prefix.rpartition("/")[0] or None):
-                yield from (entry["path"] for entry in batch if entry["path"].startswith(prefix))
+                paths = [entry["path"] for entry in batch]
+                yield from (path for path in paths if path.startswith(prefix) and not path.startswith(_HIDDEN))
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:
         with _told_as_ours():

@@ -216,6 +216,14 @@ class Sample(Table):
     created_at: Mapped[datetime]
 
 
+class Installation(Table):
+    """The one row that names this database; its blob store is marked with it."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 class DoomedBlob(Table):
     """A blob that no row shows any more and that is to be removed: the first phase of a deletion."""
 

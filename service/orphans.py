@@ -7,8 +7,26 @@ from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
 from service.db import reading, writing
-from service.models import Checkpoint, Job, Sample, State
+from service.errors import BlobMissing
+from service.models import Checkpoint, Installation, Job, Sample, State
 from service.store.doomed import doom, keys_of
+
+_OWNER = ".database"  # the store's own note of the database that it belongs to
+
+
+def belongs_to(blobs: BlobStore, engine: Engine) -> bool:
+    """Tell whether a store belongs to this database; one that belongs to nobody does from now on.
+
+    To a database that was put in front of another's store by mistake, every blob would be an orphan.
+    """
+    with reading(engine) as session:
+        name = session.scalars(select(Installation.id)).one().encode()
+    try:
+        with blobs.open(_OWNER) as note:
+            return note.read() == name
+    except BlobMissing:
+        blobs.put(_OWNER, name)
+        return True
 
 
 def list_stored_jobs(blobs: BlobStore) -> Iterator[str]:

@@ -16,7 +16,7 @@ from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.orphans import list_stored_jobs, sweep_orphans
+from service.orphans import belongs_to, list_stored_jobs, sweep_orphans
 from service.settings import Settings
 from service.store import transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
@@ -76,6 +76,7 @@ class Reconciler:
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
         self._swept_at = clock()
+        self._owns_store = False  # until the store has said so
         self._unswept: dict[str, None] = {}  # jobs whose orphans are to be looked for, in order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
@@ -172,14 +173,22 @@ class Reconciler:
     def _sweep(self) -> None:
         """Sweep after the jobs that wait for it, every so often after all, and never so long that leases go unseen."""
         try:
+            if not self._owns_store:
+                self._owns_store = belongs_to(self._blobs, self._engine)
             if self._clock() - self._swept_at >= self._settings.sweep_s:
-                self._unswept |= dict.fromkeys(list_stored_jobs(self._blobs))
                 self._swept_at = self._clock()
+                self._sweep_all()
             until = self._clock() + self._settings.scan_s
             while self._unswept and self._clock() < until:
                 self._sweep_next()
         except OSError as error:
             self._log.warning("orphans not swept", error=str(error))
+
+    def _sweep_all(self) -> None:
+        if self._owns_store:
+            self._unswept |= dict.fromkeys(list_stored_jobs(self._blobs))
+        else:
+            self._log.error("the blob store belongs to another database, no orphans are removed")
 
     def _sweep_next(self) -> None:
         job_id = next(iter(self._unswept))

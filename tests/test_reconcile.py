@@ -233,7 +233,17 @@ def test_directories_of_jobs_that_are_over_go_with_their_last_blobs(setting: Set
 
     setting.scan_for(2 * SWEEP_S + SCAN_S)
 
-    assert list((tmp_path / "blobs").iterdir()) == []
+    assert [path.name for path in (tmp_path / "blobs").iterdir()] == [".database"]
+
+
+def test_a_store_that_belongs_to_another_database_is_not_swept(setting: Setting) -> None:
+    setting.blobs.put(".database", b"another")
+    store_file(setting.blobs, job_id="job_of_the_other", attempt=1, name="theirs.bin", data=b"1")
+    setting.reconciler._owns_store = False
+
+    setting.scan_for(2 * SWEEP_S)
+
+    assert len(list(setting.blobs.list())) == 1
 
 
 def test_a_store_that_is_away_keeps_no_lease_from_being_judged_and_is_swept_when_it_is_back(setting: Setting) -> None:
