@@ -127,9 +127,11 @@ def worker_killed(scene: Scene) -> Strike:
 
 
 @fault(cheap=False)
-def worker_drained(scene: Scene) -> Strike:
+def worker_drained(scene: Scene) -> Strike | None:
     """A worker is stopped politely with SIGTERM and charges nobody."""
     name = scene.random.choice(scene.stack.worker_names)
+    if not scene.stack.trainers_of(name):  # it may not even listen yet
+        return None
     started_at = time.monotonic()
     code = scene.stack.terminate(name)
     took_s = time.monotonic() - started_at
