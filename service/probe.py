@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Dialect, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from service.clock import monotonic_s
@@ -36,6 +36,7 @@ class DatabaseProbe:
         """Begin to ask and to look."""
         event.listen(self._engine, "connect", self._note_open)
         event.listen(self._engine, "close", self._note_closed)
+        event.listen(self._engine, "do_connect", self._refuse_while_away)
         self._answered_at = monotonic_s()
         for task in (self._ask_for_ever, self._look_for_ever):
             threading.Thread(target=task, name="database probe", daemon=True).start()
@@ -67,6 +68,11 @@ class DatabaseProbe:
         with self._lock:
             for connection in self._open:
                 _shut_socket(connection)
+
+    def _refuse_while_away(self, dialect: Dialect, *_: object) -> None:
+        """Spare whose connection was just shut the time-out of a new one: the kernel still takes it for the server."""
+        if self.is_away():
+            raise dialect.loaded_dbapi.OperationalError("the database has been silent for too long")
 
     def _note_open(self, connection: Any, _record: object) -> None:
         with self._lock:
