@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TTL_S, SCAN_S = 4.0, 2.0
-LOSSES_IN_ROW, LOSSES_IN_ALL = 3, 5
-BACK_OFF_S, BACK_OFF_MAX_S = 2.0, 5.0
+LOSSES_IN_ROW, LOSSES_IN_ALL = 3, 4
+BACK_OFF_S, BACK_OFF_MAX_S = 2.0, 3.0
 KEEP_LAST = 2
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})

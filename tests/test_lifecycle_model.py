@@ -15,7 +15,6 @@ from service.errors import AttemptOver
 from service.models import Checkpoint, DoomedBlob, Event, Job, Sample, Segment, State
 from service.reconcile import loss_limits
 from service.store import jobs, transitions
-from service.store.checkpoints import newest_checkpoints
 from tests.building import add_job
 from tests.job_facts import assert_alike, shown_keys, stranded
 from tests.job_model import (
@@ -28,10 +27,12 @@ from worker.endings import Why
 
 LIVE_AT_ONCE = 3
 ANY = st.integers(0, 9)  # which one, of however many there are
+FALLBACK = st.sampled_from([0, 0, 1, 2])  # how many checkpoints are damaged
+ASKS = st.sampled_from([None, None, None, "pause", "resume", "cancel"])  # of a job at the last moment
 COMMITS = st.sampled_from([True, True, True, True, False])  # a transaction that breaks before its end changes nothing
 
 
-EXAMPLES = {"sqlite": 60, "postgresql": 15}
+EXAMPLES = {"sqlite": 50, "postgresql": 12}
 
 
 class Lives(Twins, RuleBasedStateMachine):
@@ -40,7 +41,6 @@ class Lives(Twins, RuleBasedStateMachine):
     def __init__(self, engine: Engine, home: Path) -> None:
         RuleBasedStateMachine.__init__(self)
         Twins.__init__(self, engine, home)
-        self.looks: list[tuple[Job, Checkpoint | None]] = []
         self.ended: dict[str, tuple[Any, ...]] = {}
 
     def teardown(self) -> None:
@@ -51,7 +51,7 @@ class Lives(Twins, RuleBasedStateMachine):
 
     # The owner
 
-    @precondition(lambda self: sum(not life.has_ended for life in self.lives.values()) < LIVE_AT_ONCE)
+    @precondition(lambda self: len(self.live()) < LIVE_AT_ONCE)
     @rule(max_steps=st.integers(1, 40))
     def submit(self, max_steps: int) -> None:
         with writing(self.engine) as session:
@@ -61,14 +61,14 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: self.lives)
     @rule(which=ANY, ask=st.sampled_from(["pause", "pause", "resume", "resume", "resume", "cancel"]), commits=COMMITS)
     def ask(self, which: int, ask: str, *, commits: bool) -> None:
-        self.owner_does(which, getattr(transitions, f"request_{ask}"), getattr(Life, ask), commits=commits)
+        self.owner_asks(nth(list(self.lives), which), ask, commits=commits)
 
     @precondition(lambda self: self.lives)
     @rule(which=ANY, max_steps=st.none() | st.integers(1, 60), commits=COMMITS)
     def change(self, which: int, max_steps: int | None, *, commits: bool) -> None:
         changes = {"name": "other"} if max_steps is None else {"max_steps": max_steps}
         self.owner_does(
-            which,
+            nth(list(self.lives), which),
             lambda session, job: jobs.patch_job(session, job, changes),
             lambda life: life.change(max_steps),
             commits=commits,
@@ -77,19 +77,17 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: any(life.has_ended for life in self.lives.values()))
     @rule(which=ANY, commits=COMMITS)
     def delete(self, which: int, *, commits: bool) -> None:
-        self.owner_does(which, jobs.delete_job, Life.delete, commits=commits)
+        self.owner_does(nth(list(self.lives), which), jobs.delete_job, Life.delete, commits=commits)
 
     # Workers
 
-    @precondition(lambda self: self.claimable())
-    @rule(which=ANY, fallback=st.sampled_from([0, 0, 0, 1, 2]))
-    def look_for_work(self, which: int, fallback: int) -> None:
-        """See a claimable job, and choose one of its checkpoints as if those before it were damaged."""
-        job_id = nth(self.claimable(), which)
-        with reading(self.engine) as session:
-            job = session.get_one(Job, job_id)
-            origins = [*newest_checkpoints(session, job_id), None]
-        self.looks.append((job, origins[min(fallback, len(origins) - 1)]))
+    @precondition(lambda self: self.live())
+    @rule(which=ANY, fallback=FALLBACK, is_quick=st.booleans())
+    def look(self, which: int, fallback: int, *, is_quick: bool) -> None:
+        """See a job that a worker may want to claim, at once or when it is no longer what it was."""
+        self.see(nth(self.live(), which), fallback)
+        if is_quick:
+            self.claim(0, commits=True)
 
     @precondition(lambda self: self.looks)
     @rule(which=ANY, commits=COMMITS)
@@ -115,23 +113,31 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: self.running_trainers())
     @rule(
         which=ANY,
-        steps=st.integers(0, 60),
+        steps=st.sampled_from([0, 5, 60]),
+        ask=ASKS,
         why=st.sampled_from(Why),
         fate=st.sampled_from(["heard", "heard", "heard", "unheard", "lost"]),
     )
-    def stop(self, which: int, steps: int, why: Why, fate: str) -> None:
+    def stop(self, which: int, steps: int, ask: str | None, why: Why, fate: str) -> None:
         """End an attempt for any reason, with a checkpoint where the next attempt or the owner needs one."""
         trainer = nth(self.running_trainers(), which)
         trainer.take_steps(steps)
         if why not in (Why.CANCEL, Why.DIVERGED, Why.BAD_DATASET):
             trainer.save("checkpoint")
+        self.owner_asks(trainer.job_id, ask)
         self.flush(trainer, why, fate)
 
     @precondition(lambda self: self.running_trainers())
-    @rule(which=ANY, how=st.sampled_from(["crash", "crash", "drain too slowly", "fall silent"]), commits=COMMITS)
-    def die(self, which: int, how: str, *, commits: bool) -> None:
+    @rule(
+        which=ANY,
+        ask=ASKS,
+        how=st.sampled_from(["crash", "crash", "drain too slowly", "fall silent"]),
+        commits=COMMITS,
+    )
+    def die(self, which: int, ask: str | None, how: str, *, commits: bool) -> None:
         """Die under the eyes of a supervisor, or with it; one that drains lays no blame."""
         trainer = nth(self.running_trainers(), which)
+        self.owner_asks(trainer.job_id, ask)
         if how == "fall silent":
             trainer.is_alive = False
         else:
@@ -158,7 +164,7 @@ class Lives(Twins, RuleBasedStateMachine):
 
     # Reconcilers
 
-    @rule(scans=st.integers(1, 5), fallback=st.sampled_from([0, 0, 0, 0, 1, 2]))
+    @rule(scans=st.integers(1, 5), fallback=FALLBACK)
     def time_passes(self, scans: int, fallback: int) -> None:
         """Scan again and again; then a worker takes all that waits."""
         for _ in range(scans):
@@ -166,8 +172,8 @@ class Lives(Twins, RuleBasedStateMachine):
                 if trainer.is_alive:
                     self.flush(trainer, None, "heard")
             self.look_around(SCAN_S)
-        for _ in self.claimable():
-            self.look_for_work(0, fallback)
+        for job_id in self.claimable():
+            self.see(job_id, fallback)
             self.claim(0, commits=True)
 
     @rule(seconds=st.sampled_from([TTL_S, 10 * TTL_S, 1_000 * TTL_S]))

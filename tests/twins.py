@@ -18,7 +18,7 @@ from service.orphans import sweep_orphans
 from service.reconcile import Reconciler, loss_limits
 from service.settings import Settings
 from service.store import jobs, transitions
-from service.store.checkpoints import add_checkpoint, retire_checkpoints
+from service.store.checkpoints import add_checkpoint, newest_checkpoints, retire_checkpoints
 from service.store.keys import LOCAL_OWNER
 from service.store.samples import add_sample
 from service.store.transitions import Orders, Progress
@@ -73,6 +73,7 @@ class Twins:
         self.reconciler.scan()
         self.lives: dict[str, Life] = {}
         self.trainers: list[Trainer] = []
+        self.looks: list[tuple[Job, Checkpoint | None]] = []  # at jobs that may have changed since
 
     def both(
         self, job_id: str, act: Callable[[Session], object], promise: Callable[[Life], None], commits: bool = True
@@ -97,10 +98,20 @@ class Twins:
         return "done"
 
     def owner_does(
-        self, which: int, act: Callable[[Session, Job], object], promise: Callable[[Life], None], *, commits: bool
+        self, job_id: str, act: Callable[[Session, Job], object], promise: Callable[[Life], None], *, commits: bool
     ) -> None:
-        job_id = nth(list(self.lives), which)
         self.both(job_id, lambda session: act(session, jobs.get_job(session, LOCAL_OWNER, job_id)), promise, commits)
+
+    def owner_asks(self, job_id: str, ask: str | None, *, commits: bool = True) -> None:
+        if ask is not None:
+            self.owner_does(job_id, getattr(transitions, f"request_{ask}"), getattr(Life, ask), commits=commits)
+
+    def see(self, job_id: str, fallback: int) -> None:
+        """See a job as a worker does, and choose one of its checkpoints as if those before it were damaged."""
+        with reading(self.engine) as session:
+            job = session.get_one(Job, job_id)
+            origins = [*newest_checkpoints(session, job_id), None]
+        self.looks.append((job, origins[min(fallback, len(origins) - 1)]))
 
     def begin(self, seen: Job, origin: Checkpoint | None, *, commits: bool) -> None:
         """Claim a job as it was seen."""
@@ -115,6 +126,9 @@ class Twins:
 
         if self.both(seen.id, claim, lambda life: life.claim(seen_attempt=seen.attempt, from_step=step), commits):
             self.trainers.append(Trainer(seen.id, attempts[0].number, step, attempts[0].max_steps, step, step))
+
+    def live(self) -> list[str]:
+        return [job_id for job_id, life in self.lives.items() if not life.has_ended]
 
     def claimable(self) -> list[str]:
         return [job_id for job_id, life in self.lives.items() if life.is_claimable]
