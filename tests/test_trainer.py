@@ -141,6 +141,19 @@ def test_steps_taken_while_the_database_was_away_are_written_when_it_is_back(des
     assert desk.recorded == (1, 4)
 
 
+def test_what_many_failed_flushes_left_is_written_in_one_piece(desk: Desk) -> None:
+    written: list[str] = []
+    for _ in range(5):
+        desk.take_steps(1)
+        desk.outbox.batch()  # a flush that then failed
+
+    event.listen(desk.engine, "before_cursor_execute", lambda *said: written.append(said[2]))
+    desk.flusher._flush(None)
+
+    assert desk.recorded == (1, 5)
+    assert sum("INTO segments" in statement or "UPDATE segments" in statement for statement in written) == 1
+
+
 def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk) -> None:
     desk.take_steps(2)
     desk.saver().save_checkpoint(desk.training)

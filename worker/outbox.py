@@ -57,19 +57,21 @@ class Batch:
 
     def write(self, session: Session, job: Job) -> None:
         """Append to the history what follows its last step, then show the files, which belong to steps up to there."""
-        recorded = history.last_step(session, job.id) or 0
-        for block in (block.after(recorded) for block in self.blocks):
-            if len(block.rows):
-                history.append_rows(
-                    session,
-                    job.id,
-                    attempt=job.attempt,
-                    first_step=block.first_step,
-                    columns=self.columns,
-                    rows=block.rows,
-                )
+        new = self._in_one_piece().after(history.last_step(session, job.id) or 0)
+        if len(new.rows):
+            history.append_rows(
+                session, job.id, attempt=job.attempt, first_step=new.first_step, columns=self.columns, rows=new.rows
+            )
         for show in self.rows_to_add:
             show(session, job)
+
+    def _in_one_piece(self) -> Block:
+        """Join the blocks: each append packs a segment anew, so one for each second of a long outage would outlast
+        the lease.
+        """
+        if not self.blocks:
+            return Block(1, np.empty((0, 0)))
+        return Block(self.blocks[0].first_step, np.concatenate([block.rows for block in self.blocks]))
 
 
 class Outbox:
