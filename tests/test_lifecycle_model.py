@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Engine, delete, event, select
 from sqlalchemy.orm import Session
 
@@ -50,6 +57,12 @@ class Lives(Twins, RuleBasedStateMachine):
             session.execute(delete(DoomedBlob))
 
     # The owner
+
+    @initialize(max_steps=st.integers(10, 40))
+    def begin_with_two(self, max_steps: int) -> None:
+        self.submit(max_steps)
+        self.submit(max_steps)
+        self.time_passes(1, 0)
 
     @precondition(lambda self: len(self.live()) < LIVE_AT_ONCE)
     @rule(max_steps=st.integers(1, 40))
@@ -164,6 +177,7 @@ class Lives(Twins, RuleBasedStateMachine):
 
     # Reconcilers
 
+    @precondition(lambda self: self.live())
     @rule(scans=st.integers(1, 5), fallback=FALLBACK)
     def time_passes(self, scans: int, fallback: int) -> None:
         """Scan again and again; then a worker takes all that waits."""
@@ -176,6 +190,7 @@ class Lives(Twins, RuleBasedStateMachine):
             self.see(job_id, fallback)
             self.claim(0, commits=True)
 
+    @precondition(lambda self: self.running_trainers())
     @rule(seconds=st.sampled_from([TTL_S, 10 * TTL_S, 1_000 * TTL_S]))
     def all_processes_are_stopped(self, seconds: float) -> None:
         """Nobody has watched meanwhile, so nobody is judged by this time."""
@@ -192,7 +207,7 @@ class Lives(Twins, RuleBasedStateMachine):
         with reading(self.engine) as session:
             assert set(self.blobs.list()) == shown_keys(session)
 
-    @precondition(lambda self: self.lives)
+    @precondition(lambda self: any(life.hold_s for life in self.lives.values()))
     @rule(which=ANY, behind=st.integers(0, 1), commits=COMMITS)
     def end_a_hold(self, which: int, behind: int, *, commits: bool) -> None:
         """Another reconciler has watched for longer."""
