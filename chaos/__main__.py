@@ -44,18 +44,21 @@ def storm(
 def _storm(database: Database, minutes: float, seed: int, faults: Sequence[str], *, record: bool) -> Report:
     click.echo(f"{database}: {minutes:g} minutes with seed {seed}")
     started_at = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="ganymede-chaos-", ignore_cleanup_errors=True) as home,
-        a_storm(Path(home), database, seed=seed, faults=faults) as running,
-    ):
-        ends_at = started_at + minutes * 60
+    report = Report(database, seed)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ganymede-chaos-", ignore_cleanup_errors=True) as home:
+            _run_rounds(report, Path(home), faults, ends_at=started_at + minutes * 60)
+    finally:  # an hour of figures is not lost to an error of the last minute
+        _print(report)
+        if record:
+            add_report(report, revision=_revision(), minutes=(time.monotonic() - started_at) / 60)
+    return report
+
+
+def _run_rounds(report: Report, home: Path, faults: Sequence[str], *, ends_at: float) -> None:
+    with a_storm(home, report, faults=faults) as running:
         while (left_s := ends_at - time.monotonic()) > 0:
             running.run_round(min(_ROUND_S, left_s))
-    report = running.report
-    _print(report)
-    if record:
-        add_report(report, revision=_revision(), minutes=(time.monotonic() - started_at) / 60)
-    return report
 
 
 def _print(report: Report) -> None:

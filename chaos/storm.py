@@ -88,13 +88,14 @@ class Report:
 class Storm:
     """Runs rounds on one stack. Call from the main thread, which starts processes that die with it."""
 
-    def __init__(self, stack: Stack, database: Database, *, seed: int, faults: Sequence[str] = ()) -> None:
-        self.report = Report(database, seed)
-        self._stack, self._random = stack, random.Random(seed)
-        self._faults = [one for one in FAULTS.values() if database in one.databases and one.name in (faults or FAULTS)]
+    def __init__(self, stack: Stack, report: Report, *, faults: Sequence[str] = ()) -> None:
+        self.report = report
+        self._stack, self._random = stack, random.Random(report.seed)
+        possible = [one for one in FAULTS.values() if report.database in one.databases]
+        self._faults = [one for one in possible if one.name in (faults or FAULTS)]
         self._struck: Counter[str] = Counter()
         self._expected: dict[str, Outcome] = {}
-        self._log = structlog.get_logger().bind(database=database, seed=seed)
+        self._log = structlog.get_logger().bind(database=report.database, seed=report.seed)
 
     def prepare(self) -> None:
         """Let every recipe run undisturbed once: what its disturbed runs must equal."""
@@ -243,10 +244,10 @@ class Storm:
 
 
 @contextmanager
-def a_storm(home: Path, database: Database, *, seed: int, faults: Sequence[str] = ()) -> Iterator[Storm]:
+def a_storm(home: Path, report: Report, *, faults: Sequence[str] = ()) -> Iterator[Storm]:
     """Yield a storm on a stack of its own; every process that then remains is a violation."""
-    with Stack(home, database=database) as stack:
-        storm = Storm(stack, database, seed=seed, faults=faults)
+    with Stack(home, database=report.database) as stack:
+        storm = Storm(stack, report, faults=faults)
         storm.prepare()
         yield storm
-        storm.report.violations += [f"I9 {name} had to be killed at the end" for name in stack.close()]
+        report.violations += [f"I9 {name} had to be killed at the end" for name in stack.close()]

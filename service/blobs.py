@@ -137,10 +137,12 @@ class Directory:
         self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        for path in sorted((self._root / prefix.rpartition("/")[0]).rglob("*")):
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and path.is_file() and not path.name.startswith(_HIDDEN):
-                yield key
+        # os.walk passes over directories that somebody removes meanwhile.
+        for directory, _, names in os.walk(self._root / prefix.rpartition("/")[0]):
+            for name in sorted(names):
+                key = Path(directory, name).relative_to(self._root).as_posix()
+                if key.startswith(prefix) and not name.startswith(_HIDDEN):
+                    yield key
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:
         with suppress(FileNotFoundError):

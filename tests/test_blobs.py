@@ -1,5 +1,6 @@
 """Every blob store keeps the same promises: a directory, memory, and a real S3 server."""
 
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
@@ -145,3 +146,17 @@ def test_a_store_that_does_not_answer_is_told_as_ours(s3_url: str, monkeypatch: 
         blobs.open("job_1/1/a.bin")
     with pytest.raises(StorageAway):
         list(blobs.list())
+
+
+def test_directories_that_vanish_while_they_are_listed_are_passed_over(tmp_path: Path) -> None:
+    blobs = Directory(tmp_path)
+    for job in ("job_1", "job_2"):
+        for attempt in (1, 2):
+            blobs.put(f"{job}/{attempt}/a.bin", b"a")
+
+    listing = blobs.list()
+    first = next(listing)
+    gone = "job_2" if first.startswith("job_1") else "job_1"
+    shutil.rmtree(tmp_path / gone)
+
+    assert {key.split("/")[0] for key in [first, *listing]} == {"job_1", "job_2"} - {gone}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults import BOTH, Database
-from chaos.storm import a_storm
+from chaos.storm import Report, a_storm
 
 STORM_S = 60.0
 
@@ -15,10 +15,10 @@ STORM_S = 60.0
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("database", BOTH)
 def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> None:
-    seed = random.randrange(2**31)
+    report = Report(database, seed=random.randrange(2**31))
 
-    with a_storm(tmp_path, database, seed=seed) as storm:
+    with a_storm(tmp_path, report) as storm:
         storm.run_round(STORM_S)
 
-    assert storm.report.violations == [], f"make chaos SEED={seed} chooses the same faults"
-    assert len(storm.report.trials) > 10
+    assert report.violations == [], f"make chaos SEED={report.seed} chooses the same faults"
+    assert len(report.trials) > 10
