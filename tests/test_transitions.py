@@ -83,7 +83,7 @@ def test_a_running_job_shows_what_is_asked_until_the_worker_follows(session: Ses
 
     transitions.request_pause(session, job)
     assert job.status == "pausing"
-    transitions.pause(session, job.id, job.attempt)
+    transitions.release(session, job.id, job.attempt)
     reread(session, job)
 
     assert job.status == "paused"
@@ -96,7 +96,7 @@ def test_a_pause_taken_back_before_the_worker_follows_puts_the_job_back_into_the
     transitions.request_pause(session, job)
     transitions.request_resume(session, job)
 
-    transitions.pause(session, job.id, job.attempt)
+    transitions.release(session, job.id, job.attempt)
     reread(session, job)
 
     assert job.status == "queued"
@@ -193,6 +193,19 @@ def test_a_lost_job_that_was_to_be_cancelled_ends_cancelled(session: Session) ->
     state = transitions.lose(session, job.id, 1, reason="worker_lost", message="Gone.", limits=LIMITS)
 
     assert state == State.CANCELLED
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+def test_a_job_whose_cancel_was_accepted_ends_in_no_other_way(session: Session, state: State) -> None:
+    add_job(session)
+    job = claim_next(session)
+    transitions.request_cancel(session, job)
+
+    transitions.finish(session, job.id, job.attempt, state, reason="max_steps")
+    reread(session, job)
+
+    assert (job.state, job.reason, job.error_code) == (State.CANCELLED, "user_request", None)
+    assert event_types(session, job) == ["created", "started", "status", "cancelled"]
 
 
 def test_a_polite_release_charges_nothing(session: Session) -> None:

@@ -133,6 +133,12 @@ class Twins:
     def claimable(self) -> list[str]:
         return [job_id for job_id, life in self.lives.items() if life.is_claimable]
 
+    def overtaken(self) -> list[tuple[Job, Checkpoint | None]]:
+        return [look for look in self.looks if look[0].id in self.claimable() and not self._is_news(look[0])]
+
+    def _is_news(self, seen: Job) -> bool:
+        return seen.attempt == self.lives[seen.id].attempt
+
     def running_trainers(self) -> list[Trainer]:
         return [trainer for trainer in self.trainers if self.lives[trainer.job_id].is_run_by(trainer.attempt)]
 

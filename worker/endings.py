@@ -38,7 +38,7 @@ def conclude(session: Session, attempt: Attempt, orders: Orders, step: int, endi
     a cancel goes before everything, and who has taken back a pause or raised max_steps meanwhile gets more steps.
     """
     if orders.desired == Desired.CANCEL:
-        transitions.finish(session, attempt.job_id, attempt.number, State.CANCELLED, reason="user_request")
+        transitions.release(session, attempt.job_id, attempt.number)
         return True
     match ending:
         case None | Ending(Why.CANCEL):
@@ -46,7 +46,7 @@ def conclude(session: Session, attempt: Attempt, orders: Orders, step: int, endi
         case Ending(Why.PAUSE):
             if orders.desired != Desired.PAUSE:
                 return False
-            transitions.pause(session, attempt.job_id, attempt.number)
+            transitions.release(session, attempt.job_id, attempt.number)
         case Ending(Why.DRAIN):
             transitions.release(session, attempt.job_id, attempt.number)
         case Ending(Why.DIVERGED | Why.BAD_DATASET as why, message):

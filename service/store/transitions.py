@@ -1,4 +1,8 @@
-"""Every change of a job's state. Workers pass (job, attempt): a write of an attempt that is over raises AttemptOver."""
+"""Every change of a job's state. Workers pass (job, attempt): a write of an attempt that is over raises AttemptOver.
+
+Nothing here commits, announces work or waits, and no clock decides: what time has passed, the caller says. The times
+that are written are for people.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -220,17 +224,16 @@ def finish(
     error_code: str | None = None,
     error_message: str | None = None,
 ) -> None:
-    """End a job for good."""
-    _end(session, fence(session, job_id, attempt), state, reason, error_code, error_message)
-
-
-def pause(session: Session, job_id: str, attempt: int) -> None:
-    """Follow the owner's wish to pause after the state has been saved; one who has changed their mind is queued."""
-    _set_aside(session, fence(session, job_id, attempt))
+    """End a job for good; one whose cancel was accepted ends cancelled, whatever was about to be said."""
+    job = fence(session, job_id, attempt)
+    if job.desired == Desired.CANCEL:
+        _set_aside(session, job)
+    else:
+        _end(session, job, state, reason, error_code, error_message)
 
 
 def release(session: Session, job_id: str, attempt: int) -> None:
-    """Give a job back to the queue, charging nothing: the worker stops politely and has saved its state."""
+    """Stop politely, charging nothing: where the owner wants the job to be, or else back into the queue."""
     _set_aside(session, fence(session, job_id, attempt))
 
 
