@@ -260,6 +260,16 @@ def test_max_steps_cannot_fall_below_the_step_nor_change_after_the_end(engine: E
     assert (late.status_code, late.get_json()["code"]) == (409, "job_is_terminal")
 
 
+def test_a_job_that_ran_past_a_lowered_max_steps_has_no_time_left(engine: Engine, client: CheckedClient) -> None:
+    job_id, attempt = add_running_job(engine)
+    client.patch(f"/jobs/{job_id}", json={"max_steps": 10})
+
+    flush(engine, job_id, attempt, step=500)
+    progress = client.get(f"/jobs/{job_id}").get_json()["progress"]
+
+    assert (progress["step"], progress["max_steps"], progress["fraction"], progress["eta_seconds"]) == (500, 10, 1, 0)
+
+
 def test_a_queued_job_is_cancelled_at_once_and_again_and_can_be_deleted(client: CheckedClient) -> None:
     job_id = post(client)
 

@@ -38,7 +38,7 @@ class ProgressAnswer(BaseModel):
     @classmethod
     def of(cls, job: Job) -> "ProgressAnswer":
         """Tell a job's progress."""
-        left, speed = job.max_steps - job.step, job.steps_per_second
+        left, speed = max(0, job.max_steps - job.step), job.steps_per_second
         return cls(
             step=job.step,
             max_steps=job.max_steps,

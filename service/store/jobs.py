@@ -119,7 +119,9 @@ def set_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
 def patch_job(session: Session, job: Job, changes: dict[str, Any]) -> None:
     """Apply changes of name, labels, priority and max_steps. Schedules keep the horizon fixed at creation.
 
-    Raises Conflict for max_steps of a job that ended, InvalidInput for one below the steps already taken.
+    Raises Conflict for max_steps of a job that ended, InvalidInput for one below the steps already taken. These are the
+    steps that its worker has written down: where it has gone past a lower max_steps by the time it reads it, the job
+    ends at the step it has reached, and the history holds them all.
     """
     lock_job(session, job)
     if "max_steps" in changes:
