@@ -45,10 +45,10 @@ def run(database: Database, home: Path) -> Findings:
     """Freeze a whole worker, and of another one the trainer alone; two more workers take over."""
     findings = Findings("frozen_worker", database)
     with a_site(findings, home, workers=4, slots=1) as stack:
-        spec = a_ring(loop={"max_seconds": TRAINED_S}, checkpoints={"every_steps": 1000})
+        spec = a_ring(loop={"max_seconds": TRAINED_S}, checkpoints={"every_steps": 100})
         jobs = [submit(stack, spec), submit(stack, spec)]
         for job_id in jobs:
-            wait_for_step(stack, job_id, 2000)
+            wait_for_step(stack, job_id, 300)
         frozen = [_freeze(stack, jobs[0], "worker"), _freeze(stack, jobs[1], "trainer")]
         frozen_at = time.monotonic()
         for one in frozen:

@@ -30,10 +30,16 @@ def a_ring(*, max_steps: int = 1_000_000, **changes: Any) -> dict[str, Any]:
 def a_site(
     findings: Findings, home: Path, *, workers: int = 2, slots: int = 2, settings: Mapping[str, str] = REAL
 ) -> Iterator[Stack]:
-    """Yield a stack that is ready; a process that then outlives its polite end is a violation."""
+    """Yield a stack that is ready.
+
+    What does not happen in time ends the scenario and is a violation, as is a process that outlives its polite end.
+    """
     with Stack(home, database=findings.database, workers=workers, slots=slots, settings=settings) as stack:
         keep_ledger(stack.engine)
-        yield stack
+        try:
+            yield stack
+        except TimeoutError as error:
+            findings.violations.append(str(error))
         findings.violations.extend(f"I9 {title} had to be killed at the end" for title in stack.close())
 
 
@@ -55,7 +61,7 @@ def events_of(stack: Stack, job_id: str, *types: str) -> list[Event]:
     return [event for event in events if not types or event.type in types]
 
 
-def wait_for_step(stack: Stack, job_id: str, step: int, *, attempt: int = 1, within_s: float = 60.0) -> None:
+def wait_for_step(stack: Stack, job_id: str, step: int, *, attempt: int = 1, within_s: float = 180.0) -> None:
     """Wait until an attempt, or a later one, has recorded a step."""
 
     def is_there() -> bool:
