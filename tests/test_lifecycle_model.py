@@ -24,11 +24,7 @@ from service.reconcile import loss_limits
 from service.store import jobs, transitions
 from tests.building import add_job
 from tests.job_facts import assert_alike, shown_keys, stranded
-from tests.job_model import (
-    SCAN_S,
-    TTL_S,
-    Life,
-)
+from tests.job_model import SCAN_S, TTL_S, Life, Trainer
 from tests.twins import TooLate, Twins, batch_of, nth
 from worker.endings import Why
 
@@ -36,6 +32,7 @@ LIVE_AT_ONCE = 3
 ANY = st.integers(0, 9)  # which one, of however many there are
 FALLBACK = st.sampled_from([0, 0, 1, 2])  # how many checkpoints are damaged
 ASKS = st.sampled_from([None, None, None, "pause", "resume", "cancel"])  # of a job at the last moment
+FILES = st.sets(st.sampled_from(["checkpoint", "sample"]))
 COMMITS = st.sampled_from([True, True, True, True, False])  # a transaction that breaks before its end changes nothing
 
 
@@ -58,7 +55,7 @@ class Lives(Twins, RuleBasedStateMachine):
 
     # The owner
 
-    @initialize(max_steps=st.integers(10, 40))
+    @initialize(max_steps=st.integers(30, 60))
     def begin_with_two(self, max_steps: int) -> None:
         self.submit(max_steps)
         self.submit(max_steps)
@@ -117,16 +114,14 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: self.running_trainers())
     @rule(
         which=ANY,
-        steps=st.integers(0, 15),
-        files=st.sets(st.sampled_from(["checkpoint", "sample"])),
+        steps=st.integers(0, 8),
+        files=FILES,
         fate=st.sampled_from(["heard", "heard", "heard", "unheard", "lost"]),
     )
     def train(self, which: int, steps: int, files: set[str], fate: str) -> None:
         """Take steps, save and flush; a commit may be lost, or its answer, so that the same is written again."""
         trainer = nth(self.running_trainers(), which)
-        trainer.take_steps(steps)
-        for kind in sorted(files):
-            trainer.save(kind)
+        self.advance(trainer, steps, files)
         self.flush(trainer, None, fate)
 
     @precondition(lambda self: self.running_trainers())
@@ -149,14 +144,23 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: self.running_trainers())
     @rule(
         which=ANY,
+        files=FILES,
         ask=ASKS,
         how=st.sampled_from(["crash", "crash", "drain too slowly", "fall silent"]),
         commits=COMMITS,
     )
-    def die(self, which: int, ask: str | None, how: str, *, commits: bool) -> None:
-        """Die under the eyes of a supervisor, or with it; one that drains lays no blame."""
+    def die(self, which: int, files: set[str], ask: str | None, how: str, *, commits: bool) -> None:
+        """Die under the eyes of a supervisor, or with it, with steps behind it that the next attempt takes again."""
         trainer = nth(self.running_trainers(), which)
-        self.owner_asks(trainer.job_id, ask)
+        self.advance(trainer, 3, files)
+        self.advance(trainer, 1, {"sample"})
+        self.flush(trainer, None, "heard")
+        if self.lives[trainer.job_id].is_run_by(trainer.attempt):
+            self.owner_asks(trainer.job_id, ask)
+            self.end_without_words(trainer, how, commits=commits)
+
+    def end_without_words(self, trainer: Trainer, how: str, *, commits: bool) -> None:
+        """A supervisor counts a loss, but for one that drains; nobody counts what nobody sees."""
         if how == "fall silent":
             trainer.is_alive = False
         else:

@@ -145,6 +145,12 @@ class Twins:
     def zombies(self) -> list[Trainer]:
         return [trainer for trainer in self.trainers if not self.lives[trainer.job_id].is_run_by(trainer.attempt)]
 
+    def advance(self, trainer: Trainer, steps: int, files: set[str]) -> None:
+        """Take steps and store files, which nobody sees before the next flush."""
+        trainer.take_steps(steps)
+        for kind in sorted(files):
+            trainer.save(kind)
+
     def flush(self, trainer: Trainer, why: Why | None, fate: str) -> None:
         """Write all that a trainer has, as its flusher does: history, files and end in one fenced transaction."""
         rows = [self.store(trainer, kind, step) for kind, step in trainer.to_show]
