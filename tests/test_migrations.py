@@ -1,12 +1,17 @@
 """The migrations build the schema of the models, on both databases."""
 
+from pathlib import Path
+
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, select
 
-from service.db import migrate, reading, schema_revision
-from service.models import Owner, Table
+from service.clock import now
+from service.db import alembic_config, make_engine, migrate, reading, schema_revision, writing
+from service.models import IdempotencyKey, Owner, Table
 from service.store.keys import LOCAL_OWNER
+from tests.building import add_job
 
 
 def test_migrated_schema_shows_no_drift_from_the_models(engine: Engine) -> None:
@@ -27,3 +32,19 @@ def test_migrating_twice_changes_nothing(database_url: str, engine: Engine) -> N
 def test_first_migration_brings_the_local_owner(engine: Engine) -> None:
     with reading(engine) as session:
         assert session.scalars(select(Owner.id)).all() == [LOCAL_OWNER]
+
+
+def test_answers_that_outlived_their_jobs_end_with_the_migration_that_ties_them_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    command.upgrade(alembic_config(url), "0001")
+    engine = make_engine(url)
+    answer = {"owner_id": LOCAL_OWNER, "request_sha256": "0" * 64, "answer": b"{}", "created_at": now()}
+    with writing(engine) as session:
+        session.add(IdempotencyKey(key="of a job", job_id=add_job(session).id, **answer))
+        session.add(IdempotencyKey(key="of a deleted job", job_id="job_deleted", **answer))
+
+    migrate(url)
+
+    with reading(engine) as session:
+        assert session.scalars(select(IdempotencyKey.key)).all() == ["of a job"]
+    engine.dispose()
