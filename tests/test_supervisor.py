@@ -1,7 +1,11 @@
 """Claiming: which checkpoint an attempt continues from, and what is said of a trainer that died silently."""
 
+import errno
+import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
@@ -10,13 +14,17 @@ from sqlalchemy.exc import OperationalError
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
+from service.errors import StorageAway
 from service.models import Checkpoint, Job
 from service.settings import Settings
 from service.store import transitions
+from service.store.events import list_events
 from service.store.workers import list_workers
 from tests.building import add_job, claim_next, save_checkpoint
+from worker.attempt import Attempt
 from worker.forkserver import ForkServer
 from worker.machine import Machine
+from worker.origins import Choice
 from worker.presence import Presence
 from worker.supervisor import Supervisor, explain
 
@@ -49,8 +57,8 @@ def make_supervisor(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Callabl
 def add_job_with_checkpoints(engine: Engine, blobs: BlobStore, *steps: int) -> dict[int, str]:
     """Store a job that is queued again after an attempt which saved these steps; return the checkpoints' keys."""
     with writing(engine) as session:
-        add_job(session)
-        job = claim_next(session)
+        job = add_job(session)
+        transitions.claim(session, job, worker="worker-1", resume_from=None)
         keys = {}
         for step in steps:
             file = store_file(blobs, job_id=job.id, attempt=1, name=f"c-{step}.bin", data=str(step).encode())
@@ -97,20 +105,83 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert checkpointed_steps(engine) == [10]
 
 
-def test_a_job_whose_checkpoint_cannot_be_read_waits_and_holds_up_no_other(
-    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor], tmp_path: Path
+class FailingBlobs:
+    """A store that cannot read some of its blobs."""
+
+    def __init__(self, blobs: BlobStore, errors: dict[str, OSError]) -> None:
+        self._blobs, self._errors = blobs, errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def open(self, key: str) -> io.BufferedIOBase:
+        if key in self._errors:
+            raise self._errors[key]
+        return self._blobs.open(key)
+
+
+@pytest.mark.parametrize("why", [StorageAway("away"), PermissionError(errno.EACCES, "no"), OSError(errno.EMFILE, "no")])
+def test_jobs_whose_checkpoints_cannot_be_read_now_wait_and_hold_up_no_other(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor], why: OSError
 ) -> None:
-    keys = add_job_with_checkpoints(engine, blobs, 10)
-    (tmp_path / "blobs" / keys[10]).unlink()
-    (tmp_path / "blobs" / keys[10]).mkdir()
+    keys = [add_job_with_checkpoints(engine, blobs, 10)[10] for _ in range(6)]
     with writing(engine) as session:
         other = add_job(session).id
+    supervisor = make_supervisor()
+    supervisor._blobs = cast("BlobStore", FailingBlobs(blobs, dict.fromkeys(keys, why)))
 
-    attempt = make_supervisor()._claim()
+    attempt, nothing = supervisor._claim(), supervisor._claim()
 
     assert attempt is not None
     assert attempt.job_id == other
-    assert checkpointed_steps(engine) == [10]
+    assert nothing is None
+    assert checkpointed_steps(engine) == [10] * 6
+
+
+def test_a_checkpoint_on_a_bad_sector_falls_back_to_the_one_before_and_the_owner_is_told(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    keys = add_job_with_checkpoints(engine, blobs, 10, 20)
+    supervisor = make_supervisor()
+    bad_sector = OSError(errno.EIO, "Input/output error")
+    supervisor._blobs = cast("BlobStore", FailingBlobs(blobs, {keys[20]: bad_sector}))
+
+    attempt = supervisor._claim()
+
+    assert attempt is not None
+    assert attempt.origin is not None
+    assert attempt.origin.step == 10
+    with reading(engine) as session:
+        notes = [event.message for event in list_events(session, attempt.job_id).data if event.type == "note"]
+    assert notes == ["The checkpoint at step 20 was damaged and is given up."]
+
+
+def test_one_slot_reads_a_checkpoint_while_another_claims_the_next_job(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    slow_key = add_job_with_checkpoints(engine, blobs, 10)[10]
+    with writing(engine) as session:
+        other = add_job(session).id
+    supervisor = make_supervisor(slots=2)
+    reading_began, go_on = threading.Event(), threading.Event()
+    claims: list[Attempt | None] = []
+
+    class SlowBlobs(FailingBlobs):
+        def open(self, key: str) -> io.BufferedIOBase:
+            reading_began.set()
+            go_on.wait(10)
+            return super().open(key)
+
+    supervisor._blobs = cast("BlobStore", SlowBlobs(blobs, {}))
+    slow_slot = threading.Thread(target=lambda: claims.append(supervisor._claim()))
+
+    slow_slot.start()
+    reading_began.wait(10)
+    claims.append(supervisor._claim())
+    go_on.set()
+    slow_slot.join()
+
+    assert [claim.job_id if claim else None for claim in claims] == [other, slow_key.split("/")[0]]
 
 
 def test_a_beat_that_fails_does_not_end_the_looks_for_work(
@@ -162,7 +233,7 @@ def test_a_job_claimed_since_it_was_seen_is_left_alone(
         job = claim_next(session)
         transitions.release(session, job.id, job.attempt)
 
-    assert make_supervisor()._claim_one(seen, None) is None
+    assert make_supervisor()._claim_one(seen, Choice(None)) is None
 
 
 @pytest.fixture
@@ -197,6 +268,23 @@ def test_a_claim_whose_answer_was_lost_is_given_back_uncharged_and_claimed_again
     assert (heard.job_id, heard.number) == (job_id, 2)
     with reading(engine) as session:
         assert session.get_one(Job, job_id).losses_in_all == 0
+
+
+def test_a_claim_in_doubt_is_given_back_when_the_worker_leaves(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], lose_next_answer: Callable[[], None]
+) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    supervisor = make_supervisor()
+
+    lose_next_answer()
+    supervisor._claim()
+    supervisor.drain()
+    supervisor.join()
+
+    with reading(engine) as session:
+        job = session.get_one(Job, job_id)
+        assert (job.state, job.losses_in_all) == ("queued", 0)
 
 
 def test_a_claim_that_was_not_committed_leaves_no_doubt_about_the_next(

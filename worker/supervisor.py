@@ -4,32 +4,34 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, verify
+from service.blobs import BlobStore
 from service.broker import Wakeups
 from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
-from service.errors import AttemptOver, BlobDamaged, BlobMissing
+from service.errors import AttemptOver
 from service.models import Checkpoint, Job
 from service.orphans import sweep_orphans
 from service.reconcile import loss_limits
 from service.settings import Settings
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
+from service.store.events import add_event
 from worker.attempt import Attempt, LastWords, carry_out
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
+from worker.origins import Choice, choose_origin
 from worker.threads import threads_for
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
-_CANDIDATES = 5  # claimable jobs to try in turn when other workers are faster
+_CANDIDATES = 5  # claimable jobs to look at in one go
 
 
 class Supervisor:
@@ -54,6 +56,7 @@ class Supervisor:
         self._trainers: set[ForkedProcess] = set()
         self._wanted = False
         self._claiming = threading.Lock()
+        self._in_hand: set[str] = set()  # jobs whose checkpoints a slot reads
         self._in_doubt: list[tuple[str, int]] = []  # (job id, attempt): the answer to the commit of a claim was lost
         self._drain_until: float | None = None
         self._log = structlog.get_logger().bind(worker=worker_id)
@@ -86,24 +89,26 @@ class Supervisor:
             trainer.ask_to_stop()
 
     def join(self) -> None:
-        """Wait until every slot is free; call after `drain`."""
+        """Wait until every slot is free and give back what is in doubt; call after `drain`."""
         for _ in range(self._settings.slots):
             self._slots.get()
+        try:
+            self._release_doubtful()
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, a claim stays in doubt", error=str(error))
 
     def _claim(self) -> Attempt | None:
         """Begin the next attempt of the job that the database says is next."""
-        # One slot after the other: what one of them has in doubt must not be what another has just claimed for good.
-        with self._claiming:
-            if self._drain_until is not None:
-                return None
-            try:
-                self._release_doubtful()
-                return self._claim_next()
-            except DATABASE_AWAY as error:
-                self._log.warning("database away, nothing claimed", error=str(error))
-            except (OSError, EOFError) as error:
-                self._log.error("no fork server, nothing claimed", error=repr(error))
-            return None
+        try:
+            with self._claiming:
+                self._release_doubtful()  # one of them may be next
+            self._fork_server.get_warm()
+            return self._claim_first_possible()
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, nothing claimed", error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.error("no fork server, nothing claimed", error=repr(error))
+        return None
 
     def _release_doubtful(self) -> None:
         """Give back the jobs that this worker has claimed without learning of it; an outage charges nobody."""
@@ -116,50 +121,69 @@ class Supervisor:
                     transitions.release(session, job_id, attempt)
             self._in_doubt.pop(0)
 
-    def _claim_next(self) -> Attempt | None:
-        self._fork_server.get_warm()
-        with reading(self._engine) as session:
-            jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=_CANDIDATES)
-            checkpoints = {job.id: newest_checkpoints(session, job.id) for job in jobs if job.attempt > 0}
-        claims = (self._claim_from_newest(job, checkpoints.get(job.id, ())) for job in jobs)
-        return next((claim for claim in claims if claim is not None), None)
+    def _claim_first_possible(self) -> Attempt | None:
+        for job, checkpoints in self._candidates():
+            if self._drain_until is not None:
+                return None
+            if job.id in self._in_hand:
+                continue  # another slot reads its checkpoint
+            self._in_hand.add(job.id)
+            try:
+                attempt = self._claim_from_newest(job, checkpoints)
+            finally:
+                self._in_hand.discard(job.id)
+            if attempt is not None:
+                return attempt
+        return None
+
+    def _candidates(self) -> Iterator[tuple[Job, Sequence[Checkpoint]]]:
+        """Yield claimable jobs in order, with their checkpoints, until the caller has one or there are no more."""
+        seen: set[str] = set()
+        while True:
+            with reading(self._engine) as session:
+                limit = len(seen) + _CANDIDATES
+                jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=limit)
+                new = [(job, newest_checkpoints(session, job.id)) for job in jobs if job.id not in seen]
+            if not new:
+                return
+            yield from new
+            seen.update(job.id for job, _ in new)
 
     def _claim_from_newest(self, job: Job, checkpoints: Sequence[Checkpoint]) -> Attempt | None:
         """Claim a job from its newest whole checkpoint; one whose checkpoint cannot be read now waits until it can."""
         try:
-            origin = next((one for one in checkpoints if self._is_whole(one)), None)
+            choice = choose_origin(self._blobs, checkpoints)
         except OSError as error:
             self._log.error("checkpoint out of reach, job not claimed", job=job.id, error=repr(error))
             return None
-        return self._claim_one(job, origin)
+        return self._claim_one(job, choice)
 
-    def _claim_one(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
-        try:
-            return self._commit_claim(seen, origin)
-        except DATABASE_AWAY:
-            self._in_doubt.append((seen.id, seen.attempt + 1))
-            raise
+    def _claim_one(self, seen: Job, choice: Choice) -> Attempt | None:
+        # One slot after the other: what one of them has in doubt must not be what another has just claimed for good.
+        with self._claiming:
+            if self._drain_until is not None:
+                return None
+            self._release_doubtful()
+            try:
+                return self._commit_claim(seen, choice)
+            except DATABASE_AWAY:
+                self._in_doubt.append((seen.id, seen.attempt + 1))
+                raise
 
-    def _commit_claim(self, seen: Job, origin: Checkpoint | None) -> Attempt | None:
+    def _commit_claim(self, seen: Job, choice: Choice) -> Attempt | None:
         with writing(self._engine) as session:
             job = session.get(Job, seen.id)
             # The checkpoint was chosen, and its hash taken, for the job as it was seen.
             if job is None or job.attempt != seen.attempt:
                 return None
-            claimed = transitions.claim(session, job, worker=self._worker_id, resume_from=origin)
+            claimed = transitions.claim(session, job, worker=self._worker_id, resume_from=choice.origin)
             if not claimed:
                 return None
+            for step in choice.unusable:
+                add_event(session, job, "note", f"The checkpoint at step {step} was damaged and is given up.")
             crash_point("claim.before")
         crash_point("claim.committed")
-        return Attempt.of(job, origin)
-
-    def _is_whole(self, checkpoint: Checkpoint) -> bool:
-        try:
-            verify(self._blobs, checkpoint.files["all"])
-        except (BlobMissing, BlobDamaged) as error:
-            self._log.error("checkpoint unusable", job=checkpoint.job_id, step=checkpoint.step, error=str(error))
-            return False
-        return True
+        return Attempt.of(job, choice.origin)
 
     def _supervise(self, attempt: Attempt, slot: int) -> None:
         """Run a trainer to its end; an attempt that has not ended itself by then is lost."""
