@@ -5,6 +5,7 @@ A message says only "there is work"; which work, the database says. So every mes
 
 import hashlib
 import os
+import ssl
 import stat
 import threading
 from pathlib import Path
@@ -92,6 +93,8 @@ def make_celery(settings: Settings) -> Celery:
     # A Unix socket's URL names the transport before its plus sign.
     url = broker_url(settings).replace("redis+socket", f"{_TRANSPORT}+socket")
     celery = Celery("ganymede", broker=url, set_as_current=False)
+    if url.startswith("rediss:"):  # kombu would encrypt for its own transport alone, and then believe any certificate
+        celery.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     celery.conf.update(
         broker_transport=_TRANSPORT,
         broker_connection_retry_on_startup=True,

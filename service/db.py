@@ -21,7 +21,9 @@ _SAFE_WAL = (3, 51, 3)
 
 _POSTGRESQL_CONNECT = {
     "connect_timeout": 2,
-    "options": "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=30000",
+    # A process that is stopped in the midst of a write holds the row of its job for so long as its transaction may be
+    # idle, which must be less than the time to live of its lease.
+    "options": "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,

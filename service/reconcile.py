@@ -4,6 +4,7 @@ No wall clock decides anything. Time is counted on this process's monotonic cloc
 so that neither a jump of the clock nor an outage nor a pause of this process ever declares an attempt lost.
 """
 
+import secrets
 import threading
 from collections.abc import Callable, Hashable, Mapping
 
@@ -25,7 +26,6 @@ from service.store.workers import forget_worker, list_workers
 
 _ANY_DEVICE = ("auto", "cpu", "cuda")
 _UNPROVEN_TTLS = 0.25  # for so long a beat may stand still before that is held against the attempt
-_NO_BLOB = "/"  # a key that no blob has
 _WORKER_FORGOTTEN_TTLS = 2  # its row is for people and scalers alone; a worker that is only slow comes back
 
 
@@ -76,6 +76,7 @@ class Reconciler:
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
         self._swept_at = clock()
+        self._no_blob = f"/{secrets.token_hex(8)}"  # a key that no blob has, and no other reconciler
         self._owns_store = False  # until the store has said so
         self._unswept: dict[str, None] = {}  # jobs whose orphans are to be looked for, in order
         self._stopping = threading.Event()
@@ -129,13 +130,22 @@ class Reconciler:
             self._prove_writable()
         for job_id, attempt, _ in running:
             if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
-                self._lose(job_id, attempt)
+                self._try_to_lose(job_id, attempt)
 
     def _prove_writable(self) -> None:
         """Raise unless the database takes writes; one on a full disk answers questions while nobody can beat."""
         with writing(self._engine) as session:
-            doom(session, [_NO_BLOB])
-            forget_doomed(session, [_NO_BLOB])
+            doom(session, [self._no_blob])
+            forget_doomed(session, [self._no_blob])
+
+    def _try_to_lose(self, job_id: str, attempt: int) -> None:
+        """Declare an attempt lost, now or with a later scan: a process that was stopped in the midst of a write holds
+        the row of its job until the database ends its transaction, and that must keep no other from being judged.
+        """
+        try:
+            self._lose(job_id, attempt)
+        except DATABASE_AWAY as error:
+            self._log.warning("attempt not declared lost yet", job=job_id, attempt=attempt, error=str(error))
 
     def _lose(self, job_id: str, attempt: int) -> None:
         message = f"Nothing was heard of attempt {attempt} for {self._settings.ttl_s:g} s."

@@ -1,6 +1,7 @@
 """The embedded broker is private and forgets everything; announcing work never waits."""
 
 import os
+import socket
 import stat
 import subprocess
 import time
@@ -134,3 +135,18 @@ def test_announcements_get_through_again_when_the_broker_is_back(settings: Setti
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_rediss_url_is_spoken_to_in_tls(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = Settings(_env_file=None, home=tmp_path, redis_url=f"rediss://127.0.0.1:{server.getsockname()[1]}/0")
+        wakeups = Wakeups(settings)
+        wakeups.start()
+
+        wakeups.announce()
+        connection, _ = server.accept()
+        with connection:
+            first = connection.recv(1)
+
+    assert first == b"\x16"  # the handshake of TLS begins so, and no command of Redis
+    wakeups.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from obstore.store import S3Store
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, update
 from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
@@ -328,3 +328,20 @@ def test_a_worker_that_no_longer_beats_is_forgotten_in_the_end(setting: Setting)
 
     with reading(setting.engine) as session:
         assert [worker.id for worker in list_workers(session)] == ["lives"]
+
+
+def test_a_row_that_somebody_holds_keeps_no_other_attempt_from_being_judged(setting: Setting) -> None:
+    if setting.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite locks all or nothing")
+    held, _ = add_running_job(setting.engine)
+    other, _ = add_running_job(setting.engine)
+    setting.scan_for(TTL_S - SCAN_S)
+
+    with writing(setting.engine) as session:
+        session.execute(update(Job).where(Job.id == held).values(beat=Job.beat))
+        setting.scan_for(3 * SCAN_S)
+        meanwhile = setting.job(held).state, setting.job(other).state
+    setting.scan_for(SCAN_S)
+
+    assert meanwhile == ("running", "queued")
+    assert setting.job(held).state == "queued"
