@@ -12,8 +12,9 @@ import click
 import structlog
 
 from chaos import scenarios
-from chaos.faults import BOTH, FAULTS, Database
+from chaos.faults import BOTH, FAULTS
 from chaos.figures import ROOT, add_report, summary
+from chaos.stack import Database
 from chaos.storm import Report, a_storm
 
 _ROUND_S = 240.0

@@ -7,12 +7,13 @@ import json
 import random
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 import psutil
@@ -21,7 +22,8 @@ from sqlalchemy.orm import Session
 
 from chaos.load import Load
 from chaos.oracle import Promise
-from chaos.stack import Stack
+from chaos.processes import title_of
+from chaos.stack import Database, Stack
 from service.broker import TRAIN, make_celery
 from service.crashpoints import CRASH_POINTS
 from service.db import reading
@@ -29,7 +31,6 @@ from service.models import Job, State
 from service.settings import Settings
 from service.store.checkpoints import newest_checkpoints
 
-Database = Literal["sqlite", "postgresql"]
 BOTH: tuple[Database, ...] = ("sqlite", "postgresql")
 POSTGRESQL: tuple[Database, ...] = ("postgresql",)  # SQLite has no server and no wire
 
@@ -68,6 +69,8 @@ class Fault:
 
 
 _AFTER_A_LOSS = frozenset({"loss.committed", "restore.done"})  # places that are reached only after another fault
+
+KEPT = "kept its lease"
 
 FAULTS: dict[str, Fault] = {}
 
@@ -133,10 +136,11 @@ def worker_drained(scene: Scene) -> Strike | None:
     if not scene.stack.trainers_of(name):  # it may not even listen yet
         return None
     started_at = time.monotonic()
-    code = scene.stack.terminate(name)
-    took_s = time.monotonic() - started_at
-    findings = () if code == 0 and took_s < 30 else (f"R11 {name} left with {code} after {took_s:.1f} s",)
-    return Strike(findings=findings)
+    try:
+        code = scene.stack.terminate(name)
+    except subprocess.TimeoutExpired:
+        return Strike(findings=(f"R11 {name} has not left {time.monotonic() - started_at:.0f} s after SIGTERM",))
+    return Strike(findings=() if code == 0 else (f"R11 {name} left with {code}",))
 
 
 @fault(cheap=False)
@@ -242,9 +246,10 @@ def broker_cut(scene: Scene) -> Strike:
 def broker_black_holed(scene: Scene) -> Strike:
     """What is sent to the broker vanishes, for a while, and no connection is closed."""
     scene.stack.broker_proxy.black_hole()
+    victims = _kill_one_meanwhile(scene)
     time.sleep(scene.random.uniform(0.5, 2))
     scene.stack.broker_proxy.heal()
-    return Strike()
+    return Strike(victims)
 
 
 @fault(cheap=True)
@@ -274,9 +279,10 @@ def database_frozen(scene: Scene) -> Strike:
     """The database server stands still for up to three times the lease."""
     postgres = scene.stack.running_postgres
     postgres.freeze()
+    victims = _kill_one_meanwhile(scene)
     time.sleep(scene.stack.ttl_s * scene.random.uniform(0.5, 3))
     postgres.thaw()
-    return Strike()
+    return Strike(victims)
 
 
 @fault(cheap=True, databases=POSTGRESQL)
@@ -295,9 +301,10 @@ def database_cut(scene: Scene) -> Strike:
 def database_black_holed(scene: Scene) -> Strike:
     """What is sent to the database vanishes, for a while, and no connection is closed."""
     scene.stack.database_proxy.black_hole()
+    victims = _kill_one_meanwhile(scene)
     time.sleep(scene.random.uniform(0.5, 2))
     scene.stack.database_proxy.heal()
-    return Strike()
+    return Strike(victims)
 
 
 @fault(cheap=True, databases=POSTGRESQL)
@@ -338,13 +345,25 @@ def checkpoint_damaged(scene: Scene) -> Strike | None:
         newest = next(iter(newest_checkpoints(session, promise.job_id)), None)
     if newest is None:
         return None
-    promise.damaged = True
+    key = newest.files["all"]["key"]
     how = scene.random.choice(sorted(_DAMAGES))
-    if not _damage(scene.stack.blob_path(newest.files["all"]["key"]), _DAMAGES[how], scene.random):
+    promise.damaged.add(key)
+    if not _damage(scene.stack.blob_path(key), _DAMAGES[how], scene.random):
+        promise.damaged.remove(key)
         return None
     findings = _judge_download(scene, promise, newest.step)
     trainer.kill()
     return Strike(victims, detail=how, findings=findings)
+
+
+def _kill_one_meanwhile(scene: Scene) -> dict[str, int]:
+    """Kill a trainer, or nobody, while something else is away; return its attempt."""
+    trainer = _pick_trainer(scene) if scene.random.random() < 0.3 else None
+    if trainer is None:
+        return {}
+    victims = victims_among([trainer])
+    trainer.kill()
+    return victims
 
 
 def _flip(data: bytearray, chance: random.Random) -> bytearray:
@@ -385,19 +404,22 @@ def _judge_download(scene: Scene, promise: Promise, step: int) -> tuple[str, ...
 
 def victims_among(trainers: Sequence[psutil.Process]) -> dict[str, int]:
     """Return the attempts of trainers, by job, as their titles say."""
-    found = (re.search(r"trainer (\w+) #(\d+)", _title(trainer)) for trainer in trainers)
+    found = (re.search(r"trainer (\w+) #(\d+)", title_of(trainer)) for trainer in trainers)
     return {match[1]: int(match[2]) for match in found if match}
 
 
 def _strike_of_zombies(scene: Scene, thawed: Sequence[psutil.Process]) -> Strike | None:
-    """Return the strike of those whose attempt is over; None when there is none.
+    """Return the strike of those whose attempt is over.
 
-    One that was stopped while it held SQLite's lock has kept everybody from judging it, and keeps its attempt.
+    One that was stopped in the midst of a write has kept everybody from judging it for a while, as it held SQLite's
+    lock or the row of its job, and keeps its attempt.
     """
+    if not thawed:
+        return None
     titles = {process: victims_among([process]) for process in thawed}
     zombies = tuple(process for process, victims in titles.items() if victims and _are_over(scene, victims))
     victims = {job_id: attempt for process in zombies for job_id, attempt in titles[process].items()}
-    return Strike(victims, zombies=zombies) if zombies else None
+    return Strike(victims, zombies=zombies) if zombies else Strike(detail=KEPT)
 
 
 def _are_over(scene: Scene, victims: Mapping[str, int]) -> bool:
@@ -414,13 +436,6 @@ def attempts_are_over(session: Session, attempts: Mapping[str, int]) -> bool:
 def _pick_trainer(scene: Scene) -> psutil.Process | None:
     trainers = scene.stack.trainers()
     return scene.random.choice(trainers) if trainers else None
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def _limit_files(trainer: psutil.Process) -> tuple[int, int] | None:

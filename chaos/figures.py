@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chaos.faults import FAULTS
+from chaos.faults import BOTH, FAULTS, KEPT
 from chaos.storm import Report, Trial
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +82,7 @@ def _faults(storms: Sequence[dict[str, Any]]) -> list[str]:
     rows = []
     for fault in FAULTS.values():
         both = [trials[database, fault.name] for database in ("sqlite", "postgresql")]
-        counts = [str(len(those)) if name in fault.databases else "-" for name, those in zip(_NAMES, both, strict=True)]
+        counts = [str(len(those)) if name in fault.databases else "-" for name, those in zip(BOTH, both, strict=True)]
         those = [trial for some in both for trial in some]
         noticed, recovered = ([trial[place] for trial in those] for place in (2, 3))
         rows.append(f"| {fault.meaning} | {' | '.join(counts)} | {_percentiles(noticed)} | {_percentiles(recovered)} |")
@@ -91,7 +91,7 @@ def _faults(storms: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _crash_points(storms: Sequence[dict[str, Any]]) -> list[str]:
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_NAMES, 0))
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(BOTH, 0))
     for (database, fault), trials in _trials(storms).items():
         for trial in trials:
             if fault == "crash_point":
@@ -100,14 +100,11 @@ def _crash_points(storms: Sequence[dict[str, Any]]) -> list[str]:
     return ["| crash point | SQLite | PostgreSQL |", "|---|---|---|", *rows]
 
 
-_NAMES = ("sqlite", "postgresql")
-
-
 def _trials(storms: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[list[Any]]]:
     """Return the trials of each database and fault: [fault, detail, noticed_s, recovered_s]."""
     found: dict[tuple[str, str], list[list[Any]]] = defaultdict(list)
     for storm in storms:
-        for trial in storm["trials"]:
+        for trial in (trial for trial in storm["trials"] if trial[1] != KEPT):  # it came to nothing
             found[storm["database"], trial[0]].append(trial)
     return found
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 _FENCED = {"segments": "last_step", "checkpoints": "step", "samples": "step"}  # each with its column that is a step
+_IN_KEY = {  # a key is JOB/ATTEMPT/NAME
+    "sqlite": "CAST(substr(NEW.files, instr(NEW.files, NEW.job_id || '/') + length(NEW.job_id) + 1) AS INTEGER)",
+    "postgresql": "split_part(split_part(NEW.files::text, NEW.job_id || '/', 2), '/', 1)::bigint",
+}
 
 _TABLE = {
     "sqlite": "CREATE TABLE ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, {columns})",
@@ -26,7 +30,8 @@ class Entry:
     """One write.
 
     Of a job: `before` and `after` are its states, `job_attempt` and `attempt` its attempts before and after. Of a row
-    that an attempt wrote: `attempt` is the one in the row, `job_attempt` the one its job is at in that moment, and
+    that an attempt wrote: `attempt` is the writer's, as its trainer knows it from its claim and stamps its losses and
+    the keys of its files; `job_attempt` is the one that the job is at in that moment, whatever the writer believes;
     `before` and `after` are the steps the row reaches.
     """
 
@@ -70,22 +75,35 @@ def newest_entry(engine: Engine, what: str) -> int:
         return connection.execute(text("SELECT MAX(seq) FROM ledger WHERE what = :what"), {"what": what}).scalar() or 0
 
 
+def newest_writer(engine: Engine, job_id: str) -> int:
+    """Return the newest attempt that has recorded steps of a job, 0 before the first."""
+    query = text("SELECT MAX(attempt) FROM ledger WHERE what = 'segments' AND job_id = :job_id AND before IS NULL")
+    grown = text(
+        "SELECT MAX(attempt) FROM ledger WHERE what = 'segments' AND job_id = :job_id"
+        " AND CAST(before AS BIGINT) < CAST(after AS BIGINT)"
+    )
+    with engine.connect() as connection:
+        found = [connection.execute(one, {"job_id": job_id}).scalar() for one in (query, grown)]
+    return max(number or 0 for number in found)
+
+
 def _triggers(dialect: str) -> list[str]:
     trigger = {"sqlite": _sqlite_trigger, "postgresql": _postgresql_trigger}[dialect]
     statements = [
         *trigger("jobs", "INSERT", _CREATED, "1 = 1"),
         *trigger("jobs", "UPDATE", _MOVED, _HAS_MOVED),
-        *trigger("events", "INSERT", _of_attempt("events", "NULL", "NEW.type"), "1 = 1"),
+        *trigger("events", "INSERT", _of_attempt("events", "NEW.attempt", "NULL", "NEW.type"), "1 = 1"),
     ]
     for table, step in _FENCED.items():
-        statements += trigger(table, "INSERT", _of_attempt(table, "NULL", f"NEW.{step}"), "1 = 1")
-        statements += trigger(table, "UPDATE", _of_attempt(table, f"OLD.{step}", f"NEW.{step}"), "1 = 1")
+        writer = "NEW.attempt" if table == "segments" else _IN_KEY[dialect]
+        statements += trigger(table, "INSERT", _of_attempt(table, writer, "NULL", f"NEW.{step}"), "1 = 1")
+        statements += trigger(table, "UPDATE", _of_attempt(table, writer, f"OLD.{step}", f"NEW.{step}"), "1 = 1")
     return statements
 
 
-def _of_attempt(table: str, before: str, after: str) -> str:
+def _of_attempt(table: str, writer: str, before: str, after: str) -> str:
     return (
-        f"{_INSERT} SELECT '{table}', NEW.job_id, NEW.attempt, jobs.attempt, {before}, {after}"  # noqa: S608 - our own
+        f"{_INSERT} SELECT '{table}', NEW.job_id, {writer}, jobs.attempt, {before}, {after}"  # noqa: S608 - our own
         " FROM jobs WHERE jobs.id = NEW.job_id"
     )
 

@@ -94,20 +94,23 @@ class Load:
             return
         recipe = self._random.choice(sorted(self._recipes))
         key = f"{self._random.getrandbits(64):x}"
-        twice = self._random.random() < 0.2
-        rival = threading.Thread(target=self._create, args=(recipe, key)) if twice else None
-        if rival is not None:
+        answers: list[str | None] = []
+        rival = threading.Thread(target=self._post_beside, args=(recipe, key, answers))
+        if self._random.random() < 0.2:
             rival.start()
-        job_id = self._post(client, recipe, key)
-        if rival is not None:
+        answers.append(self._post(client, recipe, key))
+        if rival.ident is not None:
             rival.join()
-        if job_id is not None:
+        ids = {job_id for job_id in answers if job_id is not None}
+        for job_id in ids:
             self._remember(Promise(job_id, recipe, key))
+        if len(ids) > 1:
+            self._complain(f"R2 the key {key} made {len(ids)} jobs")
 
-    def _create(self, recipe: str, key: str) -> None:
-        """Post once more with a key that is being used; only the answer of the other post is remembered."""
+    def _post_beside(self, recipe: str, key: str, answers: list[str | None]) -> None:
+        """Post with a key that is being used by another post in the same moment."""
         with httpx2.Client(base_url=self._url, timeout=_TIMEOUT_S, trust_env=False) as client:
-            self._post(client, recipe, key)
+            answers.append(self._post(client, recipe, key))
 
     def _post(self, client: httpx2.Client, recipe: str, key: str) -> str | None:
         answer = self.send(client, "POST", "/jobs", json=self._recipes[recipe], headers={"Idempotency-Key": key})
@@ -124,7 +127,7 @@ class Load:
             self._live[promise.job_id] = promise
 
     def _meddle(self, client: httpx2.Client) -> None:
-        """Cancel now and then, pause and let go on, delete what was cancelled."""
+        """Cancel now and then, pause and let go on."""
         promise = self._pick()
         if promise is None:
             return
@@ -163,14 +166,24 @@ class Load:
             self._complain(f"I5 {promise.job_id}: a checkpoint was served that does not have its hash")
 
     def _watch(self, client: httpx2.Client) -> None:
-        """Notice the end of jobs."""
+        """Notice the end of jobs, and delete one in ten."""
         for promise in self.live():
             answer = self._try(client, "GET", f"/jobs/{promise.job_id}")
             if answer is None or answer.status_code != 200:
                 return
             if answer.json()["status"] in {"succeeded", "failed", "cancelled"}:
+                if self._random.random() < 0.1:
+                    self._delete(client, promise)
                 with self._lock:
                     del self._live[promise.job_id]
+
+    def _delete(self, client: httpx2.Client, promise: Promise) -> None:
+        answer = self.send(client, "DELETE", f"/jobs/{promise.job_id}")
+        if answer is None:  # it may have been heard all the same
+            return
+        promise.deletion_accepted = True
+        if answer.status_code not in {204, 404}:  # 404: an answer before this one was lost
+            self._complain(f"DELETE of {promise.job_id} answered {answer.status_code}: {answer.text[:300]}")
 
     def _pick(self) -> Promise | None:
         with self._lock:

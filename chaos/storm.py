@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,14 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from chaos.faults import FAULTS, Database, Fault, Scene, Strike, attempts_are_over
-from chaos.ledger import keep_ledger, newest_entry
+from chaos.faults import FAULTS, Fault, Scene, Strike, attempts_are_over
+from chaos.ledger import keep_ledger, newest_entry, newest_writer
 from chaos.load import Load
 from chaos.oracle import Outcome, judge, orphans, outcome_of, unfinished_files
-from chaos.stack import Stack
+from chaos.stack import Database, Stack
 from ganymede.client import GanymedeProblem
 from service.db import DATABASE_AWAY, reading
+from service.models import Desired, Job
 
 _SMALL = {"generator": {"width": 16, "depth": 2}, "discriminator": {"width": 16, "depth": 2}}
 _OFTEN = {"checkpoints": {"every_steps": 100, "keep_last": 3}, "samples": {"every_steps": 300, "count": 16}}
@@ -93,6 +94,8 @@ class Storm:
         self._stack, self._random = stack, random.Random(report.seed)
         possible = [one for one in FAULTS.values() if report.database in one.databases]
         self._faults = [one for one in possible if one.name in (faults or FAULTS)]
+        self._offsets = random.Random(f"{report.seed} offsets")  # of clocks; drawn as often as somebody looks
+        self._strikes = 0
         self._struck: Counter[str] = Counter()
         self._expected: dict[str, Outcome] = {}
         self._log = structlog.get_logger().bind(database=report.database, seed=report.seed)
@@ -109,34 +112,37 @@ class Storm:
         for job_id in ids.values():
             self._stack.client.delete_job(job_id)
 
-    def run_round(self, seconds: float) -> list[str]:
-        """Break things for so many seconds, wait for rest, judge; return what was violated."""
+    def run_round(self, seconds: float) -> None:
+        """Break things for so many seconds, wait for rest, judge. What is violated stands in the report at once."""
         load = Load(self._stack.url, RECIPES, seed=self._random.getrandbits(32), live_jobs=LIVE_JOBS)
-        scene = Scene(self._stack, load, self._random)
         load.start()
-        violations = list(self._break_things(scene, seconds))
-        violations += self._come_to_rest(load)
-        violations += judge(self._stack.engine, self._stack.blobs, load.promises, self._expected)
-        violations += load.complaints
-        violations += self._delete_all()
+        self._break_things(load, seconds)
+        self._come_to_rest(load)
+        self._violate(judge(self._stack.engine, self._stack.blobs, load.promises, self._expected))
+        self._violate(load.complaints)
+        self._delete_all()
         self._count(load)
-        for violation in violations:
-            self._log.error("violated", promise=violation)
-        self.report.violations += violations
-        return violations
 
-    def _break_things(self, scene: Scene, seconds: float) -> Iterator[str]:
+    def _violate(self, findings: Iterable[str]) -> None:
+        for finding in findings:
+            self.report.violations.append(finding)
+            self._log.error("violated", promise=finding)
+
+    def _break_things(self, load: Load, seconds: float) -> None:
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             self._restart_dead()
             chosen = self._choose()
-            strike = self._strike(chosen, scene)
+            # A generator of its own for each strike: whatever happened before, the same number strikes the same way.
+            self._strikes += 1
+            chance = random.Random(f"{self.report.seed} {self._strikes}")
+            strike = self._strike(chosen, Scene(self._stack, load, chance))
             if strike is None:
                 time.sleep(0.05)
                 continue
             self._struck[chosen.name] += 1
-            yield from strike.findings
-            yield from self._watch(chosen, strike)
+            self._violate(strike.findings)
+            self._watch(chosen, strike, overlaps=not strike.zombies and chance.random() < _OVERLAP)
 
     def _strike(self, chosen: Fault, scene: Scene) -> Strike | None:
         try:
@@ -152,23 +158,25 @@ class Storm:
         ]
         return self._random.choices(self._faults, weights)[0]
 
-    def _watch(self, chosen: Fault, strike: Strike) -> Iterator[str]:
+    def _watch(self, chosen: Fault, strike: Strike, *, overlaps: bool) -> None:
         """Time how the service notices and recovers, unless the next fault shall come at once."""
         struck_at, before = time.monotonic(), self._progress()
         self._restart_dead()
         noticed_s = recovered_s = None
-        if strike.zombies or self._random.random() >= _OVERLAP:
-            noticed_s = self._time(lambda: self._are_over(strike.victims), struck_at) if strike.victims else None
-            recovered_s = self._time(lambda: self._works(before), struck_at)
-            if recovered_s is None:
-                yield f"R5 nothing has trained for {_RECOVERY_S:g} s after {chosen.name} ({strike.detail})"
-        yield from self._see_off(strike.zombies)
+        if not overlaps:
+            if strike.victims:
+                noticed_s = self._time(lambda: self._are_over(strike.victims), struck_at, f"{chosen.name} is noticed")
+            recovered_s = self._time(
+                lambda: self._works(before, strike.victims), struck_at, f"training goes on after {chosen.name}"
+            )
+        self._see_off(strike.zombies)
         self.report.trials.append(Trial(chosen.name, strike.detail, noticed_s, recovered_s))
         self._log.info("struck", fault=chosen.name, detail=strike.detail, noticed_s=noticed_s, recovered_s=recovered_s)
 
-    def _time(self, condition: Callable[[], bool], since: float) -> float | None:
+    def _time(self, condition: Callable[[], bool], since: float, what: str) -> float | None:
         while not condition():
             if time.monotonic() - since > _RECOVERY_S:
+                self._violate([f"R5 not within {_RECOVERY_S:g} s: {what}"])
                 return None
             self._restart_dead()
             time.sleep(0.02)
@@ -188,42 +196,53 @@ class Storm:
         except DATABASE_AWAY:
             return -1
 
-    def _works(self, before: int) -> bool:
-        """Tell whether the service answers and steps have been recorded since."""
-        return self._progress() > max(before, 0) and self._stack.client.is_ready()
+    def _works(self, before: int, victims: Mapping[str, int]) -> bool:
+        """Tell whether the service answers, and the victims train again, or anybody where there were none."""
+        try:
+            train = self._train_again(victims) if victims else self._progress() > max(before, 0)
+        except DATABASE_AWAY:
+            return False
+        return train and self._stack.client.is_ready()
 
-    def _see_off(self, zombies: Sequence[psutil.Process]) -> Iterator[str]:
+    def _train_again(self, victims: Mapping[str, int]) -> bool:
+        """Tell whether a later attempt of each victim has recorded steps, or its owner wants none."""
+        with reading(self._stack.engine) as session:
+            jobs = {job_id: session.get(Job, job_id) for job_id in victims}
+        waits = {job_id for job_id, job in jobs.items() if job and job.desired == Desired.RUN and not job.is_terminal}
+        return all(newest_writer(self._stack.engine, job_id) > victims[job_id] for job_id in waits)
+
+    def _see_off(self, zombies: Sequence[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(list(zombies), timeout=_LEAVE_S)
         for zombie in alive:
-            yield f"R4 a thawed trainer, {zombie.pid}, has not left by itself within {_LEAVE_S:g} s"
+            self._violate([f"R4 a thawed trainer, {zombie.pid}, has not left by itself within {_LEAVE_S:g} s"])
 
     def _restart_dead(self) -> None:
         """Start what a fault has ended, each time with another wrong clock."""
-        offset_s = self._random.uniform(-_LONGEST_OFFSET_S, _LONGEST_OFFSET_S)
+        offset_s = self._offsets.uniform(-_LONGEST_OFFSET_S, _LONGEST_OFFSET_S)
         self._stack.restart_dead(GANYMEDE_CLOCK_OFFSET_S=f"{offset_s:.0f}")
 
-    def _come_to_rest(self, load: Load) -> list[str]:
+    def _come_to_rest(self, load: Load) -> None:
         """Stop submitting and wait until every job has ended and every blob that nobody shows is removed."""
         self._restart_dead()
         load.settle()
         self._wait(lambda: not load.live(), _END_S)  # who is stuck is the oracle's finding
         load.stop()
         self._wait(self._is_swept, _SWEEP_S)
-        return unfinished_files(self._stack.blob_root)
+        self._violate(unfinished_files(self._stack.blob_root))
 
     def _is_swept(self) -> bool:
         with reading(self._stack.engine) as session:
             return not orphans(session, self._stack.blobs) and not unfinished_files(self._stack.blob_root)
 
-    def _delete_all(self) -> list[str]:
+    def _delete_all(self) -> None:
         """Delete what has ended; nothing may remain of it."""
         for job in list(self._stack.client.jobs(limit=100)):
             try:
                 self._stack.client.delete_job(job["id"])
             except GanymedeProblem as error:
-                return [f"I6 {job['id']} could not be deleted: {error}"]
+                self._violate([f"I6 {job['id']} could not be deleted: {error}"])
         self._wait(lambda: not list(self._stack.blobs.list()), _SWEEP_S)
-        return [f"I9 {key} is left of a deleted job" for key in self._stack.blobs.list()]
+        self._violate(f"I9 {key} is left of a deleted job" for key in self._stack.blobs.list())
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -249,5 +268,9 @@ def a_storm(home: Path, report: Report, *, faults: Sequence[str] = ()) -> Iterat
     with Stack(home, database=report.database) as stack:
         storm = Storm(stack, report, faults=faults)
         storm.prepare()
-        yield storm
+        try:
+            yield storm
+        except BaseException as error:
+            report.violations.append(f"the storm broke off: {error!r}")
+            raise
         report.violations += [f"I9 {name} had to be killed at the end" for name in stack.close()]

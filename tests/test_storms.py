@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.faults import BOTH, Database
+from chaos.faults import BOTH
+from chaos.stack import Database
 from chaos.storm import Report, a_storm
 
 STORM_S = 60.0
@@ -20,5 +21,5 @@ def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> Non
     with a_storm(tmp_path, report) as storm:
         storm.run_round(STORM_S)
 
-    assert report.violations == [], f"make chaos SEED={report.seed} chooses the same faults"
+    assert report.violations == [], f"make chaos SEED={report.seed} strikes alike"
     assert len(report.trials) > 10

@@ -142,8 +142,13 @@ class Twins:
     def running_trainers(self) -> list[Trainer]:
         return [trainer for trainer in self.trainers if self.lives[trainer.job_id].is_run_by(trainer.attempt)]
 
+    def running_trainers_of(self, job_id: str) -> list[Trainer]:
+        return [trainer for trainer in self.running_trainers() if trainer.job_id == job_id]
+
     def zombies(self) -> list[Trainer]:
-        return [trainer for trainer in self.trainers if not self.lives[trainer.job_id].is_run_by(trainer.attempt)]
+        """Return the trainers whose attempts are over: those whose jobs run again, if there are any."""
+        zombies = [trainer for trainer in self.trainers if trainer not in self.running_trainers()]
+        return [zombie for zombie in zombies if self.running_trainers_of(zombie.job_id)] or zombies
 
     def advance(self, trainer: Trainer, steps: int, files: set[str]) -> None:
         """Take steps and store files, which nobody sees before the next flush."""
@@ -252,4 +257,4 @@ def batch_of(trainer: Trainer, rows: Sequence[Callable[[Session, Job], object]])
     block = Block(trainer.written + 1, np.array([row_of(trainer.attempt, step) for step in steps], dtype=np.float32))
     losses = {"step": trainer.step} if trainer.step else None
     progress = Progress(trainer.step, trainer.step, float(trainer.step), None, losses)
-    return Batch(progress, COLUMNS, [block] if steps else [], rows)
+    return Batch(trainer.attempt, progress, COLUMNS, [block] if steps else [], rows)

@@ -48,8 +48,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one flush writes."""
+    """What one flush writes, stamped with the attempt that has done it, whatever the job is at by then."""
 
+    attempt: int
     progress: Progress
     columns: Sequence[str]
     blocks: Sequence[Block]
@@ -60,7 +61,7 @@ class Batch:
         new = self._in_one_piece().after(history.last_step(session, job.id) or 0)
         if len(new.rows):
             history.append_rows(
-                session, job.id, attempt=job.attempt, first_step=new.first_step, columns=self.columns, rows=new.rows
+                session, job.id, attempt=self.attempt, first_step=new.first_step, columns=self.columns, rows=new.rows
             )
         for show in self.rows_to_add:
             show(session, job)
@@ -82,6 +83,7 @@ class Outbox:
         self.is_full = False  # the loop has to wait for the database
         origin = attempt.origin
         loop = attempt.spec.loop
+        self._attempt = attempt.number
         self._samples_per_step = loop.batch_size * loop.discriminator_steps
         self._step = origin.step if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
@@ -120,7 +122,7 @@ class Outbox:
             self._collect()
             columns = self._training.recorder.columns if self._training else ()
             self.is_full = sum(len(block.rows) for block in self._blocks) > _MOST_STEPS
-            return Batch(self._progress(), columns, tuple(self._blocks), tuple(self._rows_to_add))
+            return Batch(self._attempt, self._progress(), columns, tuple(self._blocks), tuple(self._rows_to_add))
 
     def forget(self, batch: Batch) -> None:
         """Drop what has been committed."""
