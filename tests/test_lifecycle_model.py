@@ -24,7 +24,7 @@ from service.reconcile import loss_limits
 from service.store import jobs, transitions
 from tests.building import add_job
 from tests.job_facts import assert_alike, shown_keys, stranded
-from tests.job_model import SCAN_S, TTL_S, Life, Trainer
+from tests.job_model import LOSSES_IN_ROW, SCAN_S, TTL_S, Life, Trainer
 from tests.twins import TooLate, Twins, batch_of, nth
 from worker.endings import Why
 
@@ -165,6 +165,17 @@ class Lives(Twins, RuleBasedStateMachine):
             trainer.is_alive = False
         else:
             self.lose(trainer, polite=how == "drain too slowly", commits=commits)
+
+    @precondition(lambda self: self.running_trainers())
+    @rule(which=ANY, times=st.integers(1, LOSSES_IN_ROW), ask=ASKS)
+    def crash_again_and_again(self, which: int, times: int, ask: str | None) -> None:
+        """Crash and be claimed again, as a poisonous job is, until an owner asks for something just before a crash."""
+        job_id = nth(self.running_trainers(), which).job_id
+        for number in range(times):
+            for trainer in self.running_trainers_of(job_id):
+                self.owner_asks(job_id, ask if number == times - 1 else None)
+                self.lose(trainer, polite=False, commits=True)
+            self.time_passes(scans=3, fallback=0)
 
     @precondition(lambda self: self.zombies())
     @rule(which=ANY, steps=st.integers(0, 5))
