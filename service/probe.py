@@ -6,6 +6,8 @@ are refused at once, and the sockets of open connections are shut, so that threa
 
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -27,7 +29,9 @@ class DatabaseProbe:
         self._own = make_engine(engine.url.render_as_string(hide_password=False), pool_size=1)
         self._every_s, self._away_after_s = every_s, away_after_s
         self._answered_at = float("inf")  # until the start nothing is silent
-        self._open: set[Any] = set()  # the driver's connections; one may hang in the pool's own ping, too
+        # Of each of the driver's connections, one may hang in the pool's own ping, too. A second descriptor: the first
+        # is closed by whoever finds the connection broken, and its number may be a stranger's the next moment.
+        self._open: dict[Any, socket.socket] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._log = structlog.get_logger()
@@ -38,8 +42,8 @@ class DatabaseProbe:
         event.listen(self._engine, "close", self._note_closed)
         event.listen(self._engine, "do_connect", self._refuse_while_away)
         self._answered_at = monotonic_s()
-        for task in (self._ask_for_ever, self._look_for_ever):
-            threading.Thread(target=task, name="database probe", daemon=True).start()
+        for task, every_s in ((self._ask, self._every_s), (self._look, self._every_s / 4)):
+            threading.Thread(target=self._repeat, args=(task, every_s), name="database probe", daemon=True).start()
 
     def stop(self) -> None:
         """End both threads soon; one that waits for a frozen server ends with the process."""
@@ -50,24 +54,27 @@ class DatabaseProbe:
         """Tell whether the database has been silent for too long."""
         return monotonic_s() - self._answered_at > self._away_after_s
 
-    def _ask_for_ever(self) -> None:
-        while not self._stopping.wait(self._every_s):
+    def _repeat(self, task: Callable[[], None], every_s: float) -> None:
+        while not self._stopping.wait(every_s):
             try:
-                with self._own.connect() as connection:
-                    connection.execute(text("SELECT 1"))
-                self._answered_at = monotonic_s()
-            except (*DATABASE_AWAY, DBAPIError) as error:
-                self._log.warning("database does not answer", error=str(error.args[0]))
+                task()
+            except Exception:  # noqa: BLE001 (the rim of this thread: without it, all that follows would be 503, or hang)
+                self._log.exception("probe failed")
 
-    def _look_for_ever(self) -> None:
-        while not self._stopping.wait(self._every_s / 4):
-            if self.is_away():
-                self._shut_sockets()
+    def _ask(self) -> None:
+        try:
+            with self._own.connect() as connection:
+                connection.execute(text("SELECT 1"))
+            self._answered_at = monotonic_s()
+        except (*DATABASE_AWAY, DBAPIError) as error:
+            self._log.warning("database does not answer", error=str(error.args[0]))
 
-    def _shut_sockets(self) -> None:
-        with self._lock:
-            for connection in self._open:
-                _shut_socket(connection)
+    def _look(self) -> None:
+        if self.is_away():
+            with self._lock:
+                for shared in self._open.values():
+                    with suppress(OSError):  # it was shut before
+                        shared.shutdown(socket.SHUT_RDWR)
 
     def _refuse_while_away(self, dialect: Dialect, *_: object) -> None:
         """Spare whose connection was just shut the time-out of a new one: the kernel still takes it for the server."""
@@ -75,21 +82,12 @@ class DatabaseProbe:
             raise dialect.loaded_dbapi.OperationalError("the database has been silent for too long")
 
     def _note_open(self, connection: Any, _record: object) -> None:
-        with self._lock:
-            self._open.add(connection)
+        if hasattr(connection, "pgconn"):  # SQLite has no socket
+            with self._lock:
+                self._open[connection] = socket.socket(fileno=socket.dup(connection.fileno()))
 
     def _note_closed(self, connection: Any, _record: object) -> None:
         with self._lock:
-            self._open.discard(connection)
-
-
-def _shut_socket(connection: Any) -> None:
-    """Shut the socket of a PostgreSQL connection under the thread that waits on it; SQLite has none."""
-    descriptor = connection.fileno() if hasattr(connection, "pgconn") and not connection.closed else -1
-    if descriptor < 0:
-        return
-    with socket.socket(fileno=socket.dup(descriptor)) as shared:
-        try:
-            shared.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it was shut before
+            shared = self._open.pop(connection, None)
+        if shared is not None:
+            shared.close()

