@@ -80,12 +80,11 @@ class Outbox:
 
     def __init__(self, attempt: Attempt) -> None:
         self.divergence: Ending | None = None
-        self.is_full = False  # the loop has to wait for the database
         origin = attempt.origin
         loop = attempt.spec.loop
         self._attempt = attempt.number
         self._samples_per_step = loop.batch_size * loop.discriminator_steps
-        self._step = origin.step if origin else 0
+        self._step = self._written_step = origin.step if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
         self._training: Training | None = None
         self._began_at = 0.0
@@ -105,6 +104,11 @@ class Outbox:
         """Seconds of training, those of earlier attempts up to the checkpoint included."""
         return self._spent_s + (monotonic_s() - self._began_at if self._training else 0.0)
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the loop has to wait for the database; asked by the loop, for a flush may hang in it."""
+        return self._training is not None and self._training.step_number - self._written_step > _MOST_STEPS
+
     def losses(self) -> dict[str, Any] | None:
         """Return the losses of the newest step. Called between two steps, it has looked at every step so far."""
         with self._lock:
@@ -121,7 +125,6 @@ class Outbox:
         with self._lock:
             self._collect()
             columns = self._training.recorder.columns if self._training else ()
-            self.is_full = sum(len(block.rows) for block in self._blocks) > _MOST_STEPS
             return Batch(self._attempt, self._progress(), columns, tuple(self._blocks), tuple(self._rows_to_add))
 
     def forget(self, batch: Batch) -> None:
@@ -129,7 +132,7 @@ class Outbox:
         with self._lock:
             del self._blocks[: len(batch.blocks)]
             del self._rows_to_add[: len(batch.rows_to_add)]
-            self.is_full = False
+            self._written_step = batch.progress.step
 
     def _collect(self) -> None:
         """Take new rows, up to the first that is not finite: nothing after it means anything."""
