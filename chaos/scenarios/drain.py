@@ -15,7 +15,7 @@ SLOTS = 2
 _GONE_WITHIN_S = 30.0
 _MOST_STEPS_LOST = 1
 _MORE_STEPS = 2000
-_END_WITHIN_S = 120.0
+_END_WITHIN_S = 600.0
 
 
 def run(database: Database, home: Path) -> Findings:
