@@ -18,6 +18,7 @@ from service.errors import AttemptOver
 from service.models import Checkpoint, Job
 from service.settings import Settings
 from service.store import history, transitions
+from service.store.events import list_events
 from service.store.transitions import request_cancel, request_pause
 from tests.building import add_job, claim_next
 from tests.house import SMALL_JOB
@@ -82,6 +83,12 @@ class Desk:
     def job(self) -> Job:
         with reading(self.engine) as session:
             return session.get_one(Job, self.attempt.job_id)
+
+    @property
+    def notes(self) -> list[str]:
+        with reading(self.engine) as session:
+            rows = list_events(session, self.attempt.job_id).data
+        return [row.message for row in rows if row.type == "note"]
 
     @property
     def recorded(self) -> tuple[int, int] | None:
@@ -304,6 +311,28 @@ def test_a_full_disk_is_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(tries) == 3
     with reading(desk.engine) as session:
         assert session.query(Checkpoint).count() == 1
+
+
+def test_the_owner_hears_once_that_a_save_waits_for_space_and_once_that_it_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.saver._LOOK_AGAIN_S", 0.001)
+    heard_meanwhile: list[list[str]] = []
+
+    def make_room_after_three_tries() -> None:
+        desk.flusher._flush(None)
+        heard_meanwhile.append(desk.notes)
+        blobs.full = len(heard_meanwhile) < 3
+
+    blobs: Any = FullBlobs(desk.blobs, make_room_after_three_tries)
+    desk.take_steps(1)
+
+    desk.saver(blobs).save_checkpoint(desk.training)
+    desk.flusher._flush(None)
+
+    waits = "Training waits, for a file cannot be stored: No space left on device."
+    assert heard_meanwhile == [[], [waits], [waits]]
+    assert desk.notes == [waits, "The file is stored, and training goes on."]
 
 
 def test_an_attempt_that_must_leave_does_not_wait_for_space(desk: Desk) -> None:

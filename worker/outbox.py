@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from service.clock import monotonic_s
 from service.models import Job
 from service.store import history
+from service.store.events import add_event
 from service.store.transitions import Progress
 from worker.attempt import Attempt
 from worker.endings import Ending, Why
@@ -119,6 +120,10 @@ class Outbox:
         """Write a row with the next flush, after the history up to the newest step."""
         with self._lock:
             self._rows_to_add.append(row)
+
+    def note(self, message: str) -> None:
+        """Tell the owner something with the next flush."""
+        self.add(lambda session, job: add_event(session, job, "note", message))
 
     def batch(self) -> Batch:
         """Return all that is to be written."""

@@ -44,6 +44,7 @@ class Saver:
     ) -> None:
         self._saved_step = attempt.origin.step if attempt.origin else 0  # step 0 follows from the spec
         self._sampled_step: int | None = None
+        self._is_waiting = False  # for the storage, and the owner knows
         self._blobs, self._outbox, self._vigil = blobs, outbox, vigil
         self._attempt, self._machine, self._stopping = attempt, machine, stopping
         self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
@@ -80,21 +81,31 @@ class Saver:
         self._sampled_step = step
 
     def _store(self, name: str, data: bytes) -> dict[str, Any]:
+        job_id, attempt = self._attempt.job_id, self._attempt.number
         while True:
             try:
-                return store_file(
-                    self._blobs, job_id=self._attempt.job_id, attempt=self._attempt.number, name=name, data=data
-                )
+                file = store_file(self._blobs, job_id=job_id, attempt=attempt, name=name, data=data)
             except OSError as error:
                 if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
                     raise
                 self._wait_for_storage(name, error)
+            else:
+                self._go_on()
+                return file
 
     def _wait_for_storage(self, name: str, error: OSError) -> None:
         self._log.error("storage full or away, waiting", file=name, error=str(error))
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._outbox.note(f"Training waits, for a file cannot be stored: {error.strerror or error}.")
         with self._vigil.phase("wait for the storage", _FOR_EVER):
             if self._stopping.wait(_LOOK_AGAIN_S):
                 raise GivenUp
+
+    def _go_on(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._outbox.note("The file is stored, and training goes on.")
 
 
 def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any] | None, files: dict[str, Any]) -> Row:

@@ -21,7 +21,6 @@ from service.logs import configure_logs
 from service.models import Desired
 from service.settings import Settings
 from service.spec.job import DatasetRef, JobSpec
-from service.store.events import add_event
 from worker.attempt import Attempt, LastWords
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
@@ -164,7 +163,7 @@ class _Trainer:
 
     def _note(self, message: str | None) -> None:
         if message is not None:
-            self._outbox.add(lambda session, job: add_event(session, job, "note", message))
+            self._outbox.note(message)
 
 
 def _reference(spec: JobSpec) -> DatasetRef:
