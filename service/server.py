@@ -99,6 +99,8 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
             return
 
         def stop_politely(number: int, frame: FrameType | None) -> None:
+            # Once is enough, and a second signal would wait for ever for the lock that the first one's handler holds.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             running.web.long_polls.stop()
             worker.handle_exit(number, frame)
 

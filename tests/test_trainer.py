@@ -1,7 +1,6 @@
 """The parts of a trainer: what is flushed, how an attempt ends, when it has stalled, what a save leaves behind."""
 
 import errno
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +30,7 @@ from worker.gan.data.registry import open_dataset
 from worker.gan.training import Training
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
+from worker.stopsign import StopSign
 from worker.vigil import Vigil
 
 MAX_STEPS = 20
@@ -52,7 +52,7 @@ class Desk:
             add_job(session, **{**SMALL_JOB, "loop": {"batch_size": 16, "max_steps": MAX_STEPS}})
             self.attempt = Attempt.of(claim_next(session), None)
         self.engine, self.blobs = engine, make_blobs(f"file://{home}/blobs")
-        self.outbox, self.vigil, self.stopping = Outbox(self.attempt), Vigil(300.0), threading.Event()
+        self.outbox, self.vigil, self.stopping = Outbox(self.attempt), Vigil(300.0), StopSign()
         settings = Settings(_env_file=None, home=home, flush_s=0.01)
         self.flusher = Flusher(engine, self.outbox, self.vigil, attempt=self.attempt, settings=settings, leave=leave)
         self.spec = self.attempt.spec

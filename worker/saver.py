@@ -1,6 +1,5 @@
 """Checkpoints and samples: the files first, durably; then the rows that show them, through the outbox."""
 
-import threading
 from typing import Any
 
 import structlog
@@ -18,6 +17,7 @@ from worker.gan.samples import render
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
 from worker.outbox import Outbox, Row
+from worker.stopsign import StopSign
 from worker.vigil import Vigil
 
 _SAVE_DEADLINE_S = 600.0
@@ -40,7 +40,7 @@ class Saver:
         *,
         attempt: Attempt,
         machine: dict[str, Any],
-        stopping: threading.Event,
+        stopping: StopSign,
     ) -> None:
         self._saved_step = attempt.origin.step if attempt.origin else 0  # step 0 follows from the spec
         self._sampled_step: int | None = None

@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 from multiprocessing.connection import Connection
 from typing import NoReturn
@@ -32,6 +31,7 @@ from worker.gan.training import Training
 from worker.isolation import isolate, limit_memory
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
+from worker.stopsign import StopSign
 from worker.vigil import Vigil
 
 _OPENING_DEADLINE_S = 600.0
@@ -61,7 +61,7 @@ class _Trainer:
         self._spec = attempt.spec
         compute_exactly(device)
         self._machine = machine_facts(device=device, threads=torch.get_num_threads())
-        self._draining = threading.Event()
+        self._draining = StopSign()
         signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
 
         self._blobs: BlobStore = make_blobs(settings.blobs)
