@@ -31,7 +31,7 @@ def run(database: Database, home: Path) -> Findings:
             time.sleep(_JUMP_AFTER_S)
             _jump(stack, -offsets[WEB])
             _judge(stack, jobs, findings)
-            findings.note(f"offsets {offsets}, then the web's {-offsets[WEB]}: {len(jobs)} jobs at attempt 1")
+            findings.note(f"offsets {offsets}, then the web's {-offsets[WEB]}: {len(jobs)} jobs have ended")
             everybody += jobs
         findings.violations.extend(judge_jobs(stack, everybody))
     return findings

@@ -18,7 +18,7 @@ CALM_S = 8.0
 ANSWERS_WITHIN_S = 3.0
 BACK_WITHIN_S = 10.0
 _NOTICED_WITHIN_S = 3.0  # requests that were on their way when the database fell silent may be refused so late
-_END_WITHIN_S = 240.0
+_END_WITHIN_S = 600.0
 _POLLERS = ("/jobs", "/queue", "/workers", "/readyz")
 
 

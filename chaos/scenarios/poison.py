@@ -29,7 +29,7 @@ GOOD = 10
 ATTEMPTS = 3
 _HUGE = {"generator": {"width": 2048, "depth": 4}, "discriminator": {"width": 2048, "depth": 4}}
 _WORKER_MEMORY_BYTES = 256 * 2**20  # far less than the web admits
-_END_WITHIN_S = 240.0
+_END_WITHIN_S = 600.0
 _LOOK_EVERY_S = 0.02
 
 
@@ -87,7 +87,8 @@ def run(database: Database, home: Path) -> Findings:
             findings.expect(
                 (job.state, job.attempt) == (State.SUCCEEDED, 1), f"good {job.id} is {job.state}, {job.attempt}"
             )
-        findings.note(f"{len(good)} good jobs: succeeded at attempt 1, bit for bit as one that ran alone")
+        unhindered = sum((jobs[one].state, jobs[one].attempt) == (State.SUCCEEDED, 1) for one in good)
+        findings.note(f"{unhindered} of {len(good)} good jobs succeeded at attempt 1")
         for job_id in deadly:
             stack.client.delete_job(job_id)
         expected = dict.fromkeys(good, outcome_of(stack.engine, unharmed))
