@@ -15,7 +15,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from chaos.faults import FAULTS, Fault, Scene, Strike, attempts_are_over
+from chaos.faults import FAULTS, Fault, Scene, Strike
+from chaos.faults.strikes import attempts_are_over
 from chaos.ledger import keep_ledger, newest_entry, newest_writer
 from chaos.load import Load
 from chaos.oracle import Outcome, judge, orphans, outcome_of, unfinished_files

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from chaos.faults import forgeries
+from chaos.faults.broker import forgeries
 from service.broker import TRAIN, broker_url
 from tests.house import House, a_house, wait_until
 
