@@ -4,6 +4,7 @@ It asks the database, the ledger and the blobs, never the service. Each finding 
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,7 +193,11 @@ def _judge_outcome(engine: Engine, promise: Promise, expected: Outcome) -> Itera
 
 def unfinished_files(root: Path) -> list[str]:
     """I9: return the temporary files in a directory of blobs."""
-    return [f"I9 {path.relative_to(root)} is left" for path in root.rglob(".tmp-*")]
+    # os.walk passes over directories that somebody removes meanwhile.
+    found = [
+        Path(directory, name) for directory, _, names in os.walk(root) for name in names if name.startswith(".tmp")
+    ]
+    return [f"I9 {path.relative_to(root)} is left" for path in found]
 
 
 def _is_clock(column: str) -> bool:

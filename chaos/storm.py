@@ -53,9 +53,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         "samples": {"every_steps": 100, "count": 16},
     },
 }
-LIVE_JOBS = 8
+LIVE_JOBS = 5
 _COSTLY_WEIGHT = 0.25  # how often a costly fault is chosen, for one time of a cheap one
-_OVERLAP = 0.5  # the chance that a fault strikes before the one before it is overcome
+_OVERLAP = 0.7  # the chance that a fault strikes before the one before it is overcome
 _RECOVERY_S = 60.0
 _LEAVE_S = 15.0  # for a thawed zombie
 _END_S = 240.0  # for all jobs to end after the last fault
