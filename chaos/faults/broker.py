@@ -55,7 +55,7 @@ def broker_cut(scene: Scene) -> Strike:
     return Strike()
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def broker_black_holed(scene: Scene) -> Strike:
     """What is sent to the broker vanishes, for a while, and no connection is closed."""
     scene.stack.broker_proxy.black_hole()
@@ -65,7 +65,7 @@ def broker_black_holed(scene: Scene) -> Strike:
     return Strike(victims)
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def broker_slow(scene: Scene) -> Strike:
     """The broker answers late."""
     scene.stack.broker_proxy.slow(scene.random.uniform(0.05, 0.5))

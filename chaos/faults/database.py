@@ -38,7 +38,7 @@ def database_cut(scene: Scene) -> Strike:
     return Strike()
 
 
-@fault(cheap=True, databases=POSTGRESQL)
+@fault(cheap=False, databases=POSTGRESQL)
 def database_black_holed(scene: Scene) -> Strike:
     """What is sent to the database vanishes, for a while, and no connection is closed."""
     scene.stack.database_proxy.black_hole()
@@ -48,7 +48,7 @@ def database_black_holed(scene: Scene) -> Strike:
     return Strike(victims)
 
 
-@fault(cheap=True, databases=POSTGRESQL)
+@fault(cheap=False, databases=POSTGRESQL)
 def database_slow(scene: Scene) -> Strike:
     """The database answers late."""
     scene.stack.database_proxy.slow(scene.random.uniform(0.02, 0.2))

@@ -15,7 +15,7 @@ from service.db import reading
 from service.store.checkpoints import newest_checkpoints
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def disk_full(scene: Scene) -> Strike | None:
     """No trainer can write any more to any file, its SQLite database and its log included, for up to two seconds."""
     trainers = scene.stack.trainers()

@@ -29,7 +29,7 @@ def trainer_killed(scene: Scene) -> Strike | None:
     return Strike(victims, detail=number.name)
 
 
-@fault(cheap=True)
+@fault(cheap=False)
 def memory_exhausted(scene: Scene) -> Strike | None:
     """The kernel refuses a trainer any more memory."""
     trainer = pick_trainer(scene)

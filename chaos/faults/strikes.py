@@ -54,7 +54,10 @@ FAULTS: dict[str, Fault] = {}
 def fault(
     *, cheap: bool, databases: tuple[Database, ...] = BOTH
 ) -> Callable[[Callable[[Scene], Strike | None]], Callable[[Scene], Strike | None]]:
-    """Register a function as the fault of its name; its docstring is the meaning."""
+    """Register a function as the fault of its name; its docstring is the meaning.
+
+    A cheap one is over within a second, so that a storm can strike with it a hundred times.
+    """
 
     def register(strike: Callable[[Scene], Strike | None]) -> Callable[[Scene], Strike | None]:
         FAULTS[strike.__name__] = Fault(strike.__name__, strike.__doc__ or "", cheap, databases, strike)
