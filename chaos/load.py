@@ -138,19 +138,21 @@ class Load:
             self._pause_and_resume(client, promise)
 
     def _cancel(self, client: httpx2.Client, promise: Promise) -> None:
-        answer = self.send(client, "POST", f"/jobs/{promise.job_id}/cancel")
-        if answer is None or answer.status_code == 409:  # it was over before
-            return
-        promise.cancel_accepted = True
-        if answer.status_code not in {200, 202}:
-            self._complain(f"cancel of {promise.job_id} answered {answer.status_code}: {answer.text[:300]}")
+        answer = self._ask(client, promise, "cancel")
+        if answer is not None and answer.status_code == 202:
+            promise.cancel_accepted = True
 
     def _pause_and_resume(self, client: httpx2.Client, promise: Promise) -> None:
         for verb in ("pause", "resume"):
-            answer = self.send(client, "POST", f"/jobs/{promise.job_id}/{verb}")
-            if answer is not None and answer.status_code not in {200, 202, 409}:
-                self._complain(f"{verb} of {promise.job_id} answered {answer.status_code}: {answer.text[:300]}")
+            self._ask(client, promise, verb)
             time.sleep(self._random.random() * 0.5)
+
+    def _ask(self, client: httpx2.Client, promise: Promise, verb: str) -> httpx2.Response | None:
+        """Ask something of a job that may have ended, or have been deleted, meanwhile."""
+        answer = self.send(client, "POST", f"/jobs/{promise.job_id}/{verb}")
+        if answer is not None and answer.status_code not in {202, 409, 404 if promise.deletion_asked else 202}:
+            self._complain(f"{verb} of {promise.job_id} answered {answer.status_code}: {answer.text[:300]}")
+        return answer
 
     def _read(self, client: httpx2.Client) -> None:
         """Read a job, its losses and its newest checkpoint; what comes with 200 must be whole."""
@@ -178,6 +180,7 @@ class Load:
                     del self._live[promise.job_id]
 
     def _delete(self, client: httpx2.Client, promise: Promise) -> None:
+        promise.deletion_asked = True
         answer = self.send(client, "DELETE", f"/jobs/{promise.job_id}")
         if answer is None:  # it may have been heard all the same
             return

@@ -57,6 +57,7 @@ class Promise:
     recipe: str  # which of the known specs it was posted with
     key: str  # its Idempotency-Key
     cancel_accepted: bool = False  # 202
+    deletion_asked: bool = False
     deletion_accepted: bool = False  # 204
     damaged: set[str] = field(default_factory=set)  # keys of files of it that were damaged on purpose
 

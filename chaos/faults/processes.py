@@ -13,6 +13,7 @@ from service.crashpoints import CRASH_POINTS
 from service.db import reading
 
 _REACHES_S = 4.0  # for a process to reach an armed place
+_FOLLOWS_S = 15.0  # for a trainer to die after its worker, on a machine with ten times as much to do as it can
 _STARVES_S = 2.0  # for a process to ask for more memory
 _AFTER_A_LOSS = frozenset({"loss.committed", "restore.done"})  # places that are reached only after another fault
 
@@ -52,7 +53,7 @@ def worker_killed(scene: Scene) -> Strike:
     trainers = scene.stack.trainers_of(name)
     victims = victims_among(trainers)
     scene.stack.kill(name)
-    _, alive = psutil.wait_procs(trainers, timeout=5)
+    _, alive = psutil.wait_procs(trainers, timeout=_FOLLOWS_S)
     return Strike(victims, findings=tuple(f"I9 trainer {one.pid} outlived its worker" for one in alive))
 
 
