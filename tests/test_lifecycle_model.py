@@ -34,8 +34,6 @@ FALLBACK = st.sampled_from([0, 0, 1, 2])  # how many checkpoints are damaged
 ASKS = st.sampled_from([None, None, None, "pause", "resume", "cancel"])  # of a job at the last moment
 FILES = st.sets(st.sampled_from(["checkpoint", "sample"]))
 COMMITS = st.sampled_from([True, True, True, True, False])  # a transaction that breaks before its end changes nothing
-
-
 EXAMPLES = {"sqlite": 40, "postgresql": 8}
 
 
