@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine, delete, event, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from service.db import reading, writing
@@ -24,8 +24,8 @@ from service.reconcile import loss_limits
 from service.store import jobs, transitions
 from tests.building import add_job
 from tests.job_facts import assert_alike, shown_keys, stranded
-from tests.job_model import LOSSES_IN_ROW, SCAN_S, TTL_S, Life, Trainer
-from tests.twins import TooLate, Twins, batch_of, nth
+from tests.job_model import LOSSES_IN_ALL, SCAN_S, TTL_S, Life, Trainer
+from tests.twins import TooLate, Twins, batch_of, let_commits_be_quick, nth
 from worker.endings import Why
 
 LIVE_AT_ONCE = 3
@@ -83,9 +83,12 @@ class Lives(Twins, RuleBasedStateMachine):
         )
 
     @precondition(lambda self: any(life.has_ended for life in self.lives.values()))
-    @rule(which=ANY, commits=COMMITS)
-    def delete(self, which: int, *, commits: bool) -> None:
-        self.owner_does(nth(list(self.lives), which), jobs.delete_job, Life.delete, commits=commits)
+    @rule(which=ANY, ask=ASKS, commits=COMMITS)
+    def delete(self, which: int, ask: str | None, *, commits: bool) -> None:
+        """Ask for something too late; then delete, or find that the job lives."""
+        job_id = nth(sorted(self.lives, key=lambda job_id: not self.lives[job_id].has_ended), which)
+        self.owner_asks(job_id, ask)
+        self.owner_does(job_id, jobs.delete_job, Life.delete, commits=commits)
 
     # Workers
 
@@ -125,7 +128,7 @@ class Lives(Twins, RuleBasedStateMachine):
     @precondition(lambda self: self.running_trainers())
     @rule(
         which=ANY,
-        steps=st.sampled_from([0, 5, 60]),
+        steps=st.sampled_from([60, 60, 5]),
         ask=ASKS,
         why=st.sampled_from(Why),
         fate=st.sampled_from(["heard", "heard", "heard", "unheard", "lost"]),
@@ -165,12 +168,14 @@ class Lives(Twins, RuleBasedStateMachine):
             self.lose(trainer, polite=how == "drain too slowly", commits=commits)
 
     @precondition(lambda self: self.running_trainers())
-    @rule(which=ANY, times=st.integers(1, LOSSES_IN_ROW), ask=ASKS)
-    def crash_again_and_again(self, which: int, times: int, ask: str | None) -> None:
-        """Crash and be claimed again, as a poisonous job is, until an owner asks for something just before a crash."""
+    @rule(which=ANY, times=st.integers(2, LOSSES_IN_ALL), files=FILES, ask=ASKS)
+    def crash_again_and_again(self, which: int, times: int, files: set[str], ask: str | None) -> None:
+        """Crash and be claimed again, with new files each time or none, until an owner asks just before a crash."""
         job_id = nth(self.running_trainers(), which).job_id
         for number in range(times):
             for trainer in self.running_trainers_of(job_id):
+                self.advance(trainer, 1, files)
+                self.flush(trainer, None, "heard")
                 self.owner_asks(job_id, ask if number == times - 1 else None)
                 self.lose(trainer, polite=False, commits=True)
             self.time_passes(scans=3, fallback=0)
@@ -291,9 +296,3 @@ def test_every_life_is_the_promised_one(engine: Engine, tmp_path: Path) -> None:
     )
 
     run_state_machine_as_test(lambda: Lives(engine, tmp_path), settings=chosen)
-
-
-def let_commits_be_quick(engine: Engine) -> None:
-    """Spare SQLite the waiting for the disk: what is written here need not survive the machine."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
