@@ -48,7 +48,8 @@ def write_page(storms: Sequence[dict[str, Any]]) -> None:
 
 def tables(storms: Sequence[dict[str, Any]]) -> str:
     """Return the runs, one line each, and all faults, with the times of the two databases side by side."""
-    return "\n".join([*_runs(storms), "", *_faults(storms), "", *_crash_points(storms), ""])
+    parts = [_runs(storms), _violations(storms), _faults(storms), _crash_points(storms)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def summary(trials: Sequence[Trial]) -> list[str]:
@@ -75,6 +76,15 @@ def _runs(storms: Sequence[dict[str, Any]]) -> list[str]:
         "| violations |"
     )
     return [head, "|---|---|---|---|---|---|---|---|---|---|---|", *rows]
+
+
+def _violations(storms: Sequence[dict[str, Any]]) -> list[str]:
+    """Return each violation with what came of it, which somebody has to write into the record by hand."""
+    return [
+        f"- {storm['database']}, seed {storm['seed']}: {violation} {storm.get('causes', {}).get(violation, '')}"
+        for storm in storms
+        for violation in storm["violations"]
+    ]
 
 
 def _faults(storms: Sequence[dict[str, Any]]) -> list[str]:
