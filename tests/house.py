@@ -30,7 +30,7 @@ from tests.building import add_job, is_clock
 
 SCALED = {
     "flush_s": 0.1,
-    "ttl_s": 1.5,
+    "ttl_s": 2.5,  # beside two processes that load torch a trainer waits for its share of two cores
     "scan_s": 0.1,
     "wake_again_s": 0.5,
     "back_off_s": 0.1,
