@@ -43,6 +43,11 @@ class Entry:
     before: str | None
     after: str | None
 
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether it shortened a history, as the claim of the next attempt does to what the one before wrote."""
+        return self.what == "segments" and self.before is not None and int(self.after or 0) < int(self.before)
+
 
 def keep_ledger(engine: Engine) -> None:
     """Create the ledger and its triggers in an installation's database, before anything writes there."""
@@ -77,14 +82,12 @@ def newest_entry(engine: Engine, what: str) -> int:
 
 def newest_writer(engine: Engine, job_id: str) -> int:
     """Return the newest attempt that has recorded steps of a job, 0 before the first."""
-    query = text("SELECT MAX(attempt) FROM ledger WHERE what = 'segments' AND job_id = :job_id AND before IS NULL")
-    grown = text(
+    query = text(
         "SELECT MAX(attempt) FROM ledger WHERE what = 'segments' AND job_id = :job_id"
-        " AND CAST(before AS BIGINT) < CAST(after AS BIGINT)"
+        " AND (before IS NULL OR CAST(before AS BIGINT) < CAST(after AS BIGINT))"
     )
     with engine.connect() as connection:
-        found = [connection.execute(one, {"job_id": job_id}).scalar() for one in (query, grown)]
-    return max(number or 0 for number in found)
+        return connection.execute(query, {"job_id": job_id}).scalar() or 0
 
 
 def _triggers(dialect: str) -> list[str]:

@@ -15,11 +15,18 @@ _DIES_WITHIN_S = 10.0
 
 def wait_until(condition: Callable[[], object], what: str, *, within_s: float) -> None:
     """Wait for a condition to hold; raise TimeoutError when it does not."""
-    deadline_s = time.monotonic() + within_s
+    if not holds_within(within_s, condition):
+        raise TimeoutError(f"not within {within_s:g} s: {what}")
+
+
+def holds_within(seconds: float, condition: Callable[[], object]) -> bool:
+    """Wait for a condition to hold, at most so long; tell whether it does."""
+    deadline_s = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"not within {within_s:g} s: {what}")
+            return False
         time.sleep(LOOK_EVERY_S)
+    return True
 
 
 def family(pid: int) -> list[psutil.Process]:

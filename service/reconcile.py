@@ -130,7 +130,7 @@ class Reconciler:
             self._prove_writable()
         for job_id, attempt, _ in running:
             if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
-                self._try_to_lose(job_id, attempt)
+                self._lose(job_id, attempt)
 
     def _prove_writable(self) -> None:
         """Raise unless the database takes writes; one on a full disk answers questions while nobody can beat."""
@@ -138,16 +138,10 @@ class Reconciler:
             doom(session, [self._no_blob])
             forget_doomed(session, [self._no_blob])
 
-    def _try_to_lose(self, job_id: str, attempt: int) -> None:
+    def _lose(self, job_id: str, attempt: int) -> None:
         """Declare an attempt lost, now or with a later scan: a process that was stopped in the midst of a write holds
         the row of its job until the database ends its transaction, and that must keep no other from being judged.
         """
-        try:
-            self._lose(job_id, attempt)
-        except DATABASE_AWAY as error:
-            self._log.warning("attempt not declared lost yet", job=job_id, attempt=attempt, error=str(error))
-
-    def _lose(self, job_id: str, attempt: int) -> None:
         message = f"Nothing was heard of attempt {attempt} for {self._settings.ttl_s:g} s."
         try:
             with writing(self._engine) as session:
@@ -155,6 +149,9 @@ class Reconciler:
                 transitions.lose(session, job_id, attempt, reason="worker_lost", message=message, limits=limits)
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
+        except DATABASE_AWAY as error:
+            self._log.warning("attempt not declared lost yet", job=job_id, attempt=attempt, error=str(error))
+            return
         crash_point("loss.committed")
         self._log.warning("attempt lost", job=job_id, attempt=attempt)
         self._unswept[job_id] = None

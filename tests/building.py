@@ -52,8 +52,3 @@ def save_checkpoint(session: Session, job: Job, step: int, **values: Any) -> Che
     files = {"all": {"key": f"{job.id}/{job.attempt}/all-{step}", "size": 1, "sha256": "0" * 64}}
     given = {"samples_seen": step * 64, "trained_s": step / 100, "losses": {}, "files": files, **values}
     return checkpoints.add_checkpoint(session, transitions.fence(session, job.id, job.attempt), step=step, **given)
-
-
-def is_clock(column: str) -> bool:
-    """Tell whether a column may differ between two runs of one spec, as only clocks may."""
-    return column.endswith(("_ms", "_s"))

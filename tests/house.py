@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 from redis.exceptions import RedisError
 
+from chaos.oracle import is_clock
 from service.broker import Wakeups, embedded_broker, ping_broker
 from service.db import make_engine, reading, writing
 from service.models import Checkpoint, Event, Job, Sample
@@ -26,7 +27,7 @@ from service.store.doomed import list_doomed
 from service.store.keys import LOCAL_OWNER
 from service.store.transitions import request_cancel
 from service.store.workers import list_workers
-from tests.building import add_job, is_clock
+from tests.building import add_job
 
 SCALED = {
     "flush_s": 0.1,

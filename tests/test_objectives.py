@@ -6,10 +6,10 @@ import pytest
 import torch
 from small_training import small_spec
 
+from chaos.oracle import is_clock
 from service.spec import objectives as described
 from service.spec.columns import COLUMNS, eval_point, recorded_columns
 from service.spec.objectives import loss_columns, reduction_factor, references
-from tests.building import is_clock
 from worker.gan.objectives.objective import Terms
 from worker.gan.objectives.registry import OBJECTIVES
 

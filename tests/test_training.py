@@ -8,11 +8,11 @@ import pytest
 import torch
 from small_training import CPU, dirac_training, rows_of, small_spec, small_training, smaller, weights_of
 
+from chaos.oracle import is_clock
 from service.spec.architectures import ARCHITECTURES
 from service.spec.columns import recorded_columns
 from service.spec.datasets import DATASETS
 from service.spec.job import EmaSpec, JobSpec
-from tests.building import is_clock
 from worker.gan.data.registry import open_dataset
 from worker.gan.ema import half_life
 from worker.gan.files import generator_file, read_state, write_state

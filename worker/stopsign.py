@@ -2,6 +2,8 @@
 
 import time
 
+from service.clock import monotonic_s
+
 _LOOK_S = 0.05
 
 
@@ -24,7 +26,7 @@ class StopSign:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until somebody does, at most so long; tell whether."""
-        until = time.monotonic() + timeout_s
-        while not self._is_set and time.monotonic() < until:
+        until = monotonic_s() + timeout_s
+        while not self._is_set and monotonic_s() < until:
             time.sleep(_LOOK_S)
         return self._is_set

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
 from service.broker import Wakeups
@@ -143,7 +144,7 @@ class Supervisor:
             with reading(self._engine) as session:
                 limit = len(seen) + _CANDIDATES
                 jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=limit)
-                new = [(job, newest_checkpoints(session, job.id)) for job in jobs if job.id not in seen]
+                new = [(job, _checkpoints_of(session, job)) for job in jobs if job.id not in seen]
             if not new:
                 return
             yield from new
@@ -270,6 +271,10 @@ def explain(code: int, *, starved: bool) -> LastWords:
     if code < 0:
         return LastWords("crashed", f"The attempt was ended by {signal.Signals(-code).name}.")
     return LastWords("crashed", f"The attempt left with exit code {code}.")
+
+
+def _checkpoints_of(session: Session, job: Job) -> Sequence[Checkpoint]:
+    return newest_checkpoints(session, job.id) if job.attempt > 0 else ()
 
 
 def _out_of_memory_kills() -> int:

@@ -6,7 +6,8 @@ from typing import Any
 
 from redis import Redis
 
-from chaos.faults.strikes import Scene, Strike, fault, kill_one_meanwhile
+from chaos.faults import network
+from chaos.faults.strikes import Scene, Strike, fault
 from service.broker import TRAIN, make_celery
 from service.settings import Settings
 
@@ -46,32 +47,19 @@ def wakeups_forged(scene: Scene) -> Strike | None:
 @fault(cheap=True)
 def broker_cut(scene: Scene) -> Strike:
     """Every connection to the broker is reset, some in the midst of a message."""
-    if scene.random.random() < 0.5:
-        scene.stack.broker_proxy.cut()
-    else:
-        scene.stack.broker_proxy.cut_after(scene.random.randrange(1, 4000))
-        time.sleep(0.5)
-        scene.stack.broker_proxy.heal()
-    return Strike()
+    return network.cut(scene, scene.stack.broker_proxy, within_bytes=4000)
 
 
 @fault(cheap=False)
 def broker_black_holed(scene: Scene) -> Strike:
     """What is sent to the broker vanishes, for a while, and no connection is closed."""
-    scene.stack.broker_proxy.black_hole()
-    victims = kill_one_meanwhile(scene)
-    time.sleep(scene.random.uniform(0.5, 2))
-    scene.stack.broker_proxy.heal()
-    return Strike(victims)
+    return network.black_hole(scene, scene.stack.broker_proxy)
 
 
 @fault(cheap=False)
 def broker_slow(scene: Scene) -> Strike:
     """The broker answers late."""
-    scene.stack.broker_proxy.slow(scene.random.uniform(0.05, 0.5))
-    time.sleep(1)
-    scene.stack.broker_proxy.heal()
-    return Strike()
+    return network.slow(scene, scene.stack.broker_proxy, least_s=0.05, most_s=0.5)
 
 
 def forgeries(genuine: list[bytes]) -> list[bytes]:

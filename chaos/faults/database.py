@@ -2,6 +2,7 @@
 
 import time
 
+from chaos.faults import network
 from chaos.faults.strikes import POSTGRESQL, Scene, Strike, fault, kill_one_meanwhile
 
 
@@ -29,29 +30,16 @@ def database_frozen(scene: Scene) -> Strike:
 @fault(cheap=True, databases=POSTGRESQL)
 def database_cut(scene: Scene) -> Strike:
     """Every connection to the database is reset, some in the midst of a transaction or of its commit."""
-    if scene.random.random() < 0.5:
-        scene.stack.database_proxy.cut()
-    else:
-        scene.stack.database_proxy.cut_after(scene.random.randrange(1, 20_000))
-        time.sleep(0.5)
-        scene.stack.database_proxy.heal()
-    return Strike()
+    return network.cut(scene, scene.stack.database_proxy, within_bytes=20_000)
 
 
 @fault(cheap=False, databases=POSTGRESQL)
 def database_black_holed(scene: Scene) -> Strike:
     """What is sent to the database vanishes, for a while, and no connection is closed."""
-    scene.stack.database_proxy.black_hole()
-    victims = kill_one_meanwhile(scene)
-    time.sleep(scene.random.uniform(0.5, 2))
-    scene.stack.database_proxy.heal()
-    return Strike(victims)
+    return network.black_hole(scene, scene.stack.database_proxy)
 
 
 @fault(cheap=False, databases=POSTGRESQL)
 def database_slow(scene: Scene) -> Strike:
     """The database answers late."""
-    scene.stack.database_proxy.slow(scene.random.uniform(0.02, 0.2))
-    time.sleep(1)
-    scene.stack.database_proxy.heal()
-    return Strike()
+    return network.slow(scene, scene.stack.database_proxy, least_s=0.02, most_s=0.2)

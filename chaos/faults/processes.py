@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psutil
 
 from chaos.faults.strikes import KEPT, Scene, Strike, attempts_are_over, fault, pick_trainer, victims_among
+from chaos.processes import holds_within
 from service.crashpoints import CRASH_POINTS
 from service.db import reading
 
@@ -39,7 +40,7 @@ def memory_exhausted(scene: Scene) -> Strike | None:
     victims = victims_among([trainer])
     before = trainer.rlimit(psutil.RLIMIT_DATA)
     trainer.rlimit(psutil.RLIMIT_DATA, (2**20, before[1]))
-    if _wait(lambda: not trainer.is_running(), within_s=_STARVES_S):
+    if holds_within(_STARVES_S, lambda: not trainer.is_running()):
         return Strike(victims)
     with suppress(psutil.Error):  # it has just ended
         trainer.rlimit(psutil.RLIMIT_DATA, before)  # it lives on what it has
@@ -117,7 +118,7 @@ def crash_point(scene: Scene) -> Strike | None:
     armed.touch()
     if name in _AFTER_A_LOSS and (trainer := pick_trainer(scene)) is not None:
         trainer.kill()
-    if not _wait(lambda: not armed.exists(), within_s=_REACHES_S):
+    if not holds_within(_REACHES_S, lambda: not armed.exists()):
         armed.unlink(missing_ok=True)
         return None
     return Strike(detail=name)
@@ -140,12 +141,3 @@ def _strike_of_zombies(scene: Scene, thawed: Sequence[psutil.Process]) -> Strike
 def _are_over(scene: Scene, victims: Mapping[str, int]) -> bool:
     with reading(scene.stack.engine) as session:
         return attempts_are_over(session, victims)
-
-
-def _wait(condition: Callable[[], bool], *, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

@@ -7,7 +7,6 @@ from chaos.scenarios.clients import Clients
 from chaos.scenarios.findings import Findings
 from chaos.scenarios.site import a_ring, a_site, judge_jobs, submit, wait_for_end
 from chaos.stack import BROKER, Database
-from service.models import State
 
 JOBS = 20
 TRAINED_S = 12.0  # by each, so that the outage finds some that run and some that wait
@@ -35,10 +34,7 @@ def run(database: Database, home: Path) -> Findings:
         findings.expect(not refused, f"{len(refused)} of {len(clients.answers)} submissions were not answered 201")
         for answer in clients.answers:
             findings.measure("slowest 201 without a broker, s", answer.took_s)
-        for job in jobs:
-            findings.expect(
-                (job.state, job.attempt) == (State.SUCCEEDED, 1), f"{job.id} is {job.state} at attempt {job.attempt}"
-            )
+        findings.expect_success(jobs, attempt=1)
         findings.note(
             f"{len(jobs)} jobs, {len(clients.answers)} of them posted around the outage of {AWAY_S:g} s, and"
             f" {ended_meanwhile} of the first {JOBS} ended in it; the slowest submission took"

@@ -6,7 +6,6 @@ from pathlib import Path
 from chaos.scenarios.findings import Findings
 from chaos.scenarios.site import a_ring, a_site, events_of, judge_jobs, submit, wait_for_end, wait_for_step
 from chaos.stack import WEB, Database, Stack
-from service.models import State
 
 HOUR_S, DAY_S = 3600, 86_400
 OFFSETS = (
@@ -56,9 +55,7 @@ def _jump(stack: Stack, offset_s: int) -> None:
 def _judge(stack: Stack, jobs: list[str], findings: Findings) -> None:
     for job in wait_for_end(stack, jobs, within_s=_END_WITHIN_S):
         events = events_of(stack, job.id)
-        findings.expect(
-            (job.state, job.attempt) == (State.SUCCEEDED, 1), f"{job.id} is {job.state} at attempt {job.attempt}"
-        )
+        findings.expect_success([job], attempt=1)
         lost = [event.message for event in events if event.type == "lost"]
         findings.expect(not lost, f"{job.id} lost its lease: {lost}")
         order = [event.type for event in events if event.type in {"queued", "started", "succeeded"}]

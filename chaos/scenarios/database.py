@@ -11,7 +11,6 @@ from chaos.scenarios.clients import Answer, Clients
 from chaos.scenarios.findings import Findings
 from chaos.scenarios.site import a_ring, a_site, events_of, job_of, judge_jobs, submit, wait_for_end, wait_for_step
 from chaos.stack import Database, Stack
-from service.models import State
 
 TRAINED_S = 150.0  # by each of two trainings: longer than all the outages
 CALM_S = 8.0
@@ -124,10 +123,7 @@ def _judge_answers(all_answers: list[Answer], outage: Outage, span: Span, findin
 def _judge_end(stack: Stack, everybody: list[str], findings: Findings) -> None:
     """Nothing was executed twice, and no step is missing."""
     jobs = wait_for_end(stack, everybody, within_s=_END_WITHIN_S)
-    for job in jobs:
-        findings.expect(
-            (job.state, job.attempt) == (State.SUCCEEDED, 1), f"{job.id} is {job.state} at attempt {job.attempt}"
-        )
+    findings.expect_success(jobs, attempt=1)
     lost = [event.job_id for job in jobs for event in events_of(stack, job.id, "lost")]
     findings.expect(not lost, f"{len(lost)} attempts were declared lost")
     findings.note(f"{len(jobs)} jobs, each in one attempt; {sum(job.step for job in jobs)} steps")
