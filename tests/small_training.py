@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.resolve import merge, parse_spec, resolve
+from worker.gan.data.encoding import Waveform
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.players import Discriminator, Generator
@@ -80,7 +81,7 @@ class Slope(Discriminator):
 def point_data(count: int = 16) -> TrainingData:
     """All samples at 0, in one dimension."""
     facts = DatasetFacts(name="origin", modality="vector", shape=(1,), count=count, sha256="0" * 64)
-    return TrainingData(facts, torch.zeros(count, 1), None, lambda samples: samples.numpy())
+    return TrainingData(facts, torch.zeros(count, 1), None, Waveform())
 
 
 def dirac_training(spec: JobSpec, *, psi: float = 1.0, theta: float = 1.0) -> Training:

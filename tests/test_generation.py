@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from small_training import small_spec, small_training
 
+from service.spec.datasets import DATASETS
 from tests.readme_tables import ROOT
-from worker.gan.data.training_data import DatasetChanged
 from worker.gan.files import Part, UnreadableState, generator_file, write_state
 from worker.gan.generation import OpenedGenerator, open_generator
-from worker.gan.samples import render
-from worker.gan.state import TrainingState
+from worker.gan.samples import exporter_for
 from worker.gan.training import Training
 
 PAGE = (ROOT / "docs" / "generator.md").read_text()
@@ -47,7 +46,7 @@ def test_the_seed_and_count_of_the_job_give_the_samples_of_the_job(
 
     files = open_generator(generator_file(training.state(), which)).render(count=30, seed=7)
 
-    assert files == render(training.data, training.sample(latents, labels), labels)
+    assert files == exporter_for(training.data).render(training.sample(latents, labels), labels)
 
 
 def test_a_file_on_disk_opens_like_its_bytes(tmp_path: Path) -> None:
@@ -103,12 +102,15 @@ def test_a_whole_training_state_is_refused_by_what_to_ask_for_instead() -> None:
         open_generator(write_state(trained("ring").state()))
 
 
-def test_a_generator_of_other_data_than_this_versions_is_refused() -> None:
-    state = trained("ring").state()
-    other = {**state.facts, "dataset": {**state.facts["dataset"], "sha256": "0" * 64}}
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_file_says_all_that_the_units_of_its_data_need(name: str) -> None:
+    training = trained(name)
 
-    with pytest.raises(DatasetChanged):
-        open_generator(generator_file(TrainingState(state.tensors, other), "generator"))
+    exporter = open_generator(generator_file(training.state(), "generator")).exporter
+
+    real, labels = training.data.specimens(20), None
+    assert exporter.facts == training.data.facts
+    assert exporter.render(real, labels) == exporter_for(training.data).render(real, labels)
 
 
 def test_the_code_of_the_page_runs_on_a_downloaded_file(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ class CountProducts(TorchDispatchMode):
 
 def deep_data() -> TrainingData:
     data = point_data(BATCH)
-    return TrainingData(data.facts, torch.randn(BATCH, WIDTH), None, data.to_data_units)
+    return TrainingData(data.facts, torch.randn(BATCH, WIDTH), None, data.encoding)
 
 
 @pytest.mark.parametrize(

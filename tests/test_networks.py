@@ -12,6 +12,7 @@ from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef, ModelSpec, NetworkSpec
+from worker.gan.data.encoding import Waveform
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
@@ -29,13 +30,13 @@ def seeded(seed: int = 0) -> torch.Generator:
 def pictures(*shape: int) -> TrainingData:
     facts = DatasetFacts("pictures", "image", shape, COUNT, "", labels=("cat", "dog", "owl"))
     samples = torch.rand(COUNT, *shape, generator=seeded()) * 2 - 1
-    return TrainingData(facts, samples, torch.arange(COUNT) % 3, lambda samples: samples.numpy())
+    return TrainingData(facts, samples, torch.arange(COUNT) % 3, Waveform())
 
 
 def vectors(dimensions: int) -> TrainingData:
     facts = DatasetFacts("vectors", "vector", (dimensions,), COUNT, "")
     samples = torch.randn(COUNT, dimensions, generator=seeded())
-    return TrainingData(facts, samples, None, lambda samples: samples.numpy())
+    return TrainingData(facts, samples, None, Waveform())
 
 
 def models(data: TrainingData) -> list[ModelSpec]:

@@ -12,10 +12,11 @@ from PIL import Image
 
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
+from worker.gan.data.encoding import Pixels, Standardised
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.pictures import BLANK, EMPTY, GAP, PAPER, class_cells, draw_grid, draw_scatter, square_cells
-from worker.gan.samples import render
+from worker.gan.samples import exporter_for
 from worker.gan.sampling import even_labels
 
 
@@ -23,9 +24,13 @@ def opened(name: str) -> TrainingData:
     return open_dataset(DatasetRef(name=name))
 
 
+def render_of(data: TrainingData, samples: torch.Tensor, labels: torch.Tensor | None) -> dict[str, bytes]:
+    return exporter_for(data).render(samples, labels)
+
+
 def rendered(name: str, count: int) -> dict[str, bytes]:
     data = opened(name)
-    return render(data, data.samples[:count], None if data.labels is None else data.labels[:count])
+    return render_of(data, data.samples[:count], None if data.labels is None else data.labels[:count])
 
 
 def rows_of(file: bytes) -> list[list[str]]:
@@ -39,7 +44,7 @@ def picture(file: bytes) -> np.ndarray:
 def with_pixels(*shape: int) -> tuple[TrainingData, torch.Tensor]:
     facts = DatasetFacts("pictures", "image", shape, 5, "")
     samples = torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return TrainingData(facts, samples, None, lambda pixels: ((pixels.numpy() + 1) * 127.5).round()), samples
+    return TrainingData(facts, samples, None, Pixels(255)), samples
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_csv_of_a_table_has_the_data_s_columns_and_the_class_last() -> None:
 def test_csv_of_an_unconditional_table_has_no_class() -> None:
     data = opened("iris")
 
-    header, *_ = rows_of(render(data, data.samples[:3], None)["csv"])
+    header, *_ = rows_of(render_of(data, data.samples[:3], None)["csv"])
 
     assert header == list(data.facts.columns)
 
@@ -101,9 +106,9 @@ def test_csv_of_points_reads_back_as_the_same_floats() -> None:
 
 def test_csv_numbers_unnamed_columns() -> None:
     facts = DatasetFacts("vectors", "vector", (3,), 4, "")
-    data = TrainingData(facts, torch.zeros(4, 3), None, lambda samples: samples.numpy())
+    data = TrainingData(facts, torch.zeros(4, 3), None, Standardised(np.zeros(1), np.ones(1)))
 
-    files = render(data, data.samples, None)
+    files = render_of(data, data.samples, None)
 
     assert rows_of(files["csv"])[0] == ["x1", "x2", "x3"]
     assert files.keys() == {"csv", "npz"}
@@ -112,9 +117,11 @@ def test_csv_numbers_unnamed_columns() -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
 def test_csv_text_that_a_spreadsheet_would_run_is_quoted_but_numbers_are_not(text: str) -> None:
     facts = DatasetFacts("table", "table", (1,), 2, "", labels=(text, "plain"), columns=(text,))
-    data = TrainingData(facts, torch.tensor([[-1.5], [2.0]]), torch.tensor([0, 1]), lambda samples: samples.numpy())
+    data = TrainingData(
+        facts, torch.tensor([[-1.5], [2.0]]), torch.tensor([0, 1]), Standardised(np.zeros(1), np.ones(1))
+    )
 
-    rows = list(csv.reader(io.StringIO(render(data, data.samples, data.labels)["csv"].decode(), newline="")))
+    rows = list(csv.reader(io.StringIO(render_of(data, data.samples, data.labels)["csv"].decode(), newline="")))
 
     assert rows == [["'" + text, "class"], ["-1.5", "'" + text], ["2", "plain"]]
 
@@ -136,7 +143,7 @@ def test_zip_names_cannot_leave_the_folder(label: str) -> None:
     digits = opened("digits")
     data = dataclasses.replace(digits, facts=dataclasses.replace(digits.facts, labels=(label,) * 10))
 
-    with zipfile.ZipFile(io.BytesIO(render(data, data.samples[:1], torch.tensor([0]))["zip"])) as archive:
+    with zipfile.ZipFile(io.BytesIO(render_of(data, data.samples[:1], torch.tensor([0]))["zip"])) as archive:
         (name,) = archive.namelist()
 
     assert not set(name) & set("/\\: ")
@@ -147,7 +154,7 @@ def test_a_grid_shows_as_many_of_each_class_without_holes(count: int, columns: i
     data = opened("digits")
     labels = even_labels(count, 10)
 
-    file = picture(render(data, torch.ones(count, 1, 8, 8), labels)["png"])
+    file = picture(render_of(data, torch.ones(count, 1, 8, 8), labels)["png"])
 
     side = (file.shape[0] - GAP) // 10 - GAP
     assert side % 8 == 0
@@ -159,7 +166,7 @@ def test_a_grid_shows_as_many_of_each_class_without_holes(count: int, columns: i
 def test_every_sample_is_in_the_files_even_where_the_picture_leaves_it_out() -> None:
     data = opened("digits")
 
-    files = render(data, data.samples[:64], even_labels(64, 10))
+    files = render_of(data, data.samples[:64], even_labels(64, 10))
 
     with np.load(io.BytesIO(files["npz"])) as arrays, zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
         assert (len(arrays["samples"]), len(archive.namelist())) == (64, 64)
@@ -186,7 +193,7 @@ def test_a_grid_cell_is_the_picture_magnified_without_blur() -> None:
 def test_pictures_of_any_size_and_channels_are_written(shape: tuple[int, ...], mode: str) -> None:
     data, samples = with_pixels(*shape)
 
-    files = render(data, samples, None)
+    files = render_of(data, samples, None)
 
     assert Image.open(io.BytesIO(files["png"])).mode == mode
     with zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
@@ -197,7 +204,7 @@ def test_pictures_of_any_size_and_channels_are_written(shape: tuple[int, ...], m
 def test_large_pictures_are_not_shrunk() -> None:
     data, samples = with_pixels(3, 200, 300)
 
-    width, height = Image.open(io.BytesIO(render(data, samples, None)["png"])).size
+    width, height = Image.open(io.BytesIO(render_of(data, samples, None)["png"])).size
 
     assert (width, height) == (3 * 304 + GAP, 2 * 204 + GAP)
 
@@ -232,6 +239,6 @@ def test_a_scatter_puts_a_sample_where_it_belongs_and_reals_set_the_limits() -> 
 def test_samples_of_one_class_or_one_sample_are_rendered() -> None:
     data = opened("digits")
 
-    one = render(data, data.samples[:1], data.labels[:1])
+    one = render_of(data, data.samples[:1], data.labels[:1])
 
     assert picture(one["png"]).ndim == 2

@@ -13,7 +13,7 @@ from service.store.checkpoints import add_checkpoint, retire_checkpoints
 from service.store.samples import add_sample
 from worker.attempt import Attempt
 from worker.gan.files import generator_file, parts, write_state
-from worker.gan.samples import render
+from worker.gan.samples import exporter_for
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
 from worker.outbox import Outbox, Row
@@ -75,7 +75,7 @@ class Saver:
             return
         with self._vigil.phase("save samples", _SAVE_DEADLINE_S):
             latents, labels = training.fixed_latents()
-            rendered = render(training.data, training.sample(latents, labels), labels)
+            rendered = exporter_for(training.data).render(training.sample(latents, labels), labels)
             files = {suffix: self._store(f"samples-{step}.{suffix}", data) for suffix, data in rendered.items()}
         self._outbox.add(_sample_row(step, len(latents), files))
         self._sampled_step = step

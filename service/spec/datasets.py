@@ -130,6 +130,7 @@ DIGITS = DatasetFacts(
     sha256="f6d9e39f37dc45d327f6db33428ee58970ccceabb2535a5c179de35886b70443",
     labels=tuple("0123456789"),
     description="1,797 handwritten digits, 8 by 8 pixels of 17 greys.",
+    white=16,
 )
 
 DATASETS: dict[str, BuiltinDataset] = {

@@ -15,6 +15,7 @@ SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
 MOMENTS = {"adam": 2, "sgd": 0}  # that an optimiser keeps of each weight
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
+CELL_BYTES = 16  # of a table's encoding: a value and its score, both float64
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
         generator_parameters=size.generator.parameters,
         discriminator_parameters=size.discriminator.parameters,
         memory_bytes=TRAINER_BYTES + number_bytes * numbers,
-        checkpoint_bytes=CHECKPOINT_HEADER_BYTES + number_bytes * kept,
+        checkpoint_bytes=CHECKPOINT_HEADER_BYTES + encoding_bytes(facts) + number_bytes * kept,
     )
+
+
+def encoding_bytes(facts: DatasetFacts) -> int:
+    """Bound what a checkpoint holds of the way back to the data's units."""
+    return CELL_BYTES * facts.count * facts.shape[0] if facts.modality == "table" else 0
 
 
 def state_numbers(spec: JobSpec, size: ModelSize) -> int:

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from service.spec.job import ModelSpec, Strict
 
-Modality = Literal["vector", "image", "table"]
+Modality = Literal["vector", "image", "table", "audio"]
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
     """A data set as the spec sees it.
 
-    shape is that of one sample: (D,) for vectors and tables, (C, H, W) for images.
+    shape is that of one sample as the networks see it: (D,) for vectors and tables, (C, H, W) for images, (1, frames)
+    for audio. white is the value of the brightest pixel of an image, sample_rate the frames a second of audio.
     """
 
     name: str
@@ -24,6 +27,22 @@ class DatasetFacts:
     labels: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     description: str = ""
+    white: int = 255
+    sample_rate: int | None = None
+
+
+_FACTS = TypeAdapter(DatasetFacts)
+
+
+def facts_to_json(facts: DatasetFacts) -> dict[str, Any]:
+    """Return facts as JSON can hold them."""
+    written: dict[str, Any] = _FACTS.dump_python(facts, mode="json")
+    return written
+
+
+def facts_from_json(written: object) -> DatasetFacts:
+    """Read what facts_to_json wrote; raises pydantic.ValidationError."""
+    return _FACTS.validate_python(written)
 
 
 @dataclass(frozen=True)

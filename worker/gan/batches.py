@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from worker.gan.data.training_data import Samples
 from worker.gan.randomness import Stream, random_for
 
 
@@ -17,12 +18,18 @@ class Batch:
     samples: Tensor
     labels: Tensor | None
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+        """Return the batch where and as the networks read it; held data is there already."""
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
+        return Batch(self.samples.to(device, dtype, non_blocking=True), labels)
+
 
 class RealBatches:
     """Batches by number. Every sample comes once an epoch; nothing is remembered between batches but a cache."""
 
-    def __init__(self, samples: Tensor, labels: Tensor | None, *, batch_size: int, seed: int) -> None:
+    def __init__(self, samples: Samples, labels: Tensor | None, *, batch_size: int, seed: int) -> None:
         self._samples, self._labels = samples, labels
+        self._device = samples.device if isinstance(samples, Tensor) else torch.device("cpu")
         self._batch_size, self._seed = batch_size, seed
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
@@ -40,4 +47,4 @@ class RealBatches:
 
     def _draw_order(self, epoch: int) -> Tensor:
         random = random_for(self._seed, Stream.EPOCH_ORDER, epoch)
-        return torch.randperm(len(self._samples), generator=random).to(self._samples.device)
+        return torch.randperm(len(self._samples), generator=random).to(self._device)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import safetensors.torch
 from torch import Tensor
 
-from worker.gan.state import TrainingState, part
+from worker.gan.state import ENCODING, TrainingState, part, snapshot
 
 FORMAT = 1
 METADATA_KEY = "ganymede"  # one key: safetensors writes several in an order of its own
@@ -57,7 +57,8 @@ def generator_file(state: TrainingState, which: Part) -> bytes:
     if which not in parts(state):
         raise MissingPart(which)
     facts = {key: state.facts[key] for key in ("step", "samples_seen", "model", "dataset", "data")}
-    return _write(part(which, state.tensors), {**facts, "part": which})
+    encoding = snapshot(ENCODING, part(ENCODING, state.tensors))
+    return _write(part(which, state.tensors) | encoding, {**facts, "part": which})
 
 
 def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:

@@ -8,44 +8,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.spec.job import DatasetRef, ModelSpec
-from worker.gan.data.registry import open_dataset
-from worker.gan.data.training_data import TrainingData
+from service.spec.facts import DatasetFacts, facts_from_json
+from service.spec.job import ModelSpec
+from worker.gan.data.encoding import restore_encoding
 from worker.gan.files import UnreadableState, read_state
 from worker.gan.networks.players import Generator
-from worker.gan.networks.registry import make_networks
+from worker.gan.networks.registry import make_generator
 from worker.gan.randomness import Stream, random_for
-from worker.gan.samples import render
+from worker.gan.samples import Exporter
 from worker.gan.sampling import even_labels, sample
-from worker.gan.state import load_network
+from worker.gan.state import BACKDROP, ENCODING, load_network, part
 
 
 @dataclass(frozen=True)
 class OpenedGenerator:
-    """A generator on the CPU with the data it imitates.
+    """A generator on the CPU with what turns its samples into the units of the data it imitates.
 
     Draws follow from count, seed and labels alone. With the seed and `samples.count` of its job they are those of the
     job's own timeline; there the labels are given evenly, as here when none are asked for.
     """
 
     network: Generator
-    data: TrainingData
+    exporter: Exporter
     conditional: bool
     step: int
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """What is known of the data."""
+        return self.exporter.facts
 
     def sample(
         self, count: int, seed: int, labels: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw samples (count, *shape) in the data's own units, and the labels (count,) they were drawn for.
 
-        Labels are indices into data.facts.labels. Raises ValueError when they do not fit the generator.
+        Labels are indices into facts.labels. Raises ValueError when they do not fit the generator.
         """
         samples, used = self._draw(count, seed, labels)
-        return self.data.to_data_units(samples), None if used is None else used.numpy()
+        return self.exporter.encoding.backward(samples), None if used is None else used.numpy()
 
     def render(self, count: int, seed: int, labels: Sequence[int] | None = None) -> dict[str, bytes]:
         """Draw the same as files, in each format of the data: csv, png, npz, zip."""
-        return render(self.data, *self._draw(count, seed, labels))
+        return self.exporter.render(*self._draw(count, seed, labels))
 
     def _draw(self, count: int, seed: int, labels: Sequence[int] | None) -> tuple[Tensor, Tensor | None]:
         if count < 1:
@@ -55,7 +60,7 @@ class OpenedGenerator:
         return sample(self.network, latents.to(_dtype_of(self.network.state_dict())), used), used
 
     def _labels(self, count: int, labels: Sequence[int] | None) -> Tensor | None:
-        classes = len(self.data.facts.labels) if self.conditional else 0
+        classes = len(self.facts.labels) if self.conditional else 0
         if labels is None:
             return even_labels(count, classes) if classes else None
         if len(labels) != count or not all(0 <= label < classes for label in labels):
@@ -64,18 +69,18 @@ class OpenedGenerator:
 
 
 def open_generator(source: bytes | Path) -> OpenedGenerator:
-    """Rebuild a generator or its average from what generator_file wrote.
-
-    Raises UnreadableState, and DatasetChanged when this version makes other data of the same name.
-    """
+    """Rebuild a generator or its average from what generator_file wrote; raises UnreadableState."""
     state = read_state(source)
     if "part" not in state.facts:
         raise UnreadableState("a whole training state: ask for one part of it, generator or ema")
     model = ModelSpec.model_validate(state.facts["model"])
-    data = open_dataset(DatasetRef.model_validate(state.facts["dataset"]))
-    network, _ = make_networks(model, data, torch.Generator())
-    load_network(network.to(_dtype_of(state.tensors)), state.tensors)
-    return OpenedGenerator(network, data, model.conditional, state.facts["step"])
+    facts = facts_from_json(state.facts["data"])
+    learnt = {name: tensor.numpy() for name, tensor in part(ENCODING, state.tensors).items()}
+    weights = {name: tensor for name, tensor in state.tensors.items() if not name.startswith(f"{ENCODING}.")}
+    network = make_generator(model, facts)
+    load_network(network.to(_dtype_of(weights)), weights)
+    exporter = Exporter(facts, restore_encoding(facts, learnt), learnt.get(BACKDROP))
+    return OpenedGenerator(network, exporter, model.conditional, state.facts["step"])
 
 
 def _dtype_of(tensors: dict[str, Tensor]) -> torch.dtype:

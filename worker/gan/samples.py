@@ -4,48 +4,66 @@ import csv
 import io
 import re
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from service.spec.facts import DatasetFacts
+from service.spec.facts import DatasetFacts, Modality
+from worker.gan.data.encoding import Encoding
 from worker.gan.data.training_data import TrainingData
 from worker.gan.pictures import draw_grid, draw_scatter, to_png
 
-REAL_POINTS = 2_000  # beneath a scatter
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
 CLASS_COLUMN = "class"
 
 
-def render(data: TrainingData, samples: Tensor, labels: Tensor | None) -> dict[str, bytes]:
-    """Write samples (N, *shape) in network units in each format: the name of the format, then the file."""
-    values = data.to_data_units(samples)
-    classes = None if labels is None else labels.cpu().numpy()
-    files = {"npz": write_npz(data.facts, values, classes)}
-    if data.facts.modality == "image":
-        greys = to_greys(data, values)
-        files["png"] = to_png(draw_grid(greys, classes))
-        files["zip"] = write_zip(data.facts, greys, classes)
-        return files
-    files["csv"] = write_csv(data.facts, values, classes)
-    if data.facts.modality == "vector" and data.facts.shape == (2,):
-        files["png"] = to_png(draw_scatter(real_points(data), values))
+@dataclass(frozen=True)
+class Exporter:
+    """Writes samples of one kind of data. backdrop are real points in the plane, if the data lies there."""
+
+    facts: DatasetFacts
+    encoding: Encoding
+    backdrop: np.ndarray | None
+
+    def render(self, samples: Tensor, labels: Tensor | None) -> dict[str, bytes]:
+        """Write samples (N, *shape) in network units in each format: the name of the format, then the file."""
+        values = self.encoding.backward(samples)
+        classes = None if labels is None else labels.cpu().numpy()
+        return {"npz": write_npz(self.facts, values, classes), **WRITE[self.facts.modality](self, values, classes)}
+
+
+def exporter_for(data: TrainingData) -> Exporter:
+    """Make the exporter of an opened data set."""
+    return Exporter(data.facts, data.encoding, data.backdrop())
+
+
+def write_images(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
+    """Write a grid of the first pictures and each as a file of its own."""
+    greys = to_greys(exporter.facts, values)
+    return {"png": to_png(draw_grid(greys, classes)), "zip": write_zip(exporter.facts, greys, classes)}
+
+
+def write_rows(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
+    """Write rows of numbers, and a picture of those that lie in the plane."""
+    files = {"csv": write_csv(exporter.facts, values, classes)}
+    if exporter.backdrop is not None:
+        files["png"] = to_png(draw_scatter(exporter.backdrop, values))
     return files
 
 
-def to_greys(data: TrainingData, values: np.ndarray) -> np.ndarray:
+WRITE: dict[Modality, Callable[[Exporter, np.ndarray, np.ndarray | None], dict[str, bytes]]] = {
+    "image": write_images,
+    "vector": write_rows,
+    "table": write_rows,
+}
+
+
+def to_greys(facts: DatasetFacts, values: np.ndarray) -> np.ndarray:
     """Spread pictures (N, C, H, W) from the data's black and white to 0..255."""
-    ends = torch.stack([torch.full(data.facts.shape, -1.0), torch.full(data.facts.shape, 1.0)])
-    black, white = data.to_data_units(ends).astype(float)
-    share: np.ndarray = (values - black) / (white - black)
-    return (share * 255).round().astype(np.uint8)
-
-
-def real_points(data: TrainingData) -> np.ndarray:
-    """Take real points evenly from the whole set, in data units."""
-    rows = torch.linspace(0, len(data.samples) - 1, min(REAL_POINTS, len(data.samples))).long()
-    return data.to_data_units(data.samples[rows.to(data.samples.device)])
+    greys: np.ndarray = (values.astype(float) / facts.white * 255).round()
+    return greys.astype(np.uint8)
 
 
 def write_npz(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:

@@ -4,10 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worker.gan.data.training_data import TrainingData
 from worker.gan.player import Player
+
+ENCODING = "encoding"
+BACKDROP = "backdrop"
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,13 @@ def snapshot(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {  # sync: once per checkpoint
         f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
+
+
+def learnt_of(data: TrainingData) -> dict[str, Tensor]:
+    """Return what a generator's file needs of the data: what its encoding has learnt, the backdrop of its pictures."""
+    backdrop = data.backdrop()
+    learnt = data.encoding.learnt() | ({} if backdrop is None else {BACKDROP: backdrop})
+    return {f"{ENCODING}.{name}": torch.from_numpy(np.array(value)) for name, value in learnt.items()}
 
 
 def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

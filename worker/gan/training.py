@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from service.spec.columns import recorded_columns
+from service.spec.facts import facts_to_json
 from service.spec.job import JobSpec
 from service.spec.objectives import reduction_factor
 from worker.gan.batches import RealBatches
@@ -20,7 +21,15 @@ from worker.gan.randomness import Stream, random_for, seed_torch
 from worker.gan.recorder import Recorder
 from worker.gan.sampling import even_labels, sample
 from worker.gan.schedules import weight_at
-from worker.gan.state import TrainingState, load_network, load_optimizer, optimizer_tensors, part, snapshot
+from worker.gan.state import (
+    TrainingState,
+    learnt_of,
+    load_network,
+    load_optimizer,
+    optimizer_tensors,
+    part,
+    snapshot,
+)
 from worker.gan.turns import Round, Rules, Turn
 
 KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
@@ -57,10 +66,7 @@ class Training:
         self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
         self._draw_latents = generator.draw_latents
 
-        labels = data.labels.to(device) if spec.model.conditional and data.labels is not None else None
-        self._real_batches = RealBatches(
-            data.samples.to(device, dtype), labels, batch_size=spec.loop.batch_size, seed=self.seed
-        )
+        self._real_batches = make_batches(spec, data, device, dtype)
         self._measured = tuple(column for column in recorded_columns(spec) if column not in KNOWN_COLUMNS)
         reduction, batch_size = spec.objective.reduction, spec.loop.batch_size
         factors = [reduction_factor(column, reduction, batch_size) for column in self._measured]
@@ -117,6 +123,7 @@ class Training:
             **snapshot("discriminator", self.discriminator.network.state_dict()),
             **snapshot("optimizer.generator", optimizer_tensors(self.generator)),
             **snapshot("optimizer.discriminator", optimizer_tensors(self.discriminator)),
+            **learnt_of(self.data),
         }
         if self.average is not None:
             tensors |= snapshot("ema", self.average.network.state_dict())
@@ -159,7 +166,7 @@ class Training:
             rules=rules,
             generator=self.generator,
             discriminator=self.discriminator,
-            reals=self._real_batches.batch(update),
+            reals=self._real_batches.batch(update).to(self._device, self._dtype),
             draw_latents=draw_latents,
         )
 
@@ -176,15 +183,18 @@ class Training:
         return torch.stack([terms[column] for column in self._measured]) * self._factors
 
     def _facts(self) -> dict[str, object]:
-        facts = self.data.facts
         return {
             "step": self.step_number,
             "samples_seen": self.samples_seen,
             **self.spec.model_dump(mode="json", include={"model", "dataset"}),
-            "data": {
-                "modality": facts.modality,
-                "shape": list(facts.shape),
-                "labels": list(facts.labels),
-                "columns": list(facts.columns),
-            },
+            "data": facts_to_json(self.data.facts),
         }
+
+
+def make_batches(spec: JobSpec, data: TrainingData, device: torch.device, dtype: torch.dtype) -> RealBatches:
+    """Put data that is held onto the device, once and for all."""
+    samples = data.samples.to(device, dtype) if isinstance(data.samples, Tensor) else data.samples
+    labels = data.labels if spec.model.conditional else None
+    if labels is not None and isinstance(samples, Tensor):
+        labels = labels.to(device)
+    return RealBatches(samples, labels, batch_size=spec.loop.batch_size, seed=spec.seed or 0)

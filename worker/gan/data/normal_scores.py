@@ -1,5 +1,8 @@
 """Columns of numbers as whitened normal scores, and back: each marginal becomes a bell, correlations are undone."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,40 +11,13 @@ LEAST_VARIANCE = 1e-6  # of a principal axis, as a fraction of the widest: colum
 MOST_DECIMALS = 8
 
 
-class NormalScores:
-    """The transform of one table, learnt from its rows (N, D)."""
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self.columns = [Column(values) for values in rows.T]
-        scores = self.scores(rows)
-        self.mean = scores.mean(axis=0)
-        variance, axes = np.linalg.eigh(np.cov(scores, rowvar=False).reshape(len(self.columns), -1))
-        self.deviation = np.sqrt(np.maximum(variance, LEAST_VARIANCE * variance.max()))
-        self.axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(len(variance))])  # LAPACK leaves signs open
-
-    def forward(self, rows: np.ndarray) -> Tensor:
-        """Turn rows in data units into whitened scores (N, D) float32."""
-        white = (self.scores(rows) - self.mean) @ self.axes / self.deviation
-        return torch.from_numpy(white.astype(np.float32))
-
-    def backward(self, white: Tensor) -> np.ndarray:
-        """Turn whitened scores into rows within each column's range and decimals, (N, D) float64."""
-        scores = white.double().cpu().numpy() * self.deviation @ self.axes.T + self.mean
-        return np.stack([column.values_at(s) for column, s in zip(self.columns, scores.T, strict=True)], axis=1)
-
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Turn rows in data units into normal scores (N, D)."""
-        return np.stack([column.scores_of(v) for column, v in zip(self.columns, rows.T, strict=True)], axis=1)
-
-
+@dataclass(frozen=True)
 class Column:
-    """The distinct values of one column, their normal scores at mid-rank, and its decimals."""
+    """The distinct values of one column in order, their normal scores at mid-rank, and its decimals."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.values, counts = np.unique(values, return_counts=True)
-        mid_rank = (np.cumsum(counts) - counts / 2) / len(values)
-        self.scores = torch.special.ndtri(torch.from_numpy(mid_rank)).numpy()
-        self.decimals = decimals_of(self.values)
+    values: np.ndarray
+    scores: np.ndarray
+    decimals: int
 
     def scores_of(self, values: np.ndarray) -> np.ndarray:
         """Interpolate between the scores of known values."""
@@ -52,6 +28,71 @@ class Column:
         """Interpolate between known values; beyond the ends stay there."""
         values: np.ndarray = np.interp(scores, self.scores, self.values)
         return values.round(self.decimals)
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """The transform of one table of D columns: normal scores less `mean` (D,), turned to `axes` (D, D), scaled."""
+
+    columns: Sequence[Column]
+    mean: np.ndarray
+    deviation: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> "NormalScores":
+        """Learn the transform from rows (N, D)."""
+        columns = [learn_column(values) for values in rows.T]
+        scores = scores_of(columns, rows)
+        variance, axes = np.linalg.eigh(np.cov(scores, rowvar=False).reshape(len(columns), -1))
+        return cls(
+            columns,
+            mean=scores.mean(axis=0),
+            deviation=np.sqrt(np.maximum(variance, LEAST_VARIANCE * variance.max())),
+            axes=axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(len(variance))]),  # LAPACK leaves signs open
+        )
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        """Turn rows in data units into whitened scores (N, D) float32."""
+        white = (scores_of(self.columns, rows) - self.mean) @ self.axes / self.deviation
+        return torch.from_numpy(white.astype(np.float32))
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        """Turn whitened scores into rows within each column's range and decimals, (N, D) float64."""
+        scores = samples.double().cpu().numpy() * self.deviation @ self.axes.T + self.mean
+        return np.stack([column.values_at(s) for column, s in zip(self.columns, scores.T, strict=True)], axis=1)
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        """Return the transform as arrays; the columns' values and scores stand one after the other."""
+        return {
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "axes": self.axes,
+            "values": np.concatenate([column.values for column in self.columns]),
+            "scores": np.concatenate([column.scores for column in self.columns]),
+            "counts": np.array([len(column.values) for column in self.columns]),
+            "decimals": np.array([column.decimals for column in self.columns]),
+        }
+
+    @classmethod
+    def restore(cls, learnt: Mapping[str, np.ndarray]) -> "NormalScores":
+        """Make the transform again."""
+        ends = np.cumsum(learnt["counts"])[:-1]
+        values, scores = np.split(learnt["values"], ends), np.split(learnt["scores"], ends)
+        columns = [Column(v, s, int(d)) for v, s, d in zip(values, scores, learnt["decimals"], strict=True)]
+        return cls(columns, learnt["mean"], learnt["deviation"], learnt["axes"])
+
+
+def learn_column(values: np.ndarray) -> Column:
+    """Rank the values of a column."""
+    distinct, counts = np.unique(values, return_counts=True)
+    mid_rank = (np.cumsum(counts) - counts / 2) / len(values)
+    return Column(distinct, torch.special.ndtri(torch.from_numpy(mid_rank)).numpy(), decimals_of(distinct))
+
+
+def scores_of(columns: Sequence[Column], rows: np.ndarray) -> np.ndarray:
+    """Turn rows in data units into normal scores (N, D)."""
+    return np.stack([column.scores_of(values) for column, values in zip(columns, rows.T, strict=True)], axis=1)
 
 
 def decimals_of(values: np.ndarray) -> int:

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from service.spec.datasets import GridParams, MoonsParams, RingParams, SwissRollParams
 from service.spec.facts import DatasetFacts
-from worker.gan.data.training_data import TrainingData
+from worker.gan.data.training_data import Rows
 
 DATA_SEED = 0  # of the set itself, so that jobs of different seeds train on the same data
 
@@ -33,33 +31,38 @@ def grid_mixture(params: GridParams) -> Mixture:
     return Mixture(np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2), params.sigma)
 
 
-def open_ring(facts: DatasetFacts, params: RingParams) -> TrainingData:
+def open_ring(_: DatasetFacts, params: RingParams) -> Rows:
     """Draw Gaussians on a circle."""
-    return standardised(facts, draw_mixture(ring_mixture(params), params.count))
+    return points_alone(draw_mixture(ring_mixture(params), params.count))
 
 
-def open_grid(facts: DatasetFacts, params: GridParams) -> TrainingData:
+def open_grid(_: DatasetFacts, params: GridParams) -> Rows:
     """Draw Gaussians on a grid."""
-    return standardised(facts, draw_mixture(grid_mixture(params), params.count))
+    return points_alone(draw_mixture(grid_mixture(params), params.count))
 
 
-def open_moons(facts: DatasetFacts, params: MoonsParams) -> TrainingData:
+def open_moons(_: DatasetFacts, params: MoonsParams) -> Rows:
     """Draw two half circles, each reaching into the other."""
     random = data_random()
     lower = random.random(params.count) < 0.5
     angle = np.pi * random.random(params.count)
     x = np.where(lower, 1 - np.cos(angle), np.cos(angle))
     y = np.where(lower, 0.5 - np.sin(angle), np.sin(angle))
-    return standardised(facts, noisy(np.stack([x, y], axis=1), params.noise, random))
+    return points_alone(noisy(np.stack([x, y], axis=1), params.noise, random))
 
 
-def open_swiss_roll(facts: DatasetFacts, params: SwissRollParams) -> TrainingData:
+def open_swiss_roll(_: DatasetFacts, params: SwissRollParams) -> Rows:
     """Draw a spiral from a third of its outer radius to the whole."""
     random = data_random()
     radius = (1 + 2 * random.random(params.count)) / 3
     angle = 3 * np.pi * params.turns * radius
     curve = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return standardised(facts, noisy(curve, params.noise, random))
+    return points_alone(noisy(curve, params.noise, random))
+
+
+def points_alone(points: np.ndarray) -> Rows:
+    """Return points without labels."""
+    return Rows(points, None)
 
 
 def data_random() -> np.random.Generator:
@@ -78,15 +81,3 @@ def noisy(points: np.ndarray, sigma: float, random: np.random.Generator) -> np.n
     """Add round normal noise."""
     moved: np.ndarray = points + sigma * random.standard_normal(points.shape)
     return moved
-
-
-def standardised(facts: DatasetFacts, points: np.ndarray) -> TrainingData:
-    """Give each coordinate mean 0 and deviation 1 in network units."""
-    mean, deviation = points.mean(axis=0), points.std(axis=0)
-
-    def to_data_units(samples: Tensor) -> np.ndarray:
-        points: np.ndarray = samples.double().cpu().numpy() * deviation + mean
-        return points.astype(np.float32)
-
-    samples = torch.from_numpy(((points - mean) / deviation).astype(np.float32))
-    return TrainingData(facts, samples, labels=None, to_data_units=to_data_units)

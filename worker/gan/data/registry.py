@@ -8,9 +8,10 @@ from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
 from worker.gan.data.points import open_grid, open_moons, open_ring, open_swiss_roll
 from worker.gan.data.scikit_learn import open_digits, open_table
-from worker.gan.data.training_data import DatasetChanged, TrainingData
+from worker.gan.data.split import Split
+from worker.gan.data.training_data import DatasetChanged, Rows, TrainingData, open_rows
 
-OPENERS: dict[str, Callable[[DatasetFacts, Any], TrainingData]] = {
+OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
     "ring": open_ring,
     "grid": open_grid,
     "moons": open_moons,
@@ -22,11 +23,17 @@ OPENERS: dict[str, Callable[[DatasetFacts, Any], TrainingData]] = {
 }
 
 
-def open_dataset(ref: DatasetRef) -> TrainingData:
-    """Open a data set by name; raises DatasetChanged when the reference carries another content's hash."""
+EVERYTHING = Split()
+
+
+def open_dataset(ref: DatasetRef, split: Split = EVERYTHING) -> TrainingData:
+    """Open a data set by name, part of it kept aside.
+
+    Raises DatasetChanged when the reference carries another content's hash.
+    """
     dataset = DATASETS[ref.name]
     params = dataset.params.model_validate(ref.params)
     facts = dataset.facts(params)
     if ref.sha256 not in (None, facts.sha256):
         raise DatasetChanged(ref.name, str(ref.sha256), facts.sha256)
-    return OPENERS[ref.name](facts, params)
+    return open_rows(facts, OPENERS[ref.name](facts, params), split)

@@ -5,16 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from torch import Tensor
 
 from service.spec.datasets import NoParams
 from service.spec.facts import DatasetFacts
-from worker.gan.data.normal_scores import NormalScores
-from worker.gan.data.training_data import DatasetChanged, TrainingData
-
-WHITE = 16  # the digits' grid of greys is 0..16
+from worker.gan.data.training_data import DatasetChanged, Rows
 
 LOADERS: dict[str, Callable[..., Any]] = {
     "digits": load_digits,
@@ -24,24 +19,15 @@ LOADERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def open_digits(facts: DatasetFacts, _: NoParams) -> TrainingData:
-    """Read the digits, black at -1 and white at 1."""
+def open_digits(facts: DatasetFacts, _: NoParams) -> Rows:
+    """Read the digits (N, 1, 8, 8), 0 to 16."""
     rows, labels = load_recorded(facts)
-    samples = torch.from_numpy(rows).float().reshape(-1, *facts.shape) / (WHITE / 2) - 1
-    return TrainingData(facts, samples, torch.from_numpy(labels), to_greys)
+    return Rows(rows.astype(np.uint8).reshape(-1, *facts.shape), labels)
 
 
-def to_greys(samples: Tensor) -> np.ndarray:
-    """Return to the digits' own grid of greys, 0..16."""
-    greys = ((samples + 1) * (WHITE / 2)).round().clamp(0, WHITE)
-    return greys.to("cpu", torch.uint8).numpy()
-
-
-def open_table(facts: DatasetFacts, _: NoParams) -> TrainingData:
-    """Read a table of numbers as whitened normal scores."""
-    rows, labels = load_recorded(facts)
-    scores = NormalScores(rows)
-    return TrainingData(facts, scores.forward(rows), torch.from_numpy(labels), scores.backward)
+def open_table(facts: DatasetFacts, _: NoParams) -> Rows:
+    """Read a table of numbers (N, D)."""
+    return Rows(*load_recorded(facts))
 
 
 def load_recorded(facts: DatasetFacts) -> tuple[np.ndarray, np.ndarray]:

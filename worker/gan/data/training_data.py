@@ -1,12 +1,19 @@
-"""An opened data set. Networks and loop see `samples`; a person sees what `to_data_units` makes of the generator's."""
+"""An opened data set: what networks and loop see, how it becomes what a person sees, and what is kept aside."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts
+from worker.gan.data.encoding import Encoding, learn_encoding
+from worker.gan.data.split import Split
+
+HELD_BYTES = 2**28  # larger data is encoded batch by batch, from wherever its rows are
+SPECIMENS = 10_000  # rows that stand for all of them where a statistic is taken
+BACKDROP_POINTS = 2_000
 
 
 class DatasetChanged(Exception):
@@ -18,15 +25,75 @@ class DatasetChanged(Exception):
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """A data set in memory.
+class Rows:
+    """Rows (N, ...) in data units, perhaps memory-mapped, and their labels (N,) int64, indices into facts.labels."""
 
-    samples is (N, *facts.shape) float32 in network units: vectors and tables have mean 0 and unit spread, pictures lie
-    in [-1, 1]. labels is (N,) int64, an index into facts.labels. to_data_units turns a batch in network units into
-    what is exported: the data's own units, range and rounding.
+    values: np.ndarray
+    labels: np.ndarray | None
+
+    def taken(self, which: np.ndarray) -> "Rows":
+        """Return some of the rows, copied."""
+        return Rows(self.values[which], None if self.labels is None else self.labels[which])
+
+
+class EncodedRows:
+    """Samples of data that is too large to be held: rows are read and encoded when a batch asks for them."""
+
+    def __init__(self, values: np.ndarray, which: np.ndarray, encoding: Encoding) -> None:
+        self._values, self._which, self._encoding = values, which, encoding
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return samples (n, *shape) in network units for indices (n,) on the host."""
+        return self._encoding.forward(np.ascontiguousarray(self._values[self._which[indices.numpy()]]))
+
+
+Samples = Tensor | EncodedRows
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set to train on.
+
+    samples are (N, *facts.shape) float32 in network units: vectors and tables have mean 0 and unit spread, pictures
+    and sounds lie in [-1, 1]. labels is (N,) int64, an index into facts.labels. held_out are rows in data units that
+    nothing has learnt from, for measuring.
     """
 
     facts: DatasetFacts
-    samples: Tensor
+    samples: Samples
     labels: Tensor | None
-    to_data_units: Callable[[Tensor], np.ndarray]
+    encoding: Encoding
+    held_out: Rows | None = None
+
+    @property
+    def to_data_units(self) -> Callable[[Tensor], np.ndarray]:
+        """Turn samples in network units into what is exported."""
+        return self.encoding.backward
+
+    def specimens(self, count: int = SPECIMENS) -> Tensor:
+        """Return at most so many samples, taken evenly from all, in network units."""
+        which = torch.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).long()
+        return self.samples[which]
+
+    def backdrop(self) -> np.ndarray | None:
+        """Return real points in data units to draw generated ones over; None when they are not in the plane."""
+        in_the_plane = self.facts.modality == "vector" and self.facts.shape == (2,)
+        return self.to_data_units(self.specimens(BACKDROP_POINTS)) if in_the_plane else None
+
+
+def open_rows(facts: DatasetFacts, rows: Rows, split: Split) -> TrainingData:
+    """Keep part of the rows aside, learn the encoding from the others and encode them, if there is room for them."""
+    training, held_out = split.of(len(rows.values), rows.labels)
+    fits = training.size * np.prod(facts.shape) * 4 <= HELD_BYTES
+    learnt_from = rows.values[training if fits else training[:: -(-training.size // SPECIMENS)]]
+    encoding = learn_encoding(facts, learnt_from)
+    return TrainingData(
+        facts,
+        encoding.forward(learnt_from) if fits else EncodedRows(rows.values, training, encoding),
+        None if rows.labels is None else torch.from_numpy(np.ascontiguousarray(rows.labels[training])),
+        encoding,
+        rows.taken(held_out) if len(held_out) else None,
+    )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.architectures import classes_of, convolution_channels, convolution_levels, convolution_sides
+from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import make_activation
@@ -15,15 +16,15 @@ WEIGHT_SPREAD = 0.02  # the paper's
 class DcganGenerator(Generator):
     """Latents to a small map of features, doubled level by level up to the picture in [-1, 1]."""
 
-    def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
+    def __init__(self, model: ModelSpec, facts: DatasetFacts, random: torch.Generator) -> None:
         super().__init__(model.latent_dim, model.latent_codes)
-        spec, (picture_channels, height, width) = model.generator, data.facts.shape
+        spec, (picture_channels, height, width) = model.generator, facts.shape
         levels = convolution_levels(height, width)
         sides = list(zip(convolution_sides(height, levels), convolution_sides(width, levels), strict=True))
         channels = [picture_channels, *convolution_channels(spec.width, levels)]
         self.smallest = (channels[-1], *sides[-1])
         self.latent = LatentLayer(
-            model.latent_dim, model.latent_codes, classes_of(model, data.facts), torch.Size(self.smallest).numel()
+            model.latent_dim, model.latent_codes, classes_of(model, facts), torch.Size(self.smallest).numel()
         )
         layers: list[nn.Module] = []
         for level in range(levels, 0, -1):

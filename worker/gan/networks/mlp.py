@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.architectures import DEFAULT_DEPTH, classes_of
+from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec, NetworkSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
@@ -18,12 +19,12 @@ LEAST_SPREAD = 0.2  # a pixel that never changes must not be magnified without b
 class MlpGenerator(Generator):
     """Latents through hidden layers to the values of a sample; pixels are clamped to [-1, 1]."""
 
-    def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
+    def __init__(self, model: ModelSpec, facts: DatasetFacts, random: torch.Generator) -> None:
         super().__init__(model.latent_dim, model.latent_codes)
         spec = model.generator
-        self.shape = data.facts.shape
-        self.is_picture = data.facts.modality == "image"
-        self.latent = LatentLayer(model.latent_dim, model.latent_codes, classes_of(model, data.facts), spec.width)
+        self.shape = facts.shape
+        self.is_picture = facts.modality == "image"
+        self.latent = LatentLayer(model.latent_dim, model.latent_codes, classes_of(model, facts), spec.width)
         self.hidden = nn.Sequential(make_activation(spec.activation), *hidden_layers(spec.width, spec))
         self.last = nn.Linear(spec.width, prod(self.shape))
         self.latent.initialise(he_gain(spec.activation), random)
@@ -42,7 +43,7 @@ class MlpDiscriminator(Discriminator):
     def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
         super().__init__()
         spec = model.discriminator
-        self.scale = PixelScale(data.samples) if data.facts.modality == "image" else nn.Identity()
+        self.scale = PixelScale(data.specimens()) if data.facts.modality == "image" else nn.Identity()
         first = nn.Linear(prod(data.facts.shape), spec.width)
         self.hidden = nn.Sequential(first, make_activation(spec.activation), *hidden_layers(spec.width, spec))
         self.head = Head(spec.width, classes_of(model, data.facts))

@@ -2,6 +2,7 @@
 
 import torch
 
+from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
@@ -16,5 +17,11 @@ NETWORKS = {
 
 def make_networks(model: ModelSpec, data: TrainingData, random: torch.Generator) -> tuple[Generator, Discriminator]:
     """Build both networks for this data on the CPU, their weights drawn from `random` alone."""
-    make_generator, make_discriminator = NETWORKS[model.architecture]
-    return make_generator(model, data, random), make_discriminator(model, data, random)
+    generator, discriminator = NETWORKS[model.architecture]
+    return generator(model, data.facts, random), discriminator(model, data, random)
+
+
+def make_generator(model: ModelSpec, facts: DatasetFacts) -> Generator:
+    """Build a generator whose weights will be loaded."""
+    generator, _ = NETWORKS[model.architecture]
+    return generator(model, facts, torch.Generator())

@@ -1,0 +1,106 @@
+"""How the rows of a data set become what networks see, and how what a generator makes becomes rows again.
+
+There is an encoding for each modality. It is learnt from the rows that are trained on and goes into the generator's
+file, so that samples can be made where the data is not.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.spec.facts import DatasetFacts, Modality
+from worker.gan.data.normal_scores import NormalScores
+
+
+class Encoding(Protocol):
+    """Rows (N, ...) in data units to samples (N, *shape) in network units, and back."""
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        """Return float32 in network units: vectors and tables of unit spread, pictures and sounds in [-1, 1]."""
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        """Return what is exported: the data's own units, range and rounding."""
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        """Return all that the facts of the data do not say."""
+
+
+class Pixels:
+    """Pictures of whole numbers from 0 (black, -1) to `white` (1)."""
+
+    def __init__(self, white: int) -> None:
+        self._white = white
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows).float() / (self._white / 2) - 1
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        pixels = ((samples + 1) * (self._white / 2)).round().clamp(0, self._white)
+        return pixels.to("cpu", torch.uint8).numpy()
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+class Standardised:
+    """Vectors whose coordinates have mean 0 and deviation 1 in network units."""
+
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self._mean, self._deviation = mean, deviation
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(((rows - self._mean) / self._deviation).astype(np.float32))
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        rows: np.ndarray = samples.double().cpu().numpy() * self._deviation + self._mean
+        return rows.astype(np.float32)
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        return {"mean": self._mean, "deviation": self._deviation}
+
+
+class Waveform:
+    """Sounds as they are, from -1 to 1."""
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows.astype(np.float32))
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        return samples.clamp(-1, 1).float().cpu().numpy()
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+def learn_standardised(_: DatasetFacts, rows: np.ndarray) -> Standardised:
+    """Learn mean and deviation of each coordinate; one that never changes is left at its value."""
+    deviation = rows.std(axis=0, dtype=np.float64)
+    return Standardised(rows.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+
+
+LEARN: dict[Modality, Callable[[DatasetFacts, np.ndarray], Encoding]] = {
+    "vector": learn_standardised,
+    "image": lambda facts, _: Pixels(facts.white),
+    "table": lambda _, rows: NormalScores.of(rows),
+    "audio": lambda _facts, _rows: Waveform(),
+}
+
+RESTORE: dict[Modality, Callable[[DatasetFacts, Mapping[str, np.ndarray]], Encoding]] = {
+    "vector": lambda _, learnt: Standardised(learnt["mean"], learnt["deviation"]),
+    "image": lambda facts, _: Pixels(facts.white),
+    "table": lambda _, learnt: NormalScores.restore(learnt),
+    "audio": lambda _facts, _learnt: Waveform(),
+}
+
+
+def learn_encoding(facts: DatasetFacts, rows: np.ndarray) -> Encoding:
+    """Learn the encoding of a data set from rows in data units."""
+    return LEARN[facts.modality](facts, rows)
+
+
+def restore_encoding(facts: DatasetFacts, learnt: Mapping[str, np.ndarray]) -> Encoding:
+    """Make the encoding again from what `learnt` answered."""
+    return RESTORE[facts.modality](facts, learnt)

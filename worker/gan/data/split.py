@@ -1,0 +1,26 @@
+"""Which rows are trained on and which are kept aside for measuring."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """A share of the rows, drawn by the seed of the job, from each class as from the others."""
+
+    held_out: float = 0.0
+    seed: int = 0
+
+    def of(self, count: int, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the rows to train on and of those kept aside, both in order."""
+        if self.held_out == 0:
+            return np.arange(count), np.arange(0)
+        random = np.random.Generator(np.random.PCG64(self.seed))
+        order = random.permutation(count)
+        classes = np.zeros(count, np.int64) if labels is None else np.asarray(labels)
+        aside = np.zeros(count, bool)
+        for label in np.unique(classes):
+            members = order[classes[order] == label]
+            aside[members[: round(self.held_out * len(members))]] = True
+        return np.flatnonzero(~aside), np.flatnonzero(aside)
