@@ -11,12 +11,38 @@ from service.spec.job import ModelSpec, Strict
 Modality = Literal["vector", "image", "table", "audio"]
 
 
+ColumnKind = Literal["continuous", "integer", "category", "boolean", "date"]
+
+DAY_FORMAT = "%Y-%m-%d"
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a mixed table, whose rows are float64 numbers (N, C).
+
+    A category is stored as its index into categories, a boolean as 0 or 1, and its categories are how the two are
+    spelled; a missing cell is NaN. A date is days since 1970-01-01 where date_format is DAY_FORMAT, seconds since then
+    otherwise. decimals is how many digits after the point the data has, None where they vary without end. minimum and
+    maximum are those of the numbers as stored.
+    """
+
+    name: str
+    kind: ColumnKind
+    categories: tuple[str, ...] = ()
+    decimals: int | None = None
+    missing: bool = False
+    minimum: float = 0.0
+    maximum: float = 0.0
+    date_format: str = ""
+
+
 @dataclass(frozen=True)
 class DatasetFacts:
     """A data set as the spec sees it.
 
     shape is that of one sample as the networks see it: (D,) for vectors and tables, (C, H, W) for images, (1, frames)
-    for audio. white is the value of the brightest pixel of an image, sample_rate the frames a second of audio.
+    for audio. white is the value of the brightest pixel of an image, sample_rate the frames a second of audio, table
+    the columns of an uploaded table.
     """
 
     name: str
@@ -29,6 +55,7 @@ class DatasetFacts:
     description: str = ""
     white: int = 255
     sample_rate: int | None = None
+    table: tuple[TableColumn, ...] = ()
 
 
 _FACTS = TypeAdapter(DatasetFacts)
