@@ -42,7 +42,9 @@ class DatasetFacts:
 
     shape is that of one sample as the networks see it: (D,) for vectors and tables, (C, H, W) for images, (1, frames)
     for audio. white is the value of the brightest pixel of an image, sample_rate the frames a second of audio, table
-    the columns of an uploaded table.
+    the columns of an uploaded table. Where the labels are one of those columns, it stays among them and label_column
+    names it. label_counts are the rows of each label, for data that is shown in its own proportions; () shows each
+    label alike.
     """
 
     name: str
@@ -56,6 +58,8 @@ class DatasetFacts:
     white: int = 255
     sample_rate: int | None = None
     table: tuple[TableColumn, ...] = ()
+    label_column: str = ""
+    label_counts: tuple[int, ...] = ()
 
 
 _FACTS = TypeAdapter(DatasetFacts)
