@@ -11,8 +11,7 @@ from small_training import CPU, dirac_training, point_data, rows_of, small_spec,
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from service.spec import objectives as described
-from service.spec.objectives import ObjectiveFacts, references
+from service.spec.objectives import references
 from worker.gan.data.training_data import TrainingData
 from worker.gan.loops import LOOPS
 from worker.gan.networks.players import Discriminator, Generator
@@ -183,35 +182,9 @@ def test_total_loss_is_minus_value_plus_the_unscaled_non_saturating_loss(variant
     assert rows["total_loss"] == pytest.approx(unscaled - rows["value"], rel=1e-5)
 
 
-def relativistic_pairs() -> Objective:
-    """Pair each fake with a real: an objective whose generator loss reads the reals (Jolicoeur-Martineau 2019)."""
-
-    def loss(ahead: Tensor, behind: Tensor) -> Tensor:
-        return nn.functional.softplus(behind - ahead).mean()
-
-    return Objective(
-        discriminator=lambda real, fake, _: {"d_loss": loss(real, fake)},
-        generator=lambda fake, real: {"g_loss": loss(fake, real)},
-        joint=lambda _, __: {},
-        generator_needs_reals=True,
-        zero_sum=False,
-    )
-
-
-@pytest.fixture
-def paired(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an objective outside the log-loss family, registered like any other."""
-    facts = ObjectiveFacts("paired", "", "", "", equilibrium=lambda _: {"d_loss": log(2), "g_loss": log(2)})
-    monkeypatch.setitem(described.OBJECTIVES, "paired", facts)
-    monkeypatch.setitem(OBJECTIVES, "paired", relativistic_pairs())
-    return "paired"
-
-
 @pytest.mark.parametrize(("variant", "calls_of_d"), [("original", 4), ("reuse", 4), ("fused", 2)])
-def test_an_objective_that_pairs_fakes_with_reals_has_the_reals_scored_again(
-    variant: str, calls_of_d: int, paired: str
-) -> None:
-    training = small_training(small_spec(loop={"variant": variant}, objective={"loss": paired}))
+def test_an_objective_that_pairs_fakes_with_reals_has_the_reals_scored_again(variant: str, calls_of_d: int) -> None:
+    training = small_training(small_spec(loop={"variant": variant}, objective={"loss": "rpgan"}))
     calls = count_calls(training)
 
     training.step()
@@ -219,8 +192,8 @@ def test_an_objective_that_pairs_fakes_with_reals_has_the_reals_scored_again(
     assert calls["D"] == calls_of_d
 
 
-def test_columns_that_an_objective_does_not_define_are_absent(paired: str) -> None:
-    spec = small_spec(objective={"loss": paired})
+def test_columns_that_an_objective_does_not_define_are_absent() -> None:
+    spec = small_spec(objective={"loss": "rpgan"})
 
     rows = rows_of(small_training(spec), 3)
 

@@ -1,6 +1,8 @@
 """Objectives: the torch half and the described half agree, and the equilibria are equilibria."""
 
-from math import log
+from collections.abc import Callable
+from math import exp, log
+from statistics import fmean
 
 import pytest
 import torch
@@ -23,6 +25,41 @@ def terms_at(name: str, real_logits: torch.Tensor, fake_logits: torch.Tensor, re
     return {**d_terms, **g_terms, **objective.joint(d_terms, g_terms)}
 
 
+def some_logits() -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(3)
+    real, fake = 3 * torch.randn(2, 9, generator=random, dtype=torch.float64)
+    return real, fake
+
+
+def cross_entropy(logit: float, label: int) -> float:
+    probability = 1 / (1 + exp(-logit))
+    return -log(probability if label else 1 - probability)
+
+
+def average_losses(real: list[float], fake: list[float]) -> tuple[float, float]:
+    above = [score - fmean(fake) for score in real]
+    below = [score - fmean(real) for score in fake]
+    return (
+        fmean(cross_entropy(s, 1) for s in above) + fmean(cross_entropy(s, 0) for s in below),
+        fmean(cross_entropy(s, 0) for s in above) + fmean(cross_entropy(s, 1) for s in below),
+    )
+
+
+REFERENCE_LOSSES: dict[str, Callable[[list[float], list[float]], tuple[float, float]]] = {
+    "rpgan": lambda real, fake: (
+        fmean(cross_entropy(r - f, 1) for r, f in zip(real, fake, strict=True)),
+        fmean(cross_entropy(f - r, 1) for r, f in zip(real, fake, strict=True)),
+    ),
+    "relativistic_average": average_losses,
+    "hinge": lambda real, fake: (fmean(max(0, 1 - r) for r in real) + fmean(max(0, 1 + f) for f in fake), -fmean(fake)),
+    "least_squares": lambda real, fake: (
+        fmean((r - 1) ** 2 for r in real) / 2 + fmean(f**2 for f in fake) / 2,
+        fmean((f - 1) ** 2 for f in fake) / 2,
+    ),
+    "wasserstein": lambda real, fake: (fmean(fake) - fmean(real), -fmean(fake)),
+}
+
+
 def test_every_objective_is_described_and_every_described_one_exists() -> None:
     assert set(OBJECTIVES) == set(described.OBJECTIVES)
 
@@ -37,9 +74,10 @@ def test_an_objective_measures_the_columns_that_it_describes(name: str) -> None:
 @every_objective
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
 def test_at_equilibrium_no_discriminator_does_better(name: str, smoothing: float) -> None:
-    real_label = 1 - smoothing
+    real_label = 1 - smoothing * described.OBJECTIVES[name].smoothed
     d = torch.tensor(real_label / 2, dtype=torch.float64)
-    equilibrium = d.logit().repeat(4).requires_grad_()
+    # A score of least squares is compared with the label itself, all others through a sigmoid or not at all.
+    equilibrium = (d if name == "least_squares" else d.logit()).repeat(4).requires_grad_()
 
     terms = terms_at(name, equilibrium, equilibrium, real_label)
 
@@ -47,6 +85,67 @@ def test_at_equilibrium_no_discriminator_does_better(name: str, smoothing: float
     expected = described.OBJECTIVES[name].equilibrium(real_label)
     assert slope.abs().max() < 1e-15
     assert {column: term.item() for column, term in terms.items()} == pytest.approx(expected, rel=1e-12)
+
+
+@every_objective
+def test_what_is_described_of_an_objective_is_what_the_loops_assume(name: str) -> None:
+    assert described.OBJECTIVES[name].needs_reals == OBJECTIVES[name].generator_needs_reals
+
+
+@every_objective
+def test_a_label_is_smoothed_exactly_where_that_is_said(name: str) -> None:
+    real, fake = some_logits()
+
+    plain, smooth = (terms_at(name, real, fake, label) for label in (1.0, 0.9))
+
+    assert (plain["d_loss"] != smooth["d_loss"]) == described.OBJECTIVES[name].smoothed
+
+
+@pytest.mark.parametrize(
+    ("name", "d_loss", "g_loss"),
+    [
+        ("rpgan", log(2), log(2)),
+        ("relativistic_average", 2 * log(2), 2 * log(2)),
+        ("hinge", 2, 0),
+        ("least_squares", 0.25, 0.125),
+        ("wasserstein", 0, 0),
+    ],
+)
+def test_each_objective_outside_the_log_loss_has_the_published_equilibrium(
+    name: str, d_loss: float, g_loss: float
+) -> None:
+    assert references(small_spec(objective={"loss": name})) == pytest.approx({"d_loss": d_loss, "g_loss": g_loss})
+
+
+@pytest.mark.parametrize("name", REFERENCE_LOSSES)
+def test_each_objective_agrees_with_a_loop_over_its_formula(name: str) -> None:
+    real, fake = some_logits()
+
+    terms = terms_at(name, real, fake, 1.0)
+
+    d_loss, g_loss = REFERENCE_LOSSES[name](real.tolist(), fake.tolist())
+    assert terms["d_loss"].item() == pytest.approx(d_loss, rel=1e-12)
+    assert terms["g_loss"].item() == pytest.approx(g_loss, rel=1e-12)
+
+
+@every_objective
+def test_the_losses_have_the_gradients_of_finite_differences(name: str) -> None:
+    real, fake = (logits.requires_grad_() for logits in some_logits())
+    objective = OBJECTIVES[name]
+
+    def both_losses(real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return objective.discriminator(real, fake, 1.0)["d_loss"], objective.generator(fake, real)["g_loss"]
+
+    assert torch.autograd.gradcheck(both_losses, (real, fake))
+
+
+@pytest.mark.parametrize("name", ["rpgan", "relativistic_average", "wasserstein"])
+def test_comparing_objectives_do_not_see_a_constant_added_to_all_scores(name: str) -> None:
+    real, fake = some_logits()
+
+    assert terms_at(name, real + 3, fake + 3, 1.0)["d_loss"].item() == pytest.approx(
+        terms_at(name, real, fake, 1.0)["d_loss"].item(), rel=1e-12
+    )
 
 
 @every_objective

@@ -58,6 +58,11 @@ def test_all_faults_come_back_at_once() -> None:
         ({"dataset": "ring", "model": {"architecture": "dcgan"}}, "/model/architecture", "unfit_architecture"),
         ({"dataset": "ring", "model": {"architecture": "mpl"}}, "/model/architecture", "unknown_name"),
         ({"dataset": "ring", "objective": {"loss": "hingee"}}, "/objective/loss", "unknown_name"),
+        (
+            {"dataset": "ring", "objective": {"loss": "hinge", "label_smoothing": 0.1}},
+            "/objective/label_smoothing",
+            "no_label_to_smooth",
+        ),
         ({"dataset": "ring", "objective": {"r1": -1}}, "/objective/r1", "greater_than_equal"),
         ({"dataset": "ring", "objective": {"r1": {"initial": 1, "nam": 2}}}, "/objective/r1/nam", "unknown_key"),
         ({"dataset": "ring", "objective": {"r1": float("nan")}}, "/objective/r1", "finite_number"),

@@ -9,6 +9,7 @@ import torch
 from small_training import CPU, dirac_training, rows_of, small_spec, small_training, smaller, weights_of
 
 from chaos.oracle import is_clock
+from service.spec import objectives as described
 from service.spec.architectures import ARCHITECTURES
 from service.spec.columns import recorded_columns
 from service.spec.datasets import DATASETS
@@ -87,7 +88,8 @@ def test_every_objective_loop_and_optimizer_resumes_bit_for_bit(loss: str, varia
     assert_resumes_exactly(
         small_spec(
             model=EVERYTHING_THAT_MOVES["model"],
-            objective=EVERYTHING_THAT_MOVES["objective"] | {"loss": loss},
+            objective=EVERYTHING_THAT_MOVES["objective"]
+            | {"loss": loss, "label_smoothing": 0.1 * described.OBJECTIVES[loss].smoothed},
             loop={"variant": variant, "discriminator_steps": 2},
             optimizer={"generator": falling, "discriminator": falling},
         )

@@ -78,7 +78,10 @@ class ObjectiveAnswer(BaseModel):
     name: str
     description: str
     discriminator: str = Field(description="Formula of the discriminator's loss.")
-    generator: str = Field(description="Formula of the generator's loss.")
+    generator: str = Field(description="Formula of the generator's loss, where s is D's logit.")
+    source: str = Field(description="The paper, and the equation there.")
+    needs_reals: bool = Field(description="Whether the generator's loss reads the scores of reals.")
+    smoothed: bool = Field(description="Whether label_smoothing applies.")
     equilibrium: dict[str, float] = Field(description="Of every loss column it defines, without smoothing, as means.")
 
     @classmethod
@@ -89,6 +92,9 @@ class ObjectiveAnswer(BaseModel):
             description=objective.description,
             discriminator=objective.discriminator,
             generator=objective.generator,
+            source=objective.source,
+            needs_reals=objective.needs_reals,
+            smoothed=objective.smoothed,
             equilibrium=objective.equilibrium(1.0),
         )
 

@@ -15,13 +15,17 @@ class ObjectiveFacts:
     """An objective as the spec sees it.
 
     equilibrium answers every column that the objective defines, at the value it has when the generator has matched
-    the data and D is the best for the label that reals carry, in unscaled expectations.
+    the data and D is the best for the label that reals carry, in unscaled expectations. Where D is then free up to a
+    constant (hinge, wasserstein), the constant is 0. smoothed says whether D aims at a label, which can be smoothed.
     """
 
     name: str
     description: str
     discriminator: str
     generator: str
+    source: str
+    needs_reals: bool
+    smoothed: bool
     equilibrium: Callable[[float], dict[str, float]]
 
 
@@ -74,6 +78,17 @@ def _log_loss_equilibrium(real_label: float, *, saturating: bool) -> dict[str, f
     }
 
 
+def _least_squares_equilibrium(real_label: float) -> dict[str, float]:
+    """The optimum of D on equal distributions lies midway between the labels, at y/2 (Mao et al. 2017)."""
+    d = real_label / 2
+    return {"d_loss": ((d - real_label) ** 2 + d**2) / 2, "g_loss": (d - 1) ** 2 / 2}
+
+
+def _own_losses(d_loss: float, g_loss: float) -> Callable[[float], dict[str, float]]:
+    """The equilibrium of an objective without labels, which defines no other columns than its own two losses."""
+    return lambda _: {"d_loss": d_loss, "g_loss": g_loss}
+
+
 OBJECTIVES: dict[str, ObjectiveFacts] = {
     facts.name: facts
     for facts in (
@@ -82,6 +97,9 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             description="The min-max game itself. The generator's gradient fades where D rejects with confidence.",
             discriminator="-E log D(x) - E log(1 - D(G(z)))",
             generator="E log(1 - D(G(z)))",
+            source="Goodfellow et al. 2014, equation 1",
+            needs_reals=False,
+            smoothed=True,
             equilibrium=lambda real_label: _log_loss_equilibrium(real_label, saturating=True),
         ),
         ObjectiveFacts(
@@ -89,7 +107,60 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             description="The practical generator loss of the 2014 paper: the same fixed point, a gradient that stays.",
             discriminator="-E log D(x) - E log(1 - D(G(z)))",
             generator="-E log D(G(z))",
+            source="Goodfellow et al. 2014, section 3",
+            needs_reals=False,
+            smoothed=True,
             equilibrium=lambda real_label: _log_loss_equilibrium(real_label, saturating=False),
+        ),
+        ObjectiveFacts(
+            name="rpgan",
+            description="Each generated sample against a real one: no mode of the data can be left out for free.",
+            discriminator="E softplus(-(s(x) - s(G(z))))",
+            generator="E softplus(-(s(G(z)) - s(x)))",
+            source="Jolicoeur-Martineau 2019, section 4.1; with r1 and r2 the loss of Huang et al. 2024 (R3GAN)",
+            needs_reals=True,
+            smoothed=False,
+            equilibrium=_own_losses(log(2), log(2)),
+        ),
+        ObjectiveFacts(
+            name="relativistic_average",
+            description="Each sample against the mean score of the other kind.",
+            discriminator="E softplus(-(s(x) - E s(G(z)))) + E softplus(s(G(z)) - E s(x))",
+            generator="E softplus(s(x) - E s(G(z))) + E softplus(-(s(G(z)) - E s(x)))",
+            source="Jolicoeur-Martineau 2019, section 4.3",
+            needs_reals=True,
+            smoothed=False,
+            equilibrium=_own_losses(2 * log(2), 2 * log(2)),
+        ),
+        ObjectiveFacts(
+            name="hinge",
+            description="D stops pushing scores apart once they are beyond 1 and -1.",
+            discriminator="E max(0, 1 - s(x)) + E max(0, 1 + s(G(z)))",
+            generator="-E s(G(z))",
+            source="Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17",
+            needs_reals=False,
+            smoothed=False,
+            equilibrium=_own_losses(2.0, 0.0),
+        ),
+        ObjectiveFacts(
+            name="least_squares",
+            description="Scores are drawn to 1 and 0 by squares: a fake that is scored too well is pulled back, too.",
+            discriminator="E (s(x) - 1)^2 / 2 + E s(G(z))^2 / 2",
+            generator="E (s(G(z)) - 1)^2 / 2",
+            source="Mao et al. 2017, equation 9",
+            needs_reals=False,
+            smoothed=True,
+            equilibrium=_least_squares_equilibrium,
+        ),
+        ObjectiveFacts(
+            name="wasserstein",
+            description="The distance of mean scores; says something only where a penalty keeps D Lipschitz.",
+            discriminator="E s(G(z)) - E s(x)",
+            generator="-E s(G(z))",
+            source="Arjovsky et al. 2017, equation 3",
+            needs_reals=False,
+            smoothed=False,
+            equilibrium=_own_losses(0.0, 0.0),
         ),
     )
 }

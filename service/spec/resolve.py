@@ -158,13 +158,25 @@ def _batch_fits_data(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
     return Fault("/loop/batch_size", "batch_larger_than_data", message, {"maximum": facts.count}, spec.loop.batch_size)
 
 
+def _smooths_a_label(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    objective, smoothing = OBJECTIVES.get(spec.objective.loss), spec.objective.label_smoothing
+    if objective is None or objective.smoothed or smoothing == 0:
+        return None
+    message = f"{objective.name} compares scores, not labels: there is none to smooth"
+    return Fault("/objective/label_smoothing", "no_label_to_smooth", message, 0, smoothing)
+
+
 def _has_labels_to_condition_on(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
     if facts.labels or not spec.model.conditional:
         return None
     return Fault("/model/conditional", "no_labels", f"{facts.name} has no labels to condition on", False, True)
 
 
-CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (_batch_fits_data, _has_labels_to_condition_on)
+CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
+    _batch_fits_data,
+    _has_labels_to_condition_on,
+    _smooths_a_label,
+)
 
 
 def _check_memory(needed: Estimate, limit_bytes: int) -> list[Fault]:
