@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from service.spec.architectures import classes_of, convolution_channels, convolution_levels, convolution_sides
 from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec
+from service.spec.sizes.dcgan import convolution_channels, convolution_levels, convolution_sides
+from service.spec.sizes.layers import classes_of
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import make_activation
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer

@@ -5,9 +5,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from service.spec.architectures import DEFAULT_DEPTH, classes_of
 from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec, NetworkSpec
+from service.spec.sizes.layers import classes_of
+from service.spec.sizes.mlp import DEFAULT_DEPTH
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer, he_initialise

@@ -1,0 +1,1 @@
+"""How large the networks of each architecture are, counted without torch."""
