@@ -3,7 +3,7 @@
 from alembic import context
 
 from service.db import make_engine
-from service.models import Table
+from service.models import Job
 from service.settings import Settings
 
 
@@ -11,9 +11,7 @@ def run() -> None:
     url = context.config.attributes.get("url") or Settings().database
     engine = make_engine(url)
     with engine.connect().execution_options(ganymede_writes=True) as connection, connection.begin():
-        context.configure(
-            connection=connection, target_metadata=Table.metadata, render_as_batch=True, compare_type=True
-        )
+        context.configure(connection=connection, target_metadata=Job.metadata, render_as_batch=True, compare_type=True)
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()

@@ -21,6 +21,7 @@ from service.crashpoints import crash_point
 from service.settings import Settings
 
 TRAIN = "ganymede.train"  # the task, and its queue
+INGEST = "ganymede.ingest"  # the task that prepares data sets, and its queue
 
 _TRANSPORT = "ganymede"  # kombu's name for ours
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes, and Valkey binds a temporary name beside it
@@ -123,6 +124,7 @@ class Wakeups:
         self._celery = make_celery(settings)
         self._celery.conf.broker_transport_options = _PUBLISHER_TRANSPORT
         self._wanted = threading.Event()
+        self._tasks: set[str] = set()  # that are wanted
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
         self._log = structlog.get_logger()
@@ -131,8 +133,9 @@ class Wakeups:
         """Begin to publish what is announced."""
         self._thread.start()
 
-    def announce(self) -> None:
+    def announce(self, task: str = TRAIN) -> None:
         """Say that there is work. Never waits, never raises; announcements that come together are one."""
+        self._tasks.add(task)
         self._wanted.set()
 
     def stop(self) -> None:
@@ -146,19 +149,27 @@ class Wakeups:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                self._publish()
+                self._publish_wanted()
             except Exception as error:  # noqa: BLE001 (the rim of this thread, which must outlive every outage)
                 # Nothing is lost: reconcilers announce waiting jobs again, and workers look by themselves.
                 self._log.warning("wake-up not published", error=str(error))
 
-    def _publish(self) -> None:
+    def _publish_wanted(self) -> None:
+        wanted = [task for task in (TRAIN, INGEST) if task in self._tasks]
+        if not wanted:
+            return
+        self._tasks.difference_update(wanted)
         with self._celery.connection_for_write() as connection:
-            channel: Any = connection.default_channel
-            if channel.client.llen(TRAIN) >= _MOST_WAKE_UPS:
-                channel.client.delete(TRAIN)  # nobody has been listening; the oldest of them have expired
-            crash_point("publish.before")
-            self._celery.send_task(TRAIN, connection=connection, expires=_WAKE_UP_EXPIRES_S, retry=False)
-            crash_point("publish.after")
+            for task in wanted:
+                self._publish(task, connection)
+
+    def _publish(self, task: str, connection: Any) -> None:
+        client = connection.default_channel.client
+        if client.llen(task) >= _MOST_WAKE_UPS:
+            client.delete(task)  # nobody has been listening; the oldest of them have expired
+        crash_point("publish.before")
+        self._celery.send_task(task, queue=task, connection=connection, expires=_WAKE_UP_EXPIRES_S, retry=False)
+        crash_point("publish.after")
 
 
 def _socket_path(home: Path) -> Path:

@@ -1,50 +1,20 @@
 """The tables. Times are UTC; every job-owned row goes with its job."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     LargeBinary,
-    MetaData,
     String,
     Text,
+    UniqueConstraint,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time on every database (SQLite keeps no zone)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
-
-
-class Table(DeclarativeBase):
-    """Parent of all tables; constraint names follow one rule so that migrations can refer to them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}
+from service.tables import Table
 
 
 class State(StrEnum):
@@ -103,6 +73,7 @@ class Job(Table):
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     name: Mapped[str | None] = mapped_column(String(200))
     priority: Mapped[int]
+    dataset_id: Mapped[str | None] = mapped_column(String(32), index=True)  # of an uploaded data set
     device: Mapped[str] = mapped_column(String(8))  # auto, cpu or cuda: which workers may claim it
     spec: Mapped[dict[str, Any]]  # as posted
     resolved_spec: Mapped[dict[str, Any]]
@@ -145,6 +116,62 @@ class Job(Table):
     def is_terminal(self) -> bool:
         """Tell whether the job will never change its state again."""
         return self.state in TERMINAL
+
+
+class DatasetState(StrEnum):
+    """What an uploaded data set is. One that prepares and has a worker is being worked on; without one it waits."""
+
+    UPLOADING = "uploading"
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Dataset(Table):
+    """An uploaded data set. While its bytes come in, its row keeps them from being taken for orphans."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(16))
+    identity: Mapped[str | None] = mapped_column(String(64))  # hash of bytes, modality and options; None: not all here
+    sha256: Mapped[str | None] = mapped_column(String(64))  # of the uploaded bytes
+    size_bytes: Mapped[int] = mapped_column(default=0)  # of the upload, as far as it has come
+    stored_bytes: Mapped[int] = mapped_column(default=0)  # of all its files: what counts against the owner's quota
+    modality: Mapped[str | None] = mapped_column(String(16))  # that was asked for
+    options: Mapped[dict[str, Any]]
+    version: Mapped[int] = mapped_column(default=1)  # grows with every change a client can see
+    attempt: Mapped[int] = mapped_column(default=0)  # the fencing token; 0 is the upload, each preparation has its own
+    losses: Mapped[int] = mapped_column(default=0)  # preparations that were lost
+    worker: Mapped[str | None] = mapped_column(String(200))
+    beat: Mapped[int] = mapped_column(default=0)
+    facts: Mapped[dict[str, Any] | None]
+    warnings: Mapped[list[dict[str, Any]]]  # each {code, message}
+    files: Mapped[dict[str, Any]]  # upload, rows, labels, preview: each key, size and SHA-256
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]  # ready or failed since
+
+    __table_args__ = (
+        UniqueConstraint("owner_id", "identity"),
+        Index("ix_datasets_owner_id_id", "owner_id", "id"),
+        Index("ix_datasets_state_id", "state", "id"),
+    )
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the data set is ready or failed."""
+        return self.state in {DatasetState.READY, DatasetState.FAILED}
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Tell whether the current attempt goes on: somebody uploads or prepares it."""
+        return self.state == DatasetState.UPLOADING or (
+            self.state == DatasetState.PREPARING and self.worker is not None
+        )
 
 
 class JobLabel(Table):

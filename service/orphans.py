@@ -1,6 +1,7 @@
 """Blobs that no row shows and none ever will, found by comparing what is stored with what is recorded."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -8,7 +9,8 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.db import reading, writing
 from service.errors import BlobMissing
-from service.models import Checkpoint, Installation, Job, Sample, State
+from service.models import Checkpoint, Dataset, Installation, Job, Sample, State
+from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom, keys_of
 
 _OWNER = ".database"  # the store's own note of the database that it belongs to
@@ -29,13 +31,13 @@ def belongs_to(blobs: BlobStore, engine: Engine) -> bool:
         return True
 
 
-def list_stored_jobs(blobs: BlobStore) -> Iterator[str]:
-    """Yield the ids of all jobs that have left anything in the store, deleted ones too."""
-    return (name for name in blobs.list_directories() if name.startswith("job_"))
+def list_stored(blobs: BlobStore) -> Iterator[str]:
+    """Yield the ids of all jobs and data sets that have left anything in the store, deleted ones too."""
+    return (name for name in blobs.list_directories() if name.startswith(("job_", ID_PREFIX)))
 
 
-def sweep_orphans(engine: Engine, blobs: BlobStore, job_id: str) -> None:
-    """Doom what the attempts of a job that are over have stored and no row shows; remove what they left unfinished.
+def sweep_orphans(engine: Engine, blobs: BlobStore, owner: str) -> None:
+    """Doom what the attempts of a job or data set that are over have stored and no row shows; remove unfinished files.
 
     Any number may sweep at once, at any time, beside an attempt that runs and beside one that does not know that it
     is over.
@@ -44,29 +46,50 @@ def sweep_orphans(engine: Engine, blobs: BlobStore, job_id: str) -> None:
     # them alone, for nothing that the attempt still writes is accepted. Were the rows read first, an attempt could
     # store, show and end in between, and lose its last checkpoint here.
     stored = {
-        attempt: list(blobs.list(f"{job_id}/{attempt}/"))
-        for attempt in blobs.list_directories(f"{job_id}/")
+        attempt: list(blobs.list(f"{owner}/{attempt}/"))
+        for attempt in blobs.list_directories(f"{owner}/")
         if attempt.isdecimal()
     }
     with reading(engine) as session:
-        job = session.get(Job, job_id)
-        shown = _shown(session, job_id)
-    over = [attempt for attempt in stored if _is_over(job, int(attempt))]
-    orphans = [key for attempt in over for key in stored[attempt] if key not in shown]
+        record = _record_of(session, owner)
+    over = [attempt for attempt in stored if record.is_over(int(attempt))]
+    orphans = [key for attempt in over for key in stored[attempt] if key not in record.shown]
     if orphans:
         with writing(engine) as session:
             doom(session, orphans)
     for attempt in over:
-        blobs.tidy(f"{job_id}/{attempt}/")
-    if job is None or job.is_terminal:
-        blobs.tidy(f"{job_id}/")
+        blobs.tidy(f"{owner}/{attempt}/")
+    if record.has_ended:
+        blobs.tidy(f"{owner}/")
 
 
-def _is_over(job: Job | None, attempt: int) -> bool:
-    return job is None or attempt < job.attempt or (attempt == job.attempt and job.state != State.RUNNING)
+@dataclass(frozen=True)
+class _Record:
+    """What the database says of a job or data set: the keys it shows, its newest attempt and whether that goes on."""
+
+    shown: set[str] = field(default_factory=set)
+    attempt: int | None = None
+    is_in_hand: bool = False
+    has_ended: bool = True
+
+    def is_over(self, attempt: int) -> bool:
+        """Tell whether nothing that this attempt still writes is accepted."""
+        return self.attempt is None or attempt < self.attempt or (attempt == self.attempt and not self.is_in_hand)
 
 
-def _shown(session: Session, job_id: str) -> set[str]:
+def _record_of(session: Session, owner: str) -> _Record:
+    if owner.startswith(ID_PREFIX):
+        dataset = session.get(Dataset, owner)
+        if dataset is None:
+            return _Record()
+        return _Record({*keys_of(dataset.files)}, dataset.attempt, dataset.is_in_hand, dataset.is_settled)
+    job = session.get(Job, owner)
+    if job is None:
+        return _Record()
+    return _Record(_shown_by_job(session, owner), job.attempt, job.state == State.RUNNING, job.is_terminal)
+
+
+def _shown_by_job(session: Session, job_id: str) -> set[str]:
     checkpoints = session.scalars(select(Checkpoint.files).where(Checkpoint.job_id == job_id))
     samples = session.scalars(select(Sample.files).where(Sample.job_id == job_id))
     return {key for files in (*checkpoints, *samples) for key in keys_of(files)}

@@ -12,14 +12,15 @@ import structlog
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore
-from service.broker import Wakeups
+from service.broker import INGEST, Wakeups
 from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.orphans import belongs_to, list_stored_jobs, sweep_orphans
+from service.models import Dataset, DatasetState
+from service.orphans import belongs_to, list_stored, sweep_orphans
 from service.settings import Settings
-from service.store import transitions
+from service.store import preparation, transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
 from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
@@ -73,12 +74,13 @@ class Reconciler:
         self._engine, self._blobs, self._settings, self._wakeups = engine, blobs, settings, wakeups
         self._clock = clock
         self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
+        self._preparations = Stillness()
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
         self._swept_at = clock()
         self._no_blob = f"/{secrets.token_hex(8)}"  # a key that no blob has, and no other reconciler
         self._owns_store = False  # until the store has said so
-        self._unswept: dict[str, None] = {}  # jobs whose orphans are to be looked for, in order
+        self._unswept: dict[str, None] = {}  # jobs and data sets whose orphans are to be looked for, in order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._log = structlog.get_logger()
@@ -96,6 +98,7 @@ class Reconciler:
         """Look at everything once and act. Raises when the database is away; the next scan begins afresh."""
         elapsed_s = self._elapsed()
         self._expire_leases(elapsed_s)
+        self._expire_preparations(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
@@ -157,6 +160,31 @@ class Reconciler:
         self._unswept[job_id] = None
         self._wakeups.announce()
 
+    def _expire_preparations(self, elapsed_s: float) -> None:
+        """Declare lost the uploads and preparations whose beat has stood still for the time to live."""
+        with reading(self._engine) as session:
+            in_hand = preparation.list_in_hand(session)
+        self._preparations.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
+        for dataset in in_hand:
+            if self._preparations.of((dataset.id, dataset.attempt)) >= self._settings.ttl_s:
+                self._lose_preparation(dataset)
+
+    def _lose_preparation(self, dataset: Dataset) -> None:
+        try:
+            with writing(self._engine) as session:
+                if dataset.state == DatasetState.UPLOADING:
+                    preparation.forget_upload(session, dataset.id, dataset.beat)
+                else:
+                    message = f"Nothing was heard of its preparation for {self._settings.ttl_s:g} s."
+                    most = self._settings.losses_in_row
+                    lost = preparation.lose_preparation
+                    lost(session, dataset.id, dataset.attempt, code="worker_lost", message=message, most_losses=most)
+        except AttemptOver:
+            return  # another reconciler was first, or the attempt has ended
+        self._log.warning("data set not heard of", dataset=dataset.id, attempt=dataset.attempt)
+        self._unswept[dataset.id] = None
+        self._wakeups.announce(INGEST)
+
     def _end_holds(self, elapsed_s: float) -> None:
         """Let jobs be claimed again that have waited out their back-off."""
         with reading(self._engine) as session:
@@ -193,7 +221,7 @@ class Reconciler:
 
     def _sweep_all(self) -> None:
         if self._owns_store:
-            self._unswept |= dict.fromkeys(list_stored_jobs(self._blobs))
+            self._unswept |= dict.fromkeys(list_stored(self._blobs))
         else:
             self._log.error("the blob store belongs to another database, no orphans are removed")
 
@@ -225,10 +253,13 @@ class Reconciler:
         return True
 
     def _mend(self) -> None:
-        """Do what in normal life leaves nothing to do, and announce the jobs that wait."""
+        """Do what in normal life leaves nothing to do, and announce the jobs and data sets that wait."""
         with writing(self._engine) as session:
             transitions.apply_desired(session)
         with reading(self._engine) as session:
             waiting = transitions.next_claimable(session, devices=_ANY_DEVICE, limit=1)
+            unprepared = preparation.next_to_prepare(session, limit=1)
         if waiting:
             self._wakeups.announce()
+        if unprepared:
+            self._wakeups.announce(INGEST)

@@ -8,6 +8,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore
+from service.broker import TRAIN
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.settings import Settings
@@ -17,7 +18,7 @@ from service.store.keys import Scope
 class Announcer(Protocol):
     """Tells workers that there is work. Never blocks, never raises: a request does not depend on the broker."""
 
-    def announce(self) -> None:
+    def announce(self, task: str = TRAIN) -> None:
         """Ask for a wake-up to be sent soon."""
 
 

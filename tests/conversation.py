@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from service.app import create_app
 from service.blobs import BlobStore, make_blobs
+from service.broker import INGEST, TRAIN
 from service.settings import Settings
 
 DOCUMENT = "urn:document"
@@ -38,9 +39,11 @@ class Announcements:
     """Counts what would have been sent to the broker."""
 
     count: int = 0
+    uploads: int = 0
 
-    def announce(self) -> None:
-        self.count += 1
+    def announce(self, task: str = TRAIN) -> None:
+        self.count += task == TRAIN
+        self.uploads += task == INGEST
 
 
 class CheckedClient(FlaskClient):

@@ -21,8 +21,8 @@ from service.history.query import FEWEST_POINTS, Downsample, Query, resolve_colu
 from service.history.reading import Reading, read_history
 from service.history.segments import Values
 from service.history.thinning import _triangle_corners
-from service.models import Table
 from service.store import history
+from service.tables import Table
 
 COLUMNS = ("value", "d_loss", "g_loss")
 METHODS: tuple[Downsample, ...] = ("minmax", "lttb", "mean")

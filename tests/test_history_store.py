@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.history.segments import SEGMENT_STEPS, Values
 from service.history.summaries import Extreme
-from service.models import Segment, Table
+from service.models import Segment
 from service.store import history
 from tests.building import add_job
 
@@ -147,7 +147,7 @@ def test_any_course_of_flushes_and_resumes_equals_one_uninterrupted_append(
     deeds: list[tuple[str, int]], first_step: int
 ) -> None:
     engine = create_engine("sqlite://")
-    Table.metadata.create_all(engine)
+    Segment.metadata.create_all(engine)
     model: list[list[float]] = []
     job_id, attempt = "job_1", 1
     with Session(engine) as session:

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from service.models import Checkpoint, Job
+from service.models import Checkpoint, Dataset, Job
 from service.settings import Settings
+from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.resolve import parse_spec
+from service.store.datasets import facts_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,20 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """An uploaded data set that is ready: its facts and the records (key, size, SHA-256) of `rows` and `labels`."""
+
+    facts: DatasetFacts
+    files: dict[str, Any]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Prepared | None":
+        """Describe a data set, None unless it is ready."""
+        facts = facts_of(dataset)
+        return None if facts is None else cls(facts, dataset.files)
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One claim of a job, with all that its trainer needs to begin."""
 
@@ -29,12 +45,14 @@ class Attempt:
     spec: JobSpec
     max_steps: int
     origin: Origin | None
+    prepared: Prepared | None = None
 
     @classmethod
-    def of(cls, job: Job, checkpoint: Checkpoint | None) -> "Attempt":
-        """Describe a job that has just been claimed."""
+    def of(cls, job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None = None) -> "Attempt":
+        """Describe a job that has just been claimed; its data set when it is for an uploaded one."""
         origin = Origin(checkpoint.step, checkpoint.trained_s, checkpoint.files["all"]) if checkpoint else None
-        return cls(job.id, job.attempt, parse_spec(job.resolved_spec), job.max_steps, origin)
+        prepared = Prepared.of(dataset) if dataset else None
+        return cls(job.id, job.attempt, parse_spec(job.resolved_spec), job.max_steps, origin, prepared)
 
     @property
     def title(self) -> str:

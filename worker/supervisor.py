@@ -18,7 +18,7 @@ from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.models import Checkpoint, Job
+from service.models import Checkpoint, Dataset, Job
 from service.orphans import sweep_orphans
 from service.reconcile import loss_limits
 from service.settings import Settings
@@ -182,9 +182,10 @@ class Supervisor:
                 return None
             for step in choice.unusable:
                 add_event(session, job, "note", f"The checkpoint at step {step} was damaged and is given up.")
+            dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
             crash_point("claim.before")
         crash_point("claim.committed")
-        return Attempt.of(job, choice.origin)
+        return Attempt.of(job, choice.origin, dataset)
 
     def _supervise(self, attempt: Attempt, slot: int) -> None:
         """Run a trainer to its end; an attempt that has not ended itself by then is lost."""

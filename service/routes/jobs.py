@@ -20,6 +20,7 @@ from service.models import TERMINAL, Job
 from service.spec.job import MAX_STEPS, JobSpec, Label, LabelValue
 from service.spec.resolve import Resolved, resolve
 from service.store import jobs
+from service.store.datasets import hold_for_job, uploads_of
 from service.store.idempotency import find_answer, remember_answer
 from service.web import Caller, Web
 
@@ -91,7 +92,9 @@ def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> R
 
     What the spec leaves open is filled from the recipe of the data; the answer's `resolved_spec` holds every value.
     """
-    resolved = resolve(body, memory_limit_bytes=web.settings.job_memory_bytes)
+    with reading(web.engine) as session:
+        find_upload = uploads_of(session, caller.owner_id)
+        resolved = resolve(body, memory_limit_bytes=web.settings.job_memory_bytes, find_upload=find_upload)
     if query.dry_run:
         return json_answer(PlanAnswer(resolved_spec=resolved.spec, estimate=EstimateAnswer.of(resolved.estimate)))
     spec = body.model_dump(mode="json", exclude_unset=True)
@@ -115,6 +118,8 @@ def _create_or_replay(
         if first is not None:
             return _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
         _check_quota(session, web, caller)
+        if dataset_id := jobs.upload_of(resolved.spec):
+            hold_for_job(session, dataset_id)
         job = jobs.create_job(session, owner_id=caller.owner_id, spec=spec, resolved=resolved.spec)
         answer = describe(session, job).model_dump_json().encode()
         if key:

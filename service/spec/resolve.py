@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 from service.errors import Fault, InvalidInput
 from service.spec.architectures import ARCHITECTURES, architecture_for
-from service.spec.datasets import DATASETS
+from service.spec.datasets import DATASETS, NoParams
 from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
 from service.spec.faults import faults_of
-from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, ScheduledValue
+from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, ScheduledValue, Strict
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.recipes import recipe_for
+from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
 
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
 GIB = 2**30
@@ -42,9 +43,12 @@ def parse_spec(body: object) -> JobSpec:
         raise InvalidInput(faults_of(error, JobSpec)) from None
 
 
-def resolve(posted: JobSpec, *, memory_limit_bytes: int) -> Resolved:
-    """Fill a posted spec from the recipe of its data and check it; raise InvalidInput with all its faults."""
-    ref, facts = find_dataset(posted.dataset)
+def resolve(posted: JobSpec, *, memory_limit_bytes: int, find_upload: FindUpload = no_uploads) -> Resolved:
+    """Fill a posted spec from the recipe of its data and check it; raise InvalidInput with all its faults.
+
+    find_upload finds the uploaded data sets of who posted it.
+    """
+    ref, facts = find_dataset(posted.dataset, find_upload)
     architecture = _architecture(posted, facts)
     defaults = recipe_for(facts, architecture).overrides
     merged = merge(defaults, posted.model_dump(mode="json", exclude_unset=True))
@@ -55,23 +59,40 @@ def resolve(posted: JobSpec, *, memory_limit_bytes: int) -> Resolved:
     return Resolved(spec, facts, estimate(spec, facts))
 
 
-def find_dataset(dataset: str | DatasetRef) -> tuple[DatasetRef, DatasetFacts]:
+def find_dataset(dataset: str | DatasetRef, find_upload: FindUpload = no_uploads) -> tuple[DatasetRef, DatasetFacts]:
     """Return a data set's full reference and its facts; raise InvalidInput when there is none of that name."""
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
     pointer = "/dataset" if isinstance(dataset, str) else "/dataset/name"
-    if ref.name not in DATASETS:
+    if ref.name in DATASETS:
+        params = _read_params(ref.params, DATASETS[ref.name].params)
+        facts = DATASETS[ref.name].facts(params)
+    elif ref.name.startswith(ID_PREFIX):
+        facts = _uploaded(ref.name, pointer, find_upload)
+        params = _read_params(ref.params, NoParams)
+    else:
         raise InvalidInput([_unknown("data set", pointer, ref.name, DATASETS)])
-    builtin = DATASETS[ref.name]
-    try:
-        params = builtin.params.model_validate(ref.params)
-    except ValidationError as error:
-        faults = faults_of(error, builtin.params)
-        raise InvalidInput([_moved(fault, "/dataset/params") for fault in faults]) from None
-    facts = builtin.facts(params)
     if ref.sha256 not in (None, facts.sha256):
         message = "the data set has another content than the one this spec was resolved for"
         raise InvalidInput([Fault("/dataset/sha256", "content_differs", message, facts.sha256, ref.sha256)])
     return DatasetRef(name=ref.name, params=params.model_dump(), sha256=facts.sha256), facts
+
+
+def _read_params(given: dict[str, Any], model: type[Strict]) -> Strict:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput([_moved(fault, "/dataset/params") for fault in faults_of(error, model)]) from None
+
+
+def _uploaded(dataset_id: str, pointer: str, find_upload: FindUpload) -> DatasetFacts:
+    upload = find_upload(dataset_id)
+    if upload is None:
+        message = f"you have no data set {dataset_id}; yours are listed at /datasets"
+        raise InvalidInput([Fault(pointer, "unknown_name", message, got=dataset_id)])
+    if upload.facts is None:
+        message = f"the data set {dataset_id} is {upload.state}; only one that is ready can be trained on"
+        raise InvalidInput([Fault(pointer, "dataset_not_ready", message, "ready", upload.state)])
+    return upload.facts
 
 
 def merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
 from service.models import Checkpoint, Desired, Job, JobLabel, Sample, State
 from service.spec.job import JobSpec
+from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
 from service.store.events import add_event
 from service.store.idempotency import forget_answers
@@ -25,6 +26,7 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
         owner_id=owner_id,
         name=resolved.name,
         priority=resolved.priority,
+        dataset_id=upload_of(resolved),
         device=resolved.resources.device,
         spec=spec,
         resolved_spec=resolved.model_dump(mode="json"),
@@ -42,6 +44,12 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
     add_event(session, job, "created", "Accepted.", {"status": job.status})
     session.flush()
     return job
+
+
+def upload_of(spec: JobSpec) -> str | None:
+    """Return the id of the uploaded data set that a spec is for, None for a built-in one."""
+    name = spec.dataset if isinstance(spec.dataset, str) else spec.dataset.name
+    return name if name.startswith(ID_PREFIX) else None
 
 
 def get_job(session: Session, owner_id: str, job_id: str) -> Job:
