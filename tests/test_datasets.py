@@ -9,15 +9,15 @@ from pydantic import ValidationError
 from scipy.stats import kstest
 from sklearn import datasets as sklearn_datasets
 
-from service.spec.datasets import DATASETS, GridParams, RingParams
+from service.spec.datasets import DATASETS, GridParams, RingParams, SubspaceParams
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
-from worker.gan.data.points import Mixture, grid_mixture, ring_mixture
+from worker.gan.data.points import Mixture, grid_mixture, ring_mixture, subspace_mixture
 from worker.gan.data.registry import OPENERS, open_dataset
 from worker.gan.data.training_data import DatasetChanged
 
 RECORDED = ("digits", "iris", "wine", "breast_cancer")
-POINTS = ("ring", "grid", "moons", "swiss_roll")
+PLANE = ("ring", "grid", "moons", "swiss_roll")
 TABLES = ("iris", "wine", "breast_cancer")
 
 
@@ -56,7 +56,7 @@ def test_recorded_facts_are_those_of_scikit_learn(name: str) -> None:
         assert facts.columns == tuple(bunch.feature_names)
 
 
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize("name", PLANE)
 def test_points_are_the_same_every_time_and_others_for_other_parameters(name: str) -> None:
     first = open_dataset(DatasetRef(name=name))
     again = open_dataset(DatasetRef(name=name))
@@ -110,6 +110,25 @@ def test_centres_lie_where_the_parameters_put_them() -> None:
     np.testing.assert_allclose(grid.centres, [[-2, -2], [2, -2], [-2, 2], [2, 2]])
 
 
+def test_many_coordinates_keep_their_differences_and_are_as_long_as_two() -> None:
+    data = open_dataset(DatasetRef(name="subspace", params={"count": 500, "dimensions": 60, "subspace": 30}))
+
+    samples = data.specimens()
+    assert samples.square().sum(dim=1).mean().item() == pytest.approx(2, rel=1e-3)
+    inside, outside = samples.std(dim=0).tensor_split([30])
+    assert inside.min() > 2 * outside.max()
+
+
+def test_the_centres_of_the_subspace_are_where_the_parameters_say() -> None:
+    mixture = subspace_mixture(SubspaceParams(dimensions=60, subspace=30))
+
+    assert mixture.centres.shape == (10, 60)
+    assert np.abs(mixture.centres[:, :30]).max() <= 1
+    assert not mixture.centres[:, 30:].any()
+    with pytest.raises(ValidationError, match="more dimensions"):
+        SubspaceParams(dimensions=3, subspace=4)
+
+
 def test_moons_without_noise_lie_on_two_half_circles() -> None:
     data = open_dataset(DatasetRef(name="moons", params={"noise": 0.0}))
 
@@ -130,7 +149,7 @@ def test_the_spiral_without_noise_has_a_radius_that_grows_with_its_angle() -> No
     assert (radius.min(), radius.max()) == pytest.approx((1 / 3, 1), abs=1e-3)
 
 
-@pytest.mark.parametrize("name", [*POINTS, *TABLES])
+@pytest.mark.parametrize("name", [*PLANE, *TABLES])
 def test_vectors_and_tables_have_mean_0_and_deviation_1_in_network_units(name: str) -> None:
     samples = open_dataset(DatasetRef(name=name)).samples.double()
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.spec.facts import BuiltinDataset, DatasetFacts
 from service.spec.job import Strict
@@ -44,12 +44,28 @@ class SwissRollParams(Strict):
     count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
 
 
+class SubspaceParams(Strict):
+    """Gaussians in many dimensions, the centres in some of them, as in Srivastava et al. 2017 (VEEGAN), section 4.1."""
+
+    modes: int = Field(10, ge=2, le=100, description="Gaussians.")
+    dimensions: int = Field(1_200, ge=3, le=10_000, description="Dimensions of a sample.")
+    subspace: int = Field(700, ge=1, le=10_000, description="The first of them, in which centres lie from -1 to 1.")
+    sigma: float = Field(0.1, gt=0, le=100, description="Standard deviation of each Gaussian in every dimension.")
+    count: int = Field(20_000, ge=100, le=100_000, description="Samples.")
+
+    @model_validator(mode="after")
+    def _subspace_is_part_of_the_whole(self) -> "SubspaceParams":
+        if self.subspace > self.dimensions:
+            raise ValueError(f"the subspace has more dimensions than the {self.dimensions} of a sample")
+        return self
+
+
 class NoParams(Strict):
     """A set that is as it is."""
 
 
 def generated(name: str, description: str, params: type[Strict]) -> BuiltinDataset:
-    """Describe a set of points in the plane; its hash is that of the recipe it is drawn by."""
+    """Describe a set of points; its hash is that of the recipe it is drawn by."""
 
     def facts(given: Strict) -> DatasetFacts:
         values = given.model_dump()
@@ -57,10 +73,10 @@ def generated(name: str, description: str, params: type[Strict]) -> BuiltinDatas
         return DatasetFacts(
             name=name,
             modality="vector",
-            shape=(2,),
+            shape=(values.get("dimensions", 2),),
             count=values["count"],
             sha256=hashlib.sha256(canonical_json(recipe)).hexdigest(),
-            columns=("x", "y"),
+            columns=() if "dimensions" in values else ("x", "y"),
             description=description,
         )
 
@@ -140,6 +156,7 @@ DATASETS: dict[str, BuiltinDataset] = {
         generated("grid", "Gaussians on a square grid.", GridParams),
         generated("moons", "Two interleaving half circles.", MoonsParams),
         generated("swiss_roll", "A spiral in the plane.", SwissRollParams),
+        generated("subspace", "Gaussians in many dimensions, their centres in some of them.", SubspaceParams),
         recorded(DIGITS),
         recorded(IRIS),
         recorded(WINE),

@@ -14,6 +14,8 @@ from torch import Tensor
 from service.spec.facts import DatasetFacts, Modality
 from worker.gan.data.normal_scores import NormalScores
 
+MANY_COORDINATES = 10
+
 
 class Encoding(Protocol):
     """Rows (N, ...) in data units to samples (N, *shape) in network units, and back."""
@@ -46,7 +48,7 @@ class Pixels:
 
 
 class Standardised:
-    """Vectors whose coordinates have mean 0 and deviation 1 in network units."""
+    """Vectors about their mean, divided by a deviation for each coordinate."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         self._mean, self._deviation = mean, deviation
@@ -76,8 +78,15 @@ class Waveform:
 
 
 def learn_standardised(_: DatasetFacts, rows: np.ndarray) -> Standardised:
-    """Learn mean and deviation of each coordinate; one that never changes is left at its value."""
+    """Learn mean and deviation: of each of a few coordinates; of many together, whose differences in spread mean much.
+
+    Many are moreover brought to the length that two have, so that the same rates and penalties suit them: a network's
+    output moves further, and a distance is longer, the more coordinates there are.
+    """
     deviation = rows.std(axis=0, dtype=np.float64)
+    if len(deviation) >= MANY_COORDINATES:
+        together = np.sqrt(np.mean(deviation**2)) * np.sqrt(len(deviation) / 2)
+        deviation = np.full_like(deviation, together)
     return Standardised(rows.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
 

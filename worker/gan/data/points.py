@@ -1,10 +1,10 @@
-"""Points in the plane drawn from a known law, always the same ones for the same parameters, and that law itself."""
+"""Points drawn from a known law, always the same ones for the same parameters, and that law itself."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from service.spec.datasets import GridParams, MoonsParams, RingParams, SwissRollParams
+from service.spec.datasets import GridParams, MoonsParams, RingParams, SubspaceParams, SwissRollParams
 from service.spec.facts import DatasetFacts
 from worker.gan.data.training_data import Rows
 
@@ -13,7 +13,7 @@ DATA_SEED = 0  # of the set itself, so that jobs of different seeds train on the
 
 @dataclass(frozen=True)
 class Mixture:
-    """Equally likely round Gaussians in data units: centres (K, 2)."""
+    """Equally likely round Gaussians in data units: centres (K, D)."""
 
     centres: np.ndarray
     sigma: float
@@ -31,6 +31,14 @@ def grid_mixture(params: GridParams) -> Mixture:
     return Mixture(np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2), params.sigma)
 
 
+def subspace_mixture(params: SubspaceParams) -> Mixture:
+    """Draw the centres uniformly from a cube in the first dimensions; in the others they are 0."""
+    random = np.random.Generator(np.random.PCG64([DATA_SEED, params.modes]))
+    centres = np.zeros((params.modes, params.dimensions))
+    centres[:, : params.subspace] = random.uniform(-1, 1, (params.modes, params.subspace))
+    return Mixture(centres, params.sigma)
+
+
 def open_ring(_: DatasetFacts, params: RingParams) -> Rows:
     """Draw Gaussians on a circle."""
     return points_alone(draw_mixture(ring_mixture(params), params.count))
@@ -39,6 +47,11 @@ def open_ring(_: DatasetFacts, params: RingParams) -> Rows:
 def open_grid(_: DatasetFacts, params: GridParams) -> Rows:
     """Draw Gaussians on a grid."""
     return points_alone(draw_mixture(grid_mixture(params), params.count))
+
+
+def open_subspace(_: DatasetFacts, params: SubspaceParams) -> Rows:
+    """Draw Gaussians in many dimensions."""
+    return points_alone(draw_mixture(subspace_mixture(params), params.count))
 
 
 def open_moons(_: DatasetFacts, params: MoonsParams) -> Rows:

@@ -6,7 +6,7 @@ from typing import Any
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
-from worker.gan.data.points import open_grid, open_moons, open_ring, open_swiss_roll
+from worker.gan.data.points import open_grid, open_moons, open_ring, open_subspace, open_swiss_roll
 from worker.gan.data.scikit_learn import open_digits, open_table
 from worker.gan.data.split import Split
 from worker.gan.data.training_data import DatasetChanged, Rows, TrainingData, open_rows
@@ -16,6 +16,7 @@ OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
     "grid": open_grid,
     "moons": open_moons,
     "swiss_roll": open_swiss_roll,
+    "subspace": open_subspace,
     "digits": open_digits,
     "iris": open_table,
     "wine": open_table,

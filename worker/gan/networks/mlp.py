@@ -9,6 +9,7 @@ from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec, NetworkSpec
 from service.spec.sizes.layers import classes_of
 from service.spec.sizes.mlp import DEFAULT_DEPTH
+from worker.gan.data.encoding import MANY_COORDINATES
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer, he_initialise
@@ -31,10 +32,13 @@ class MlpGenerator(Generator):
         self.latent.initialise(he_gain(spec.activation), random)
         initialise_layers(self.hidden, he_gain(spec.activation), random)
         he_initialise(self.last, LAST_LAYER_GAIN, random)
+        # Of many coordinates of a vector each is small (data.encoding), and the steps towards them must be, too.
+        many = facts.modality == "vector" and prod(self.shape) >= MANY_COORDINATES
+        self.height = (2 / prod(self.shape)) ** 0.5 if many else 1.0
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sample of each row."""
-        values: Tensor = self.last(self.hidden(self.latent(latents, labels)))
+        values: Tensor = self.last(self.hidden(self.latent(latents, labels))) * self.height
         return (clamp_pixels(values) if self.is_picture else values).reshape(-1, *self.shape)
 
 
