@@ -1,0 +1,162 @@
+"""Tables and vectors as they are uploaded: CSV, Parquet, arrays of rows."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.uploads import labels_of, make_npy, prepare_bytes, rows_of
+from worker.ingest.upload import BadUpload, Limits, Options
+
+PEOPLE = "age,height,member,colour,born,bill\n" + "".join(
+    f"{20 + n % 7},{1.5 + n / 100:.2f},{'yes' if n % 2 else 'no'},{['red', 'blue', '=1+1'][n % 3]},"
+    f"2001-02-{n + 1:02},{'' if n == 3 else n * 1.25}\n"
+    for n in range(20)
+)
+
+
+def test_the_columns_of_a_csv_file_are_recognised(tmp_path: Path) -> None:
+    prepared = prepare_bytes(PEOPLE.encode(), tmp_path)
+
+    columns = {column.name: column for column in prepared.facts.table}
+    assert {name: column.kind for name, column in columns.items()} == {
+        "age": "integer", "height": "continuous", "member": "boolean",
+        "colour": "category", "born": "date", "bill": "continuous",
+    }  # fmt: skip
+    assert columns["colour"].categories == ("=1+1", "blue", "red")
+    assert (columns["height"].decimals, columns["height"].minimum, columns["height"].maximum) == (2, 1.5, 1.69)
+    assert [name for name, column in columns.items() if column.missing] == ["bill"]
+    assert columns["born"].minimum == (pd.Timestamp("2001-02-01") - pd.Timestamp(0)).days
+
+
+def test_the_rows_of_a_csv_file_are_numbers(tmp_path: Path) -> None:
+    prepared = prepare_bytes(PEOPLE.encode(), tmp_path)
+
+    rows, frame = rows_of(tmp_path), pd.read_csv(io.StringIO(PEOPLE))
+    assert rows.dtype == np.float64
+    assert np.array_equal(rows[:, 0], frame["age"])
+    assert np.array_equal(rows[:, 5], frame["bill"], equal_nan=True)
+    assert [prepared.facts.table[3].categories[int(code)] for code in rows[:, 3]] == list(frame["colour"])
+    assert (prepared.facts.label_column, prepared.facts.labels) == ("colour", ("=1+1", "blue", "red"))
+    assert prepared.facts.label_counts == (6, 7, 7)
+    assert labels_of(tmp_path) == [int(code) for code in rows[:, 3]]
+
+
+def test_the_preview_of_a_table_is_its_head_with_inert_text(tmp_path: Path) -> None:
+    prepared = prepare_bytes(PEOPLE.encode(), tmp_path)
+
+    lines = (tmp_path / "prepared" / prepared.preview).read_text().splitlines()
+    assert lines[:4] == [
+        "age,height,member,colour,born,bill",
+        "20,1.50,no,red,2001-02-01,0.00",
+        "21,1.51,yes,blue,2001-02-02,1.25",
+        "22,1.52,no,'=1+1,2001-02-03,2.50",
+    ]
+    assert lines[4].endswith("2001-02-04,")
+
+
+def test_semicolons_tabs_marks_and_missing_names_are_understood(tmp_path: Path) -> None:
+    for number, delimiter in enumerate(";\t"):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        text = "\ufeff" + "\r\n".join(delimiter.join((str(n), f"{n / 4}", '"a, b"')) for n in range(9))
+        prepared = prepare_bytes(text.encode(), directory)
+
+        assert prepared.facts.columns == ("column_1", "column_2", "column_3")
+        assert {remark.code for remark in prepared.remarks} == {"no_header", "constant_column", "numbering_column"}
+        assert rows_of(directory)[8, 1] == 2.0
+
+
+def test_text_and_empty_columns_are_left_out_and_told(tmp_path: Path) -> None:
+    lines = ["name,size,nothing", *(f"somebody {n},{n % 5},NA" for n in range(300))]
+
+    prepared = prepare_bytes("\n".join(lines).encode(), tmp_path)
+
+    assert prepared.facts.columns == ("size",)
+    assert {remark.code for remark in prepared.remarks} == {"text_column", "empty_column"}
+
+
+def test_a_named_column_of_whole_numbers_becomes_the_labels(tmp_path: Path) -> None:
+    prepared = prepare_bytes(PEOPLE.encode(), tmp_path, Options(label="age"))
+
+    assert prepared.facts.labels == ("20", "21", "22", "23", "24", "25", "26")
+    assert prepared.facts.label_column == "age"
+    assert labels_of(tmp_path)[:8] == [0, 1, 2, 3, 4, 5, 6, 0]
+
+
+def test_numbers_that_code_something_keep_their_zeros(tmp_path: Path) -> None:
+    lines = ["code,n", *(f"{n % 3:03},{n}" for n in range(30))]
+
+    prepared = prepare_bytes("\n".join(lines).encode(), tmp_path)
+
+    assert prepared.facts.table[0].categories == ("000", "001", "002")
+
+
+def test_a_csv_of_numbers_can_be_vectors(tmp_path: Path) -> None:
+    lines = ["x,y,kind", *(f"{n / 8},{n},{'ab'[n % 2]}" for n in range(10))]
+
+    prepared = prepare_bytes("\n".join(lines).encode(), tmp_path, Options(modality="vector", label="kind"))
+
+    assert (prepared.facts.modality, prepared.facts.shape, prepared.facts.labels) == ("vector", (2,), ("a", "b"))
+    assert rows_of(tmp_path).dtype == np.float32
+    assert labels_of(tmp_path) == [0, 1] * 5
+
+
+def test_parquet_and_csv_of_one_table_are_prepared_alike(tmp_path: Path) -> None:
+    frame = pd.read_csv(io.StringIO(PEOPLE), dtype={"colour": "category"}, parse_dates=["born"])
+    file = io.BytesIO()
+    frame.assign(born=frame["born"].dt.date).to_parquet(file, row_group_size=7)
+    for name in ("csv", "parquet"):
+        (tmp_path / name).mkdir()
+
+    as_csv = prepare_bytes(PEOPLE.encode(), tmp_path / "csv")
+    as_parquet = prepare_bytes(file.getvalue(), tmp_path / "parquet")
+
+    kinds = [[column.kind for column in one.facts.table] for one in (as_csv, as_parquet)]
+    assert kinds[0] == kinds[1]
+    assert np.array_equal(rows_of(tmp_path / "csv"), rows_of(tmp_path / "parquet"), equal_nan=True)
+
+
+def test_vectors_are_stored_as_they_are(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(30, 4))
+
+    prepared = prepare_bytes(make_npy(points), tmp_path)
+
+    assert (prepared.facts.modality, prepared.facts.shape) == ("vector", (4,))
+    assert np.array_equal(rows_of(tmp_path), points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("", "empty", "empty"),
+        ("a,b\n1,2\n3\n", "ragged", "Line 3 has 1 cells"),
+        ("a,b\n1,2\n3,\0\n", "nul", "Line 3"),
+        ("a,a\n" + "1,2\n" * 9, "repeated_column", '"a"'),
+        ("a,b\n1,2\n", "too_few", "1 rows"),
+        ('a,b\n1,"' + "x" * 200 + '"\n', "malformed", "Line"),
+        ("a,b\n" + "1,2\n" * 5 + '"3,4\n', "malformed", "Line"),
+        ("a\n" + "".join(f"text {n}\n" for n in range(50)), "nothing_to_learn", "numbers"),
+        (",".join(map(str, range(30))), "too_many_columns", "30"),
+        ("PK\3\4" + "x" * 50, "damaged", "cut off"),
+        ("[1, 2, 3]", "unknown_format", "JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, text: str, code: str, words: str) -> None:
+    with pytest.raises(BadUpload) as refused:
+        prepare_bytes(text.encode(), tmp_path, limits=Limits(columns=20, field_characters=100))
+
+    assert refused.value.code == code
+    assert words in str(refused.value)
+
+
+def test_text_of_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadUpload, match="after line 1 the file is not UTF-8"):
+        prepare_bytes("name,n\nMüller,1\n".encode("latin-1"), tmp_path)
+
+
+def test_a_label_that_is_no_column_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(BadUpload, match=r'no column "size".* "age", "height"'):
+        prepare_bytes(PEOPLE.encode(), tmp_path, Options(label="size"))
