@@ -153,7 +153,7 @@ def test_a_conditional_network_refuses_to_go_without_labels(architecture: str) -
         discriminator(pictures(1, 8, 8).samples, None)
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("architecture", [name for name in NETWORKS if "image" in ARCHITECTURES[name].modalities])
 def test_generated_pictures_stay_between_minus_1_and_1(architecture: str) -> None:
     generator, _ = make_networks(ModelSpec(architecture=architecture), pictures(1, 8, 8), seeded())
 

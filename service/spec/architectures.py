@@ -5,6 +5,8 @@ from math import prod
 from service.spec.facts import Architecture, DatasetFacts
 from service.spec.sizes.dcgan import dcgan_size
 from service.spec.sizes.mlp import mlp_size
+from service.spec.sizes.tabular import tabular_size
+from service.spec.tables import layout_of
 
 SMALLEST_SIDE = 4  # of a picture in a dcgan
 PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost more than convolutions
@@ -12,6 +14,8 @@ PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost mo
 
 def architecture_for(facts: DatasetFacts) -> str:
     """Choose the architecture that `auto` stands for."""
+    if layout_of(facts.table).blocks:
+        return "tabular"
     convolves = facts.modality == "image" and prod(facts.shape) > PIXELS_AN_MLP_READS
     return "dcgan" if convolves and min(facts.shape[1:]) >= SMALLEST_SIDE else "mlp"
 
@@ -24,6 +28,12 @@ ARCHITECTURES: dict[str, Architecture] = {
             modalities=("vector", "image", "table"),
             description="Fully connected layers without normalisation; labels by projection; an optional codebook.",
             size=mlp_size,
+        ),
+        Architecture(
+            name="tabular",
+            modalities=("table",),
+            description="A Gaussian copula and residual layers on top; choices drawn by their odds; labels as in mlp.",
+            size=tabular_size,
         ),
         Architecture(
             name="dcgan",

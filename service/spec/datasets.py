@@ -5,8 +5,9 @@ import json
 
 from pydantic import Field, model_validator
 
-from service.spec.facts import BuiltinDataset, DatasetFacts
+from service.spec.facts import DAY_FORMAT, BuiltinDataset, DatasetFacts, TableColumn
 from service.spec.job import Strict
+from service.spec.tables import table_shape
 
 GENERATOR_VERSION = 1  # raise it whenever a generated set would come out otherwise from the same parameters
 
@@ -84,7 +85,7 @@ def generated(name: str, description: str, params: type[Strict]) -> BuiltinDatas
 
 
 def recorded(facts: DatasetFacts) -> BuiltinDataset:
-    """Describe a set that ships with scikit-learn; its hash is that of its float64 rows, then its int64 classes."""
+    """Describe a set without parameters. What ships with scikit-learn has the hash of its float64 rows and classes."""
     return BuiltinDataset(facts.name, facts.modality, facts.description, NoParams, lambda _: facts)
 
 
@@ -149,6 +150,39 @@ DIGITS = DatasetFacts(
     white=16,
 )
 
+SURVEY_COLUMNS = (
+    TableColumn("age", "integer", decimals=0, minimum=18, maximum=90),
+    TableColumn(
+        "region",
+        "category",
+        ("north", "harbour", "old town", "hills", "east", "lakes", "border", "islands"),
+        maximum=7,
+    ),
+    TableColumn("schooling", "category", ("none", "basic", "trade", "college", "university"), maximum=4),
+    TableColumn("contract", "category", ("permanent", "fixed term", "self-employed"), missing=True, maximum=2),
+    TableColumn("hours", "integer", decimals=0, maximum=80),
+    TableColumn("income", "continuous", decimals=2, maximum=250_000),
+    TableColumn("savings", "integer", decimals=0, maximum=2_000_000),
+    TableColumn("commute_km", "continuous", decimals=1, missing=True, maximum=150),
+    TableColumn("mood", "continuous", decimals=1, maximum=10),
+    TableColumn("joined", "date", missing=True, minimum=-3_653, maximum=19_905, date_format=DAY_FORMAT),
+    TableColumn("owns_home", "boolean", ("no", "yes"), maximum=1),
+)
+
+SURVEY = DatasetFacts(
+    name="survey",
+    modality="table",
+    shape=table_shape(SURVEY_COLUMNS),
+    count=20_000,
+    sha256=hashlib.sha256(canonical_json({"name": "survey", "version": GENERATOR_VERSION})).hexdigest(),
+    labels=("no", "yes"),
+    columns=tuple(column.name for column in SURVEY_COLUMNS),
+    description="A made-up survey of 20,000 people: numbers of several shapes, words, dates and gaps.",
+    table=SURVEY_COLUMNS,
+    label_column="owns_home",
+    label_counts=(11_186, 8_814),
+)
+
 DATASETS: dict[str, BuiltinDataset] = {
     dataset.name: dataset
     for dataset in (
@@ -161,5 +195,6 @@ DATASETS: dict[str, BuiltinDataset] = {
         recorded(IRIS),
         recorded(WINE),
         recorded(BREAST_CANCER),
+        recorded(SURVEY),
     )
 }

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from service.spec.architectures import ARCHITECTURES
-from service.spec.facts import DatasetFacts, ModelSize
+from service.spec.facts import DatasetFacts, ModelSize, TableColumn
 from service.spec.job import JobSpec, ScheduledValue
+from service.spec.tables import is_choice
 
 # All measured as peak resident memory, torch 2.13 CPU with glibc; the figures stand in docs/log.md.
 TRAINER_BYTES = 390 * 2**20  # a process with torch and scikit-learn loaded that has trained a small network
@@ -15,6 +16,8 @@ SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
 MOMENTS = {"adam": 2, "sgd": 0}  # that an optimiser keeps of each weight
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
+KNOT_BYTES = 24  # of a mixed table's encoding: a value and its interval of scores
+MOST_KNOTS = 1_000  # of a column in worker.gan.data.quantiles, and some more for values that are frequent
 CELL_BYTES = 16  # of a table's encoding: a value and its score, both float64
 
 
@@ -49,7 +52,17 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
 
 def encoding_bytes(facts: DatasetFacts) -> int:
     """Bound what a checkpoint holds of the way back to the data's units."""
+    if facts.table:
+        numbers = [column for column in facts.table if not is_choice(column)]
+        return KNOT_BYTES * sum(knots(column, facts.count) for column in numbers) + 8 * len(numbers) ** 2
     return CELL_BYTES * facts.count * facts.shape[0] if facts.modality == "table" else 0
+
+
+def knots(column: TableColumn, rows: int) -> int:
+    """Bound the distinct values that are kept of a column of numbers."""
+    steps = (column.maximum - column.minimum) * 10 ** (column.decimals or 0) + 1
+    whole = column.kind != "continuous" or column.decimals is not None
+    return ceil(min(rows, MOST_KNOTS, steps if whole else MOST_KNOTS))
 
 
 def state_numbers(spec: JobSpec, size: ModelSize) -> int:

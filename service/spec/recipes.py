@@ -84,6 +84,24 @@ def number_tables(facts: DatasetFacts) -> Recipe:
     )
 
 
+def mixed_tables(facts: DatasetFacts) -> Recipe:
+    """Tables of numbers, choices, dates and gaps."""
+    return Recipe(
+        "mixed tables",
+        "a Gaussian copula is the start, and networks with penalties on both sides learn what it gets wrong",
+        {
+            "model": {
+                "latent_dim": min(max(16, facts.shape[0]), 128),
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128, "depth": 2},
+                "discriminator": {"width": 128, "depth": 2},
+            },
+            **penalised_descent(gamma=1.0),
+            "loop": {"batch_size": batch_for(facts, 256), "max_steps": 4_000},
+        },
+    )
+
+
 def convolutional(facts: DatasetFacts) -> Recipe:
     """Pictures through convolutions, as Radford et al. 2015 set them."""
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
@@ -130,5 +148,6 @@ RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
     ("mlp", "vector"): codebook_points,
     ("mlp", "image"): small_pictures,
     ("mlp", "table"): number_tables,
+    ("tabular", "table"): mixed_tables,
     ("dcgan", "image"): convolutional,
 }

@@ -16,7 +16,7 @@ from worker.gan.networks.players import Generator
 from worker.gan.networks.registry import make_generator
 from worker.gan.randomness import Stream, random_for
 from worker.gan.samples import Exporter
-from worker.gan.sampling import even_labels, sample
+from worker.gan.sampling import sample, shown_labels
 from worker.gan.state import BACKDROP, ENCODING, load_network, part
 
 
@@ -25,7 +25,7 @@ class OpenedGenerator:
     """A generator on the CPU with what turns its samples into the units of the data it imitates.
 
     Draws follow from count, seed and labels alone. With the seed and `samples.count` of its job they are those of the
-    job's own timeline; there the labels are given evenly, as here when none are asked for.
+    job's own timeline; there the labels are given as here without any: evenly, or in the data's own proportions.
     """
 
     network: Generator
@@ -62,7 +62,7 @@ class OpenedGenerator:
     def _labels(self, count: int, labels: Sequence[int] | None) -> Tensor | None:
         classes = len(self.facts.labels) if self.conditional else 0
         if labels is None:
-            return even_labels(count, classes) if classes else None
+            return shown_labels(count, self.facts) if classes else None
         if len(labels) != count or not all(0 <= label < classes for label in labels):
             raise ValueError(f"{count} samples of this generator take {count} labels from 0 to below {classes}")
         return torch.tensor(labels)

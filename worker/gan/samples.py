@@ -1,6 +1,5 @@
 """Generated samples as files: every format of their modality, in the data's own units, equal samples as equal bytes."""
 
-import csv
 import io
 import re
 import zipfile
@@ -14,9 +13,9 @@ from service.spec.facts import DatasetFacts, Modality
 from worker.gan.data.encoding import Encoding
 from worker.gan.data.training_data import TrainingData
 from worker.gan.pictures import draw_grid, draw_scatter, to_png
+from worker.gan.spreadsheets import write_csv
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
-CLASS_COLUMN = "class"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def write_images(exporter: Exporter, values: np.ndarray, classes: np.ndarray | N
 
 
 def write_rows(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
-    """Write rows of numbers, and a picture of those that lie in the plane."""
+    """Write rows, and a picture of those that lie in the plane."""
     files = {"csv": write_csv(exporter.facts, values, classes)}
     if exporter.backdrop is not None:
         files["png"] = to_png(draw_scatter(exporter.backdrop, values))
@@ -84,27 +83,3 @@ def write_zip(facts: DatasetFacts, greys: np.ndarray, classes: np.ndarray | None
             suffix = "" if classes is None else "_" + re.sub(r"[^\w.-]", "_", facts.labels[classes[number]])
             archive.writestr(zipfile.ZipInfo(f"{number:05d}{suffix}.png", ZIP_DATE), to_png(grey))
     return file.getvalue()
-
-
-def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
-    """Write a header and a row for each sample; the class stands last."""
-    names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
-    rows = [[as_number(value) for value in row] for row in values]
-    if classes is not None:
-        names += (CLASS_COLUMN,)
-        rows = [[*row, as_text(facts.labels[of])] for row, of in zip(rows, classes, strict=True)]
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)  # ends lines with \r\n, for it quotes just what could be mistaken for its own line ends
-    writer.writerow(as_text(name) for name in names)
-    writer.writerows(rows)
-    return file.getvalue().replace("\r\n", "\n").encode()
-
-
-def as_number(value: np.floating) -> str:
-    """Write the fewest digits that read back as the same number: 1284, not 1284.0."""
-    return np.format_float_positional(value, trim="-")
-
-
-def as_text(cell: str) -> str:
-    """Keep a spreadsheet from reading text as a formula (CWE-1236). Numbers are no text: -1 stays -1."""
-    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -19,7 +19,7 @@ from worker.gan.objectives.registry import OBJECTIVES
 from worker.gan.player import Player
 from worker.gan.randomness import Stream, random_for, seed_torch
 from worker.gan.recorder import Recorder
-from worker.gan.sampling import even_labels, sample
+from worker.gan.sampling import sample, shown_labels
 from worker.gan.schedules import weight_at
 from worker.gan.state import (
     TrainingState,
@@ -112,9 +112,9 @@ class Training:
 
     def fixed_latents(self) -> tuple[Tensor, Tensor | None]:
         """Return the latents of the timeline, the same throughout a training, and for labelled data their classes."""
-        count, classes = self.spec.samples.count, len(self.data.facts.labels)
+        count = self.spec.samples.count
         latents = self._draw_latents(count, random_for(self.seed, Stream.SAMPLES, 0))
-        return latents, even_labels(count, classes) if self.spec.model.conditional else None
+        return latents, shown_labels(count, self.data.facts) if self.spec.model.conditional else None
 
     def state(self) -> TrainingState:
         """Copy everything that the next step depends on to the host."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts, Modality
+from worker.gan.data.mixed_table import MixedTable
 from worker.gan.data.normal_scores import NormalScores
 
 MANY_COORDINATES = 10
@@ -90,17 +91,27 @@ def learn_standardised(_: DatasetFacts, rows: np.ndarray) -> Standardised:
     return Standardised(rows.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
 
+def learn_table(facts: DatasetFacts, rows: np.ndarray) -> Encoding:
+    """Learn a table: one whose columns are described may be mixed, the others are numbers through and through."""
+    return MixedTable.of(facts.table, rows) if facts.table else NormalScores.of(rows)
+
+
+def restore_table(facts: DatasetFacts, learnt: Mapping[str, np.ndarray]) -> Encoding:
+    """Make the encoding of a table again."""
+    return MixedTable.restore(facts.table, learnt) if facts.table else NormalScores.restore(learnt)
+
+
 LEARN: dict[Modality, Callable[[DatasetFacts, np.ndarray], Encoding]] = {
     "vector": learn_standardised,
     "image": lambda facts, _: Pixels(facts.white),
-    "table": lambda _, rows: NormalScores.of(rows),
+    "table": learn_table,
     "audio": lambda _facts, _rows: Waveform(),
 }
 
 RESTORE: dict[Modality, Callable[[DatasetFacts, Mapping[str, np.ndarray]], Encoding]] = {
     "vector": lambda _, learnt: Standardised(learnt["mean"], learnt["deviation"]),
     "image": lambda facts, _: Pixels(facts.white),
-    "table": lambda _, learnt: NormalScores.restore(learnt),
+    "table": restore_table,
     "audio": lambda _facts, _learnt: Waveform(),
 }
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEAST_VARIANCE = 1e-6  # of a principal axis, as a fraction of the widest: columns may repeat one another
+from worker.gan.data.whitening import Whitening
+
 MOST_DECIMALS = 8
 
 
@@ -32,42 +33,31 @@ class Column:
 
 @dataclass(frozen=True)
 class NormalScores:
-    """The transform of one table of D columns: normal scores less `mean` (D,), turned to `axes` (D, D), scaled."""
+    """The transform of one table of D columns: normal scores, then whitened."""
 
     columns: Sequence[Column]
-    mean: np.ndarray
-    deviation: np.ndarray
-    axes: np.ndarray
+    whitening: Whitening
 
     @classmethod
     def of(cls, rows: np.ndarray) -> "NormalScores":
         """Learn the transform from rows (N, D)."""
         columns = [learn_column(values) for values in rows.T]
-        scores = scores_of(columns, rows)
-        variance, axes = np.linalg.eigh(np.cov(scores, rowvar=False).reshape(len(columns), -1))
-        return cls(
-            columns,
-            mean=scores.mean(axis=0),
-            deviation=np.sqrt(np.maximum(variance, LEAST_VARIANCE * variance.max())),
-            axes=axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(len(variance))]),  # LAPACK leaves signs open
-        )
+        return cls(columns, Whitening.of(scores_of(columns, rows)))
 
     def forward(self, rows: np.ndarray) -> Tensor:
         """Turn rows in data units into whitened scores (N, D) float32."""
-        white = (scores_of(self.columns, rows) - self.mean) @ self.axes / self.deviation
+        white = self.whitening.forward(scores_of(self.columns, rows))
         return torch.from_numpy(white.astype(np.float32))
 
     def backward(self, samples: Tensor) -> np.ndarray:
         """Turn whitened scores into rows within each column's range and decimals, (N, D) float64."""
-        scores = samples.double().cpu().numpy() * self.deviation @ self.axes.T + self.mean
+        scores = self.whitening.backward(samples.double().cpu().numpy())
         return np.stack([column.values_at(s) for column, s in zip(self.columns, scores.T, strict=True)], axis=1)
 
     def learnt(self) -> dict[str, np.ndarray]:
         """Return the transform as arrays; the columns' values and scores stand one after the other."""
         return {
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "axes": self.axes,
+            **self.whitening.learnt(),
             "values": np.concatenate([column.values for column in self.columns]),
             "scores": np.concatenate([column.scores for column in self.columns]),
             "counts": np.array([len(column.values) for column in self.columns]),
@@ -80,7 +70,7 @@ class NormalScores:
         ends = np.cumsum(learnt["counts"])[:-1]
         values, scores = np.split(learnt["values"], ends), np.split(learnt["scores"], ends)
         columns = [Column(v, s, int(d)) for v, s, d in zip(values, scores, learnt["decimals"], strict=True)]
-        return cls(columns, learnt["mean"], learnt["deviation"], learnt["axes"])
+        return cls(columns, Whitening.restore(learnt))
 
 
 def learn_column(values: np.ndarray) -> Column:

@@ -9,6 +9,7 @@ from service.spec.job import DatasetRef
 from worker.gan.data.points import open_grid, open_moons, open_ring, open_subspace, open_swiss_roll
 from worker.gan.data.scikit_learn import open_digits, open_table
 from worker.gan.data.split import Split
+from worker.gan.data.survey import open_survey
 from worker.gan.data.training_data import DatasetChanged, Rows, TrainingData, open_rows
 
 OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
@@ -21,6 +22,7 @@ OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
     "iris": open_table,
     "wine": open_table,
     "breast_cancer": open_table,
+    "survey": open_survey,
 }
 
 

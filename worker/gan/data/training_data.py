@@ -75,13 +75,19 @@ class TrainingData:
 
     def specimens(self, count: int = SPECIMENS) -> Tensor:
         """Return at most so many samples, taken evenly from all, in network units."""
-        which = torch.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).long()
-        return self.samples[which]
+        return self.samples[self._evenly(count)]
+
+    def specimen_labels(self, count: int = SPECIMENS) -> Tensor | None:
+        """Return the labels of those samples."""
+        return None if self.labels is None else self.labels[self._evenly(count)]
 
     def backdrop(self) -> np.ndarray | None:
         """Return real points in data units to draw generated ones over; None when they are not in the plane."""
         in_the_plane = self.facts.modality == "vector" and self.facts.shape == (2,)
         return self.to_data_units(self.specimens(BACKDROP_POINTS)) if in_the_plane else None
+
+    def _evenly(self, count: int) -> Tensor:
+        return torch.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).long()
 
 
 def open_rows(facts: DatasetFacts, rows: Rows, split: Split) -> TrainingData:

@@ -1,5 +1,6 @@
 """Fully connected networks for points, small pictures and tables of numbers."""
 
+from collections.abc import Iterable
 from math import prod
 
 import torch
@@ -82,7 +83,7 @@ def hidden_layers(width: int, spec: NetworkSpec) -> list[nn.Module]:
     return [layer for _ in range(more) for layer in (nn.Linear(width, width), make_activation(spec.activation))]
 
 
-def initialise_layers(layers: nn.Sequential, gain: float, random: torch.Generator) -> None:
+def initialise_layers(layers: Iterable[nn.Module], gain: float, random: torch.Generator) -> None:
     """Draw the weights of the linear layers."""
     for layer in layers:
         if isinstance(layer, nn.Linear):

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.gan.data.training_data import TrainingData
+
 LABEL_HEIGHT = 2.0  # of a one-hot label beside latents of variance 1
 CODE_HEIGHT = 8.0  # of a codebook entry: its learning rate, in effect, against the other weights
 CODE_SPREAD = 1.4
@@ -28,6 +30,9 @@ class Generator(nn.Module):
             return normals
         codes = torch.randint(self.latent_codes, (count, 1), generator=random, device=random.device)
         return torch.cat([codes.to(normals.dtype), normals], dim=1)
+
+    def start_from(self, data: TrainingData) -> None:
+        """Begin near the data, where the architecture has a way to."""
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sample of each row."""

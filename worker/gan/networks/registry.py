@@ -8,17 +8,21 @@ from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
 from worker.gan.networks.players import Discriminator, Generator
+from worker.gan.networks.tabular import TabularGenerator
 
 NETWORKS = {
     "mlp": (MlpGenerator, MlpDiscriminator),
+    "tabular": (TabularGenerator, MlpDiscriminator),
     "dcgan": (DcganGenerator, DcganDiscriminator),
 }
 
 
 def make_networks(model: ModelSpec, data: TrainingData, random: torch.Generator) -> tuple[Generator, Discriminator]:
     """Build both networks for this data on the CPU, their weights drawn from `random` alone."""
-    generator, discriminator = NETWORKS[model.architecture]
-    return generator(model, data.facts, random), discriminator(model, data, random)
+    generator_class, discriminator_class = NETWORKS[model.architecture]
+    generator = generator_class(model, data.facts, random)
+    generator.start_from(data)
+    return generator, discriminator_class(model, data, random)
 
 
 def make_generator(model: ModelSpec, facts: DatasetFacts) -> Generator:
