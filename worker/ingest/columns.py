@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -161,12 +161,6 @@ def read_date(cell: str, date_format: str) -> float:
     """Return days since 1970-01-01, or seconds where the format has a time."""
     seconds = (datetime.fromisoformat(cell).replace(tzinfo=UTC) - EPOCH).total_seconds()
     return seconds / DAY_S if date_format == DAY_FORMAT else seconds
-
-
-def write_date(value: float, date_format: str) -> str:
-    """Undo read_date."""
-    seconds = value * DAY_S if date_format == DAY_FORMAT else value
-    return (EPOCH + timedelta(seconds=round(seconds))).strftime(date_format)
 
 
 def reader_of(column: TableColumn) -> Callable[[Sequence[str]], np.ndarray]:

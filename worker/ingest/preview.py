@@ -1,14 +1,12 @@
 """What a person is shown of a prepared data set: a grid of pictures, the first rows, or the shapes of sounds."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
-from service.spec.facts import DatasetFacts, TableColumn
+from service.spec.facts import DatasetFacts
 from worker.gan.pictures import draw_grid, to_png
-from worker.gan.samples import as_text
-from worker.ingest.columns import write_date
+from worker.gan.spreadsheets import write_csv, write_rows
 from worker.ingest.upload import PREVIEW_CSV, PREVIEW_PNG, ROWS, Preview
 
 SHOWN_PICTURES = 64
@@ -52,20 +50,9 @@ def _waves(sounds: np.ndarray) -> np.ndarray:
 
 
 def _write_head(facts: DatasetFacts, rows: np.ndarray, path: Path) -> None:
+    if facts.table:
+        path.write_bytes(write_csv(facts, rows, None))
+        return
     names = [*facts.columns] or [f"x{number}" for number in range(rows.shape[1])]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([as_text(name) for name in names[: None if facts.table else SHOWN_NUMBERS]])
-        for row in rows:
-            cells = map(_cell, facts.table, row) if facts.table else (f"{value:.6g}" for value in row[:SHOWN_NUMBERS])
-            writer.writerow(cells)
-
-
-def _cell(column: TableColumn, value: float) -> str:
-    if np.isnan(value):
-        return ""
-    if column.categories:
-        return as_text(column.categories[int(value)])
-    if column.kind == "date":
-        return write_date(value, column.date_format)
-    return f"{value:.{column.decimals}f}" if column.decimals is not None else repr(float(value))
+    columns = [[f"{value:.6g}" for value in column] for column in rows.T[:SHOWN_NUMBERS]]
+    path.write_bytes(write_rows(names[:SHOWN_NUMBERS], columns))
