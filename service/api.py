@@ -54,6 +54,7 @@ class Route:
     problems: tuple[int, ...]
     scope: Scope | None
     request_headers: Mapping[str, str]
+    request_content: Mapping[str, Any]
 
     @property
     def needs_database(self) -> bool:
@@ -83,11 +84,17 @@ class Routes:
         problems: tuple[int, ...] = (),
         scope: Scope | None = "read",
         request_headers: Mapping[str, str] | None = None,
+        request_content: Mapping[str, Any] | None = None,
     ) -> Callable[[View], View]:
-        """Declare an operation; its docstring is its documentation for users."""
+        """Declare an operation; its docstring is its documentation for users.
+
+        request_content describes by media type a body that the view reads itself.
+        """
 
         def declare(view: View) -> View:
-            self.routes.append(Route(method, rule, view, replies, problems, scope, request_headers or {}))
+            self.routes.append(
+                Route(method, rule, view, replies, problems, scope, request_headers or {}, request_content or {})
+            )
             return view
 
         return declare
@@ -192,7 +199,7 @@ def _implied_problems(route: Route) -> set[int]:
         implied |= {404}
     if "query" in route.hints or route.scope:
         implied |= {422}
-    if "body" in route.hints:
+    if "body" in route.hints or route.request_content:
         implied |= {413, 415, 422}
     return implied
 
@@ -209,6 +216,8 @@ def _document(api: OpenAPI, routes: Sequence[Route]) -> dict[str, Any]:
         if "body" in route.hints:
             schema = {"$ref": REFERENCE.format(model=route.hints["body"].__name__)}
             operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        if route.request_content:
+            operation["requestBody"] = {"required": True, "content": dict(route.request_content)}
         operation.setdefault("parameters", []).extend(
             {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
             for name, text in route.request_headers.items()

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import threading
 
 import structlog
 from flask import Flask, Response, g, request
@@ -15,7 +16,19 @@ from service.compression import compress
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.problems import install_problems
-from service.routes import catalog, charts, checkpoints, control, events, jobs, losses, operation, pages, samples
+from service.routes import (
+    catalog,
+    charts,
+    checkpoints,
+    control,
+    datasets,
+    events,
+    jobs,
+    losses,
+    operation,
+    pages,
+    samples,
+)
 from service.settings import Settings
 from service.web import Announcer, LongPolls, Web
 
@@ -23,7 +36,8 @@ CONTENT_SECURITY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 NOUNS = tuple(
-    noun.routes for noun in (jobs, control, events, losses, charts, checkpoints, samples, catalog, operation, pages)
+    noun.routes
+    for noun in (jobs, control, events, losses, charts, checkpoints, samples, datasets, catalog, operation, pages)
 )
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
@@ -31,7 +45,16 @@ _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: Announcer) -> Flask:
     """Return the web application on these parts; it starts nothing."""
-    web = Web(settings, engine, blobs, wakeups, LongPolls(settings.web_threads), Metrics(engine), DatabaseProbe(engine))
+    web = Web(
+        settings,
+        engine,
+        blobs,
+        wakeups,
+        LongPolls(settings.web_threads),
+        Metrics(engine),
+        DatabaseProbe(engine),
+        threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
+    )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.extensions["web"] = web

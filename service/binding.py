@@ -3,6 +3,7 @@
 flask-openapi could do this too, but it takes a malformed body for none and any media type for JSON.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -51,16 +52,26 @@ def read_query(model: type[Model], request: Request) -> Model:
     many = {name for name, field in model.model_fields.items() if _takes_many(field.annotation)}
     repeated = [name for name in given if len(given.getlist(name)) > 1 and name not in many]
     values = {name: given.getlist(name) if name in many else given[name] for name in given}
-    faults = [Fault(name, "repeated", "given more than once") for name in repeated]
-    faults += [Fault(name, "nul_character", "must not hold NUL") for name in values if _holds_nul(values[name])]
+    return read_values(model, values, [Fault(name, "repeated", "given more than once") for name in repeated])
+
+
+def read_values(model: type[Model], values: Mapping[str, Any], faults: Sequence[Fault] = ()) -> Model:
+    """Return named values, as of a query or a form; raise InvalidInput naming each that breaks a rule.
+
+    faults are those already found.
+    """
+    found = [
+        *faults,
+        *(Fault(name, "nul_character", "must not hold NUL") for name in values if _holds_nul(values[name])),
+    ]
     try:
-        query = model.model_validate(values)
+        read = model.model_validate(values)
     except ValidationError as error:
-        faults += [replace(fault, pointer=fault.pointer.lstrip("/")) for fault in faults_of(error, model)]
-        raise InvalidInput(faults) from None
-    if faults:
-        raise InvalidInput(faults)
-    return query
+        found += [replace(fault, pointer=fault.pointer.lstrip("/")) for fault in faults_of(error, model)]
+        raise InvalidInput(found) from None
+    if found:
+        raise InvalidInput(found)
+    return read
 
 
 def read_body(model: type[Model], request: Request) -> Model:

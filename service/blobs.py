@@ -8,10 +8,10 @@ import hashlib
 import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from service.crashpoints import crash_point
@@ -21,6 +21,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what
 
 _HIDDEN = "."  # begins the names of what is no job's
 _TEMPORARY = ".tmp-"
+_SYNC_BYTES = 64 * 2**20  # written to the disk as they come, so that the last wait for it is short
 
 
 class BlobStore(Protocol):
@@ -28,6 +29,9 @@ class BlobStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Store bytes durably; on return they survive a crash of the machine."""
+
+    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+        """Store bytes as they come, as durably as `put`. What the pieces raise is raised, and nothing is left."""
 
     def open(self, key: str) -> io.BufferedIOBase:
         """Return a seekable reader; raise BlobMissing."""
@@ -79,6 +83,21 @@ def store_file(blobs: BlobStore, *, job_id: str, attempt: int, name: str, data: 
     return {"key": key, "size": len(data), "sha256": sha256_of(data)}
 
 
+def store_pieces(blobs: BlobStore, key: str, pieces: Iterable[bytes]) -> dict[str, Any]:
+    """Store bytes as they come and return what a row records of them. The key must be of this attempt alone."""
+    digest, size = hashlib.sha256(), 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+
+    blobs.put_pieces(key, counted())
+    return {"key": key, "size": size, "sha256": digest.hexdigest()}
+
+
 def read_verified(blobs: BlobStore, file: dict[str, Any]) -> bytes:
     """Return the bytes of a recorded file; raise BlobMissing, or BlobDamaged when their hash differs."""
     with blobs.open(file["key"]) as reader:
@@ -111,12 +130,15 @@ class Directory:
         self._root = root
 
     def put(self, key: str, data: bytes) -> None:
+        self.put_pieces(key, (data,))
+
+    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
         target = self._path(key)
         _make_directories(target.parent)
         temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                _write_all(file, pieces)
                 file.flush()
                 os.fsync(file.fileno())
             crash_point("save.written")
@@ -163,6 +185,17 @@ class Directory:
         return path
 
 
+def _write_all(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+    unsynced = 0
+    for piece in pieces:
+        file.write(piece)
+        unsynced += len(piece)
+        if unsynced >= _SYNC_BYTES:
+            file.flush()
+            os.fdatasync(file.fileno())
+            unsynced = 0
+
+
 def _make_directories(directory: Path) -> None:
     """Create a directory and its parents so that their names survive a crash, too."""
     if directory.is_dir():
@@ -189,6 +222,10 @@ class ObjectStore:
     def put(self, key: str, data: bytes) -> None:
         with _told_as_ours():
             self._store.put(key, data)
+
+    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+        with _told_as_ours():
+            self._store.put(key, iter(pieces), use_multipart=True)
 
     def open(self, key: str) -> io.BufferedIOBase:
         try:

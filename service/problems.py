@@ -24,7 +24,13 @@ from service.errors import (
     StorageAway,
 )
 
-RETRY_AFTER_S = {"quota_exceeded": 30, "database_unavailable": 2, "storage_unavailable": 5, "storage_full": 60}
+RETRY_AFTER_S = {
+    "quota_exceeded": 30,
+    "database_unavailable": 2,
+    "storage_unavailable": 5,
+    "storage_full": 60,
+    "too_many_uploads": 10,
+}
 
 DOMAIN: dict[type[GanymedeError], str] = {
     QuotaExceeded: "quota_exceeded",

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
     max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
+    dataset_max_bytes: int = Field(4 * GIB, ge=1024, description="Largest upload of a data set.")
+    dataset_quota_bytes: int = Field(64 * GIB, ge=1024, description="Bytes of data sets that one owner may keep.")
     flush_s: float = Field(1.0, gt=0, description="Seconds between a trainer's writes of history, beat and progress.")
     ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
     scan_s: float = Field(2.0, gt=0, description="Seconds between the reconciler's scans.")

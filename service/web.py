@@ -56,6 +56,7 @@ class Web:
     long_polls: LongPolls
     metrics: Metrics
     probe: DatabaseProbe
+    uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from service.auth import refuse_open_bind
 from service.clock import now
 from service.db import writing
 from service.settings import Settings
+from service.spec.datasets import DATASETS
 from service.store import keys
 from service.store.keys import Scope
-from tests.building import add_job
+from tests.building import add_job, add_ready_dataset
 from tests.conversation import CheckedClient, make_client
 
 OPEN = {"/", "/catalog", "/docs", "/healthz", "/openapi.json", "/readyz", "/schema/job", "/static/pages.css"}
@@ -34,6 +35,7 @@ def make_key(engine: Engine, scope: Scope = "admin", owner: str = "ann", **times
 def operations(app: Flask) -> list[tuple[str, str]]:
     """Return (method, path) of everything there is, ids filled in."""
     filled = {"<job_id>": "job_0123456789abcdefghjkmn", "<checkpoint>": "latest", "<step>": "latest"}
+    filled["<dataset_id>"] = "ds_0123456789abcdefghjkmn"
     found = []
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<name>", "pages.css")
@@ -98,6 +100,7 @@ def test_what_belongs_to_somebody_else_is_not_there(engine: Engine, client: Chec
         owner = keys.find_key(session, ann["Authorization"].split()[1])
         assert owner is not None
         job_id = add_job(session, owner_id=owner.owner_id).id
+        dataset_id = add_ready_dataset(session, owner_id=owner.owner_id).id
 
     for method, path in operations(client.application):
         if "job_0123456789abcdefghjkmn" in path:
@@ -105,6 +108,12 @@ def test_what_belongs_to_somebody_else_is_not_there(engine: Engine, client: Chec
                 path.replace("job_0123456789abcdefghjkmn", job_id), method=method, headers=bob, json={}
             )
             assert answer.status_code == 404, path
+        if "ds_0123456789abcdefghjkmn" in path:
+            path_of_ann = path.replace("ds_0123456789abcdefghjkmn", dataset_id)
+            assert client.open(path_of_ann, method=method, headers=bob).status_code == 404, path
+    assert [entry["id"] for entry in client.get("/datasets", headers=bob).get_json()["data"]] == list(DATASETS)
+    assert client.post("/jobs", json={"dataset": dataset_id}, headers=bob).status_code == 422
+    assert client.get(f"/datasets/{dataset_id}", headers=ann).get_json()["status"] == "ready"
     assert client.get("/jobs", headers=bob).get_json()["data"] == []
     assert client.get(f"/jobs/{job_id}", headers=ann).get_json()["status"] == "queued"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 
-from service.blobs import BlobStore, Directory, ObjectStore, make_blobs, read_verified, store_file, verify
+from service.blobs import BlobStore, Directory, ObjectStore, make_blobs, read_verified, store_file, store_pieces, verify
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 
@@ -92,6 +92,21 @@ def test_a_stored_file_carries_attempt_and_hash_in_its_key(blobs: BlobStore) -> 
     assert file["key"].endswith(f"{file['sha256'][:16]}.safetensors")
     assert read_verified(blobs, file) == b"weights"
     verify(blobs, file)
+
+
+def test_what_comes_in_pieces_is_stored_whole_or_not_at_all(blobs: BlobStore) -> None:
+    piece = bytes(range(256)) * 2**12
+
+    def break_off() -> Iterator[bytes]:
+        yield from [piece] * 6
+        raise TimeoutError("no more came")
+
+    file = store_pieces(blobs, "ds_1/0/upload", [piece] * 6)
+    with pytest.raises(TimeoutError, match="no more"):
+        store_pieces(blobs, "ds_1/0/half", break_off())
+
+    assert read_verified(blobs, file) == piece * 6
+    assert (file["size"], list(blobs.list("ds_1/"))) == (6 * len(piece), ["ds_1/0/upload"])
 
 
 def test_damage_is_noticed(blobs: BlobStore) -> None:

@@ -14,14 +14,15 @@ from sqlalchemy.exc import OperationalError
 from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
-from service.models import Job, State
+from service.models import Dataset, Job, State
 from service.reconcile import Reconciler
 from service.settings import Settings
-from service.store import transitions
+from service.store import preparation, transitions
 from service.store.doomed import doom, list_doomed
+from service.store.keys import LOCAL_OWNER
 from service.store.transitions import Progress
 from service.store.workers import beat_worker, list_workers, register_worker
-from tests.building import add_job, add_running_job, claim_next, save_checkpoint
+from tests.building import add_job, add_running_job, add_uploaded_dataset, claim_dataset, claim_next, save_checkpoint
 
 TTL_S, SCAN_S, BACK_OFF_S, SWEEP_S = 20.0, 2.0, 5.0, 60.0
 NO_PROGRESS = Progress(step=0, samples_seen=0, trained_s=0.0, steps_per_second=None, last_losses=None)
@@ -63,6 +64,15 @@ class Setting:
     def was_announced(self) -> bool:
         return self.wakeups._wanted.is_set()
 
+    def dataset(self, dataset_id: str) -> Dataset | None:
+        with reading(self.engine) as session:
+            return session.get(Dataset, dataset_id)
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        dataset = self.dataset(dataset_id)
+        assert dataset is not None
+        return dataset
+
     def job(self, job_id: str) -> Job:
         with reading(self.engine) as session:
             return session.get_one(Job, job_id)
@@ -101,6 +111,37 @@ def test_an_attempt_whose_beat_stands_still_is_lost_and_tried_again_after_its_ba
     assert (lost.state, lost.reason, lost.hold_s) == ("queued", "worker_lost", BACK_OFF_S)
     assert held.hold_s == BACK_OFF_S
     assert free.hold_s is None
+    assert setting.was_announced
+
+
+def test_an_upload_that_nobody_sends_any_more_leaves_nothing(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        upload = preparation.begin_upload(session, LOCAL_OWNER)
+    setting.blobs.put(f"{upload.id}/0/upload", b"all of it")
+
+    setting.scan_for(TTL_S)
+    kept = list(setting.blobs.list())
+    setting.scan_for(2 * SCAN_S)
+
+    assert kept == [f"{upload.id}/0/upload"]
+    assert list(setting.blobs.list()) == []
+    assert setting.dataset(upload.id) is None
+
+
+def test_a_preparation_that_is_not_heard_of_is_tried_again_and_fails_in_the_end(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        dataset_id = add_uploaded_dataset(session).id
+    states = []
+    for _ in range(3):
+        with writing(setting.engine) as session:
+            attempt = claim_dataset(session).attempt
+        setting.blobs.put(f"{dataset_id}/{attempt}/rows.npy", b"half")
+        setting.scan_for(TTL_S + 2 * SCAN_S)
+        states.append(setting.get_dataset(dataset_id).state)
+
+    assert states == ["preparing", "preparing", "failed"]
+    assert setting.get_dataset(dataset_id).error_code == "worker_lost"
+    assert [key for key in setting.blobs.list() if key.startswith(dataset_id)] == []
     assert setting.was_announced
 
 

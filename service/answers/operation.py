@@ -62,3 +62,6 @@ class LimitsAnswer(BaseModel):
     job_memory_bytes: int = Field(description="Most memory a job may need by its estimate.")
     max_live_jobs: int = Field(description="Jobs of one owner that have not ended.")
     live_jobs: int = Field(description="Yours now.")
+    dataset_max_bytes: int = Field(description="Largest upload of a data set.")
+    dataset_quota_bytes: int = Field(description="Bytes of data sets of one owner.")
+    dataset_bytes: int = Field(description="Yours now.")

@@ -24,17 +24,20 @@ CODES: dict[str, tuple[int, str]] = {
     "job_is_live": (409, "The job has not ended"),
     "job_is_terminal": (409, "The job has ended"),
     "job_is_cancelling": (409, "The job is being cancelled"),
+    "dataset_in_use": (409, "A job needs the data set"),
+    "upload_given_up": (409, "The upload was given up"),
     "idempotency_key_reused": (409, "The Idempotency-Key was used with another body"),
     "file_missing": (410, "The file is gone"),
     "file_damaged": (410, "The file is damaged"),
     "body_too_large": (413, "The body is too large"),
     "uri_too_long": (414, "The address is too long"),
-    "unsupported_media_type": (415, "The body must be JSON"),
+    "unsupported_media_type": (415, "The body is of another type"),
     "range_not_satisfiable": (416, "The range lies outside the file"),
     "invalid_input": (422, "The input breaks rules"),
     "quota_exceeded": (429, "A quota is used up"),
     "header_too_large": (431, "The headers are too large"),
     "internal_error": (500, "The service failed"),
+    "too_many_uploads": (503, "Too many uploads come in at once"),
     "database_unavailable": (503, "The database is away"),
     "storage_unavailable": (503, "The storage is away"),
     "storage_full": (507, "The storage is full"),
@@ -48,7 +51,15 @@ PROBLEM_HEADERS: dict[int, dict[str, str]] = {
     507: {"Retry-After": "Seconds to wait."},
 }
 RETRYABLE = frozenset(
-    {"quota_exceeded", "internal_error", "database_unavailable", "storage_unavailable", "storage_full"}
+    {
+        "quota_exceeded",
+        "internal_error",
+        "upload_given_up",
+        "too_many_uploads",
+        "database_unavailable",
+        "storage_unavailable",
+        "storage_full",
+    }
 )
 
 

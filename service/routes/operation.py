@@ -20,6 +20,7 @@ from service.db import newest_revision, reading, schema_revision
 from service.metrics import MEDIA_TYPE
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
+from service.store.datasets import stored_bytes
 from service.store.jobs import count_by_state, count_live
 from service.store.workers import list_workers, page_workers
 from service.web import Caller, Web
@@ -81,6 +82,7 @@ def show_limits(web: Web, caller: Caller) -> Response:
     """Tell what a request and an owner may use, and what you use now."""
     with reading(web.engine) as session:
         live_jobs = count_live(session, caller.owner_id)
+        dataset_bytes = stored_bytes(session, caller.owner_id)
     settings = web.settings
     return json_answer(
         LimitsAnswer(
@@ -88,6 +90,9 @@ def show_limits(web: Web, caller: Caller) -> Response:
             job_memory_bytes=settings.job_memory_bytes,
             max_live_jobs=settings.max_live_jobs,
             live_jobs=live_jobs,
+            dataset_max_bytes=settings.dataset_max_bytes,
+            dataset_quota_bytes=settings.dataset_quota_bytes,
+            dataset_bytes=dataset_bytes,
         )
     )
 

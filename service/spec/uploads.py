@@ -20,6 +20,12 @@ class UploadOptions(BaseModel):
     label: str | None = Field(
         None, min_length=1, max_length=256, description="Column of a table that holds the classes; else it has none."
     )
+    sample_rate: int | None = Field(
+        None, ge=1_000, le=192_000, description="Frames a second that sounds are converted to; 16,000 when not given."
+    )
+    seconds: float | None = Field(
+        None, gt=0, le=600, description="Length that sounds are cut or padded to; by the sounds when not given."
+    )
 
 
 @dataclass(frozen=True)
