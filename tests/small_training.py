@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.resolve import merge, parse_spec, resolve
-from worker.gan.data.encoding import Waveform
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.players import Discriminator, Generator
@@ -78,10 +77,23 @@ class Slope(Discriminator):
         return self.psi * samples.squeeze(1)
 
 
+class Unchanged:
+    """The encoding of data that is in network units already."""
+
+    def forward(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows)
+
+    def backward(self, samples: Tensor) -> np.ndarray:
+        return samples.cpu().numpy()
+
+    def learnt(self) -> dict[str, np.ndarray]:
+        return {}
+
+
 def point_data(count: int = 16) -> TrainingData:
     """All samples at 0, in one dimension."""
     facts = DatasetFacts(name="origin", modality="vector", shape=(1,), count=count, sha256="0" * 64)
-    return TrainingData(facts, torch.zeros(count, 1), None, Waveform())
+    return TrainingData(facts, torch.zeros(count, 1), None, Unchanged())
 
 
 def dirac_training(spec: JobSpec, *, psi: float = 1.0, theta: float = 1.0) -> Training:

@@ -12,12 +12,13 @@ from sklearn import datasets as sklearn_datasets
 from service.spec.datasets import DATASETS, GridParams, RingParams, SubspaceParams
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
+from worker.gan.data.flat_spectrum import FlatSpectrum
 from worker.gan.data.points import Mixture, grid_mixture, ring_mixture, subspace_mixture
 from worker.gan.data.registry import OPENERS, open_dataset
 from worker.gan.data.training_data import DatasetChanged
 
 RECORDED = ("digits", "iris", "wine", "breast_cancer")
-PLANE = ("ring", "grid", "moons", "swiss_roll")
+PLANE = ("ring", "grid", "moons", "swiss_roll", "spiral")
 TABLES = ("iris", "wine", "breast_cancer")
 
 
@@ -147,6 +148,68 @@ def test_the_spiral_without_noise_has_a_radius_that_grows_with_its_angle() -> No
     angle = 4.5 * np.pi * radius
     np.testing.assert_allclose(np.stack([x, y]), radius * np.stack([np.cos(angle), np.sin(angle)]), atol=2e-5)
     assert (radius.min(), radius.max()) == pytest.approx((1 / 3, 1), abs=1e-3)
+
+
+def test_the_arms_of_a_spiral_without_noise_start_at_the_origin_and_wind_alike() -> None:
+    data = open_dataset(DatasetRef(name="spiral", params={"noise": 0.0, "arms": 3, "turns": 2.0}))
+
+    x, y = data.to_data_units(data.samples).astype(float).T
+    radius = np.hypot(x, y)
+    arm = (np.arctan2(y, x) / (2 * np.pi) - 2 * radius) % 1 * 3
+    nearest = np.rint(arm)
+    assert np.abs(arm - nearest)[radius > 0.05].max() < 1e-3
+    assert np.bincount(nearest.astype(int) % 3) / len(x) == pytest.approx([1 / 3] * 3, abs=0.01)
+    assert (radius.min(), radius.max()) == pytest.approx((0, 1), abs=0.01)
+
+
+def test_stacked_digits_are_digits_in_each_channel_with_every_combination() -> None:
+    data = open_dataset(DatasetRef(name="stacked_digits"))
+
+    known = sklearn_datasets.load_digits()
+    number_of = {row.astype(np.uint8).tobytes(): digit for row, digit in zip(known.data, known.target, strict=True)}
+    pictures = data.to_data_units(data.samples)
+    digits = np.array([[number_of[channel.tobytes()] for channel in picture] for picture in pictures])
+    modes = np.bincount(digits @ [100, 10, 1], minlength=1_000)
+    assert modes.min() > 0
+    assert modes.max() < 3 * modes.mean()
+
+
+def test_tones_are_pure_and_of_the_pitch_that_their_label_names() -> None:
+    data = open_dataset(DatasetRef(name="tones", params={"count": 240}))
+
+    sounds = data.to_data_units(data.samples)[:, 0].astype(float)
+    spectrum = np.abs(np.fft.rfft(sounds * np.hanning(4_000), n=32_000))
+    hertz = spectrum.argmax(axis=1) * 16_000 / 32_000
+    assert data.labels is not None
+    assert data.facts.labels[9] == "A"
+    expected = 440 * 2 ** ((data.labels.numpy() - 9) / 12)
+    np.testing.assert_allclose(hertz, expected, atol=0.6)
+    levels = np.sqrt(2) * sounds.std(axis=1)
+    assert (levels.min(), levels.max()) == pytest.approx((0.25, 0.9), abs=0.03)
+    assert data.labels.bincount().tolist() == [20] * 12
+
+
+@pytest.mark.parametrize("frames", [1, 2, 31, 64])
+def test_a_flat_spectrum_has_variance_1_and_comes_back_exactly(frames: int) -> None:
+    colour = np.linspace(1.0, 0.0, frames // 2 + 1)
+    noise = np.random.Generator(np.random.PCG64(1)).standard_normal((300, 1, frames))
+    rows = np.fft.irfft(np.fft.rfft(noise) * colour, n=frames) / 10
+
+    encoding = FlatSpectrum.of(rows)
+    samples = encoding.forward(rows)
+    restored = FlatSpectrum.restore(encoding.learnt(), frames)
+
+    assert samples.square().mean().item() == pytest.approx(1, rel=1e-4)
+    np.testing.assert_allclose(restored.backward(samples), rows, atol=1e-6)
+    loud = np.fft.rfft(samples.numpy())[..., : max(1, frames // 4)]
+    assert np.ptp((np.abs(loud) ** 2).mean(axis=(0, 1))) < 0.05 * frames
+
+
+def test_silence_is_silent_in_network_units_too_and_clipping_is_at_full_scale() -> None:
+    encoding = FlatSpectrum.of(np.zeros((3, 1, 8)))
+
+    assert encoding.forward(np.zeros((3, 1, 8))).abs().max() == 0
+    assert encoding.backward(torch.full((1, 1, 8), 3.0)).tolist() == [[[1.0] * 8]]
 
 
 @pytest.mark.parametrize("name", [*PLANE, *TABLES])

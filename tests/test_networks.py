@@ -6,20 +6,22 @@ from math import prod
 import numpy as np
 import pytest
 import torch
+from small_training import Unchanged
 from torch import nn
 
 from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef, ModelSpec, NetworkSpec
-from worker.gan.data.encoding import Waveform
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.registry import NETWORKS, make_networks
+from worker.gan.networks.wave import PhaseShuffle
 
 COUNT = 6
+SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
 PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
 
 
@@ -30,13 +32,23 @@ def seeded(seed: int = 0) -> torch.Generator:
 def pictures(*shape: int) -> TrainingData:
     facts = DatasetFacts("pictures", "image", shape, COUNT, "", labels=("cat", "dog", "owl"))
     samples = torch.rand(COUNT, *shape, generator=seeded()) * 2 - 1
-    return TrainingData(facts, samples, torch.arange(COUNT) % 3, Waveform())
+    return TrainingData(facts, samples, torch.arange(COUNT) % 3, Unchanged())
 
 
 def vectors(dimensions: int) -> TrainingData:
     facts = DatasetFacts("vectors", "vector", (dimensions,), COUNT, "")
     samples = torch.randn(COUNT, dimensions, generator=seeded())
-    return TrainingData(facts, samples, None, Waveform())
+    return TrainingData(facts, samples, None, Unchanged())
+
+
+def sounds(frames: int) -> TrainingData:
+    facts = DatasetFacts("sounds", "audio", (1, frames), COUNT, "", labels=("cat", "dog", "owl"), sample_rate=8_000)
+    samples = torch.randn(COUNT, 1, frames, generator=seeded())
+    return TrainingData(facts, samples, torch.arange(COUNT) % 3, Unchanged())
+
+
+def data_for(architecture: str) -> TrainingData:
+    return pictures(3, 8, 8) if "image" in ARCHITECTURES[architecture].modalities else sounds(70)
 
 
 def models(data: TrainingData) -> list[ModelSpec]:
@@ -86,11 +98,17 @@ def test_sizes_and_shapes_are_exact_for_pictures_of_any_size(shape: tuple[int, .
     assert_sizes_and_shapes(pictures(*shape))
 
 
-def test_auto_convolves_pictures_too_large_to_be_read_pixel_by_pixel() -> None:
+@pytest.mark.parametrize("frames", SOUND_LENGTHS)
+def test_sizes_and_shapes_are_exact_for_sounds_of_any_length(frames: int) -> None:
+    assert_sizes_and_shapes(sounds(frames))
+
+
+def test_auto_convolves_what_is_too_large_to_be_read_number_by_number() -> None:
     chosen = {shape: architecture_for(pictures(*shape).facts) for shape in [(1, 8, 8), (3, 16, 16), (1, 28, 28)]}
 
     assert chosen == {(1, 8, 8): "mlp", (3, 16, 16): "mlp", (1, 28, 28): "dcgan"}
     assert architecture_for(vectors(1200).facts) == "mlp"
+    assert [architecture_for(sounds(frames).facts) for frames in (4_000, 16_000)] == ["mlp", "wave"]
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
@@ -98,10 +116,10 @@ def test_weights_come_from_the_given_generator_alone(architecture: str) -> None:
     model = ModelSpec(architecture=architecture, conditional=True, latent_codes=4)
 
     torch.manual_seed(1)
-    first = make_networks(model, pictures(1, 8, 8), seeded(7))
+    first = make_networks(model, data_for(architecture), seeded(7))
     torch.manual_seed(2)
-    again = make_networks(model, pictures(1, 8, 8), seeded(7))
-    other = make_networks(model, pictures(1, 8, 8), seeded(8))
+    again = make_networks(model, data_for(architecture), seeded(7))
+    other = make_networks(model, data_for(architecture), seeded(8))
 
     for network, same, different in zip(first, again, other, strict=True):
         values = network.state_dict()
@@ -114,7 +132,7 @@ def test_weights_come_from_the_given_generator_alone(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_latents_are_normal_behind_a_column_of_codes(architecture: str) -> None:
     model = ModelSpec(architecture=architecture, latent_dim=3, latent_codes=5)
-    generator, _ = make_networks(model, pictures(1, 8, 8), seeded())
+    generator, _ = make_networks(model, data_for(architecture), seeded())
 
     latents = generator.draw_latents(20_000, seeded())
 
@@ -128,7 +146,7 @@ def test_latents_are_normal_behind_a_column_of_codes(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_codes_and_labels_both_reach_the_samples_and_labels_the_logits(architecture: str) -> None:
     model = ModelSpec(architecture=architecture, latent_dim=3, latent_codes=5, conditional=True)
-    generator, discriminator = (network.eval() for network in make_networks(model, pictures(1, 8, 8), seeded()))
+    generator, discriminator = (network.eval() for network in make_networks(model, data_for(architecture), seeded()))
     latents = torch.zeros(2, 4)
     codes = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0]])
     cats, mixed = torch.tensor([0, 0]), torch.tensor([0, 1])
@@ -145,12 +163,12 @@ def test_codes_and_labels_both_reach_the_samples_and_labels_the_logits(architect
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_conditional_network_refuses_to_go_without_labels(architecture: str) -> None:
     model = ModelSpec(architecture=architecture, conditional=True)
-    generator, discriminator = make_networks(model, pictures(1, 8, 8), seeded())
+    generator, discriminator = make_networks(model, data_for(architecture), seeded())
 
     with pytest.raises(RuntimeError):
         generator(generator.draw_latents(COUNT, seeded()), None)
     with pytest.raises((RuntimeError, TypeError)):
-        discriminator(pictures(1, 8, 8).samples, None)
+        discriminator(data_for(architecture).samples, None)
 
 
 @pytest.mark.parametrize("architecture", [name for name in NETWORKS if "image" in ARCHITECTURES[name].modalities])
@@ -226,7 +244,7 @@ def test_pixels_are_magnified_by_what_they_vary() -> None:
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> None:
-    data = pictures(3, 8, 8)
+    data = data_for(architecture)
     model = ModelSpec(architecture=architecture, conditional=True, latent_codes=4)
     generator: Generator
     discriminator: Discriminator
@@ -237,3 +255,25 @@ def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> Non
 
     parameters = [*generator.parameters(), *discriminator.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters if prod(p.shape) > 1)
+
+
+def test_phase_shuffle_shifts_each_sample_mirrored_at_its_ends_by_torch_s_own_seed() -> None:
+    features = torch.arange(8.0).expand(200, 3, 8)
+    shuffle = PhaseShuffle()
+
+    torch.manual_seed(1)
+    shifted = shuffle(features)
+    torch.manual_seed(1)
+    again = shuffle(features)
+
+    by_two = {tuple(row) for row in shifted[:, 0].tolist()}
+    assert by_two == {
+        (2, 1, 0, 1, 2, 3, 4, 5),
+        (1, 0, 1, 2, 3, 4, 5, 6),
+        (0, 1, 2, 3, 4, 5, 6, 7),
+        (1, 2, 3, 4, 5, 6, 7, 6),
+        (2, 3, 4, 5, 6, 7, 6, 5),
+    }
+    assert torch.equal(shifted, again)
+    assert torch.equal(shifted[:, 0], shifted[:, 2])
+    assert torch.equal(shuffle.eval()(features), features)

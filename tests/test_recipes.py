@@ -53,6 +53,8 @@ def test_recipes_stand_for_architectures_that_take_their_modality(architecture: 
         facts("image", (1, 28, 28), 70_000, tuple("0123456789")),
         facts("image", (4, 33, 65), 500),
         facts("table", (2_000,), 40, ("yes", "no")),
+        facts("audio", (1, 50), 3),
+        facts("audio", (1, 64_000), 200, ("cat", "dog")),
     ],
 )
 def test_any_data_has_defaults_that_are_a_valid_spec(uploaded: DatasetFacts) -> None:

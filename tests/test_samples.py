@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import wave
 import zipfile
 
 import numpy as np
@@ -18,6 +19,7 @@ from worker.gan.data.training_data import TrainingData
 from worker.gan.pictures import BLANK, EMPTY, GAP, PAPER, class_cells, draw_grid, draw_scatter, square_cells
 from worker.gan.samples import exporter_for
 from worker.gan.sampling import even_labels
+from worker.gan.sounds import draw_sounds, draw_wave, spectrogram, to_wav
 
 
 def opened(name: str) -> TrainingData:
@@ -49,13 +51,18 @@ def with_pixels(*shape: int) -> tuple[TrainingData, torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("name", "formats"),
-    [("digits", {"png", "npz", "zip"}), ("ring", {"png", "csv", "npz"}), ("wine", {"csv", "npz"})],
+    [
+        ("digits", {"png", "npz", "zip"}),
+        ("ring", {"png", "csv", "npz"}),
+        ("wine", {"csv", "npz"}),
+        ("tones", {"png", "wav", "npz", "zip"}),
+    ],
 )
 def test_each_modality_has_its_formats(name: str, formats: set[str]) -> None:
     assert rendered(name, 10).keys() == formats
 
 
-@pytest.mark.parametrize("name", ["digits", "ring", "iris"])
+@pytest.mark.parametrize("name", ["digits", "ring", "iris", "tones"])
 def test_equal_samples_give_equal_bytes_at_any_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = rendered(name, 10)
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
@@ -242,3 +249,73 @@ def test_samples_of_one_class_or_one_sample_are_rendered() -> None:
     one = render_of(data, data.samples[:1], data.labels[:1])
 
     assert picture(one["png"]).ndim == 2
+
+
+def frames_of(file: bytes) -> tuple[int, np.ndarray]:
+    with wave.open(io.BytesIO(file)) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth()) == (1, 2)
+        return sound.getframerate(), np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+
+
+def test_wav_holds_the_sounds_a_tenth_of_a_second_apart_and_zip_each_alone() -> None:
+    data = opened("tones")
+    labels = torch.tensor([0, 1, 4])
+
+    files = render_of(data, data.samples[:3], labels)
+
+    expected = (data.to_data_units(data.samples[:3])[:, 0] * 32_767).round()
+    rate, frames = frames_of(files["wav"])
+    assert (rate, len(frames)) == (16_000, 3 * 4_000 + 2 * 1_600)
+    for number in range(3):
+        np.testing.assert_array_equal(frames[number * 5_600 :][:4_000], expected[number])
+        assert not frames[number * 5_600 + 4_000 :][:1_600].any()
+    with zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
+        names = archive.namelist()
+        rate, second = frames_of(archive.read(names[1]))
+    assert names[1] == "00001_C_.wav"
+    assert rate == 16_000
+    np.testing.assert_array_equal(second, expected[1])
+
+
+def test_one_wav_follows_the_rows_of_the_picture_and_stays_short() -> None:
+    data = opened("tones")
+
+    files = render_of(data, torch.zeros(120, 1, 4_000), even_labels(120, 12))
+
+    assert len(frames_of(files["wav"])[1]) == 60 * 5_600 - 1_600
+    with zipfile.ZipFile(io.BytesIO(files["zip"])) as archive:
+        assert len(archive.namelist()) == 120
+
+
+def test_npz_of_sounds_says_how_fast_to_play_them() -> None:
+    with np.load(io.BytesIO(rendered("tones", 4)["npz"]), allow_pickle=False) as arrays:
+        assert arrays["sample_rate"] == 16_000
+        assert arrays["samples"].shape == (4, 1, 4_000)
+
+
+def test_frames_beyond_full_scale_are_cut_off() -> None:
+    assert frames_of(to_wav(np.array([-2.0, -1, 0, 1, 2]), 8_000))[1].tolist() == [-32767, -32767, 0, 32767, 32767]
+
+
+def test_a_spectrogram_shows_a_tone_at_its_place_in_mel() -> None:
+    tone = np.sin(2 * np.pi * 1_000 * np.arange(16_000) / 16_000)
+
+    levels = spectrogram(tone, 16_000)
+
+    mel_of_1000, mel_of_8000 = 1_000, 2_840
+    assert levels.shape == (48, 96)
+    assert (abs(levels.argmax(axis=0) - 47 * (1 - mel_of_1000 / mel_of_8000)) <= 1).all()
+
+
+def test_a_wave_is_drawn_from_its_lowest_to_its_highest_frame() -> None:
+    drawn = draw_wave(np.repeat([0.0, 1.0], 480))
+
+    ink = (drawn != 255).any(axis=0)
+    rows, columns = np.nonzero(ink)
+    assert set(rows[columns < 48]) == {11, 12}
+    assert set(rows[columns >= 48]) == {0}
+
+
+@pytest.mark.parametrize("frames", [1, 5, 95, 513])
+def test_sounds_of_any_length_are_drawn(frames: int) -> None:
+    assert draw_sounds(np.zeros((2, frames)), 8_000).shape == (2, 3, 72, 96)

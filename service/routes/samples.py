@@ -67,7 +67,7 @@ def list_samples(web: Web, caller: Caller, path: JobPath, query: PageQuery) -> R
     request_headers=REQUEST_HEADERS,
 )
 def download_samples(web: Web, caller: Caller, path: SamplePath, query: FormatQuery) -> Response:
-    """Download the samples of a step: a picture, a table or the numbers."""
+    """Download the samples of a step: a picture, sounds, a table or the numbers."""
     with reading(web.engine) as session:
         job = get_job(session, caller.owner_id, path.job_id)
         sample = samples.get_sample(session, job.id, path.step)

@@ -6,16 +6,20 @@ from service.spec.facts import Architecture, DatasetFacts
 from service.spec.sizes.dcgan import dcgan_size
 from service.spec.sizes.mlp import mlp_size
 from service.spec.sizes.tabular import tabular_size
+from service.spec.sizes.wave import wave_size
 from service.spec.tables import layout_of
 
 SMALLEST_SIDE = 4  # of a picture in a dcgan
 PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost more than convolutions
+FRAMES_AN_MLP_READS = 8_192  # of a sound; so far an mlp learns faster than convolutions do
 
 
 def architecture_for(facts: DatasetFacts) -> str:
     """Choose the architecture that `auto` stands for."""
     if layout_of(facts.table).blocks:
         return "tabular"
+    if facts.modality == "audio":
+        return "mlp" if prod(facts.shape) <= FRAMES_AN_MLP_READS else "wave"
     convolves = facts.modality == "image" and prod(facts.shape) > PIXELS_AN_MLP_READS
     return "dcgan" if convolves and min(facts.shape[1:]) >= SMALLEST_SIDE else "mlp"
 
@@ -25,7 +29,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     for architecture in (
         Architecture(
             name="mlp",
-            modalities=("vector", "image", "table"),
+            modalities=("vector", "image", "table", "audio"),
             description="Fully connected layers without normalisation; labels by projection; an optional codebook.",
             size=mlp_size,
         ),
@@ -40,6 +44,12 @@ ARCHITECTURES: dict[str, Architecture] = {
             modalities=("image",),
             description="Strided convolutions with batch normalisation, pictures of any size from 4 by 4.",
             size=dcgan_size,
+        ),
+        Architecture(
+            name="wave",
+            modalities=("audio",),
+            description="Convolutions along time with phase shuffle, after WaveGAN; sounds of any length.",
+            size=wave_size,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from pydantic import Field, model_validator
 
@@ -61,27 +62,55 @@ class SubspaceParams(Strict):
         return self
 
 
+class SpiralParams(Strict):
+    """Arms that wind about the origin."""
+
+    arms: int = Field(2, ge=1, le=10, description="Arms, turned evenly about the origin.")
+    turns: float = Field(1.0, gt=0, le=5, description="Turns of each arm.")
+    noise: float = Field(0.02, ge=0, le=1, description="Standard deviation about the curve; its outer radius is 1.")
+    count: int = Field(20_000, ge=100, le=1_000_000, description="Samples.")
+
+
+class StackedDigitsParams(Strict):
+    """Three digits as the colours of one picture."""
+
+    count: int = Field(30_000, ge=1_000, le=200_000, description="Samples.")
+
+
+class TonesParams(Strict):
+    """Pure tones."""
+
+    count: int = Field(2_400, ge=120, le=20_000, description="Samples.")
+
+
 class NoParams(Strict):
     """A set that is as it is."""
 
 
-def generated(name: str, description: str, params: type[Strict]) -> BuiltinDataset:
-    """Describe a set of points; its hash is that of the recipe it is drawn by."""
+def generated(known: DatasetFacts, params: type[Strict]) -> BuiltinDataset:
+    """Describe a set that is drawn from a law; its hash is that of the recipe it is drawn by.
+
+    A hash in what is known is that of the data it is drawn from.
+    """
 
     def facts(given: Strict) -> DatasetFacts:
         values = given.model_dump()
-        recipe = {"name": name, "version": GENERATOR_VERSION, "params": values}
-        return DatasetFacts(
-            name=name,
-            modality="vector",
-            shape=(values.get("dimensions", 2),),
+        recipe = {"name": known.name, "version": GENERATOR_VERSION, "params": values}
+        if known.sha256:
+            recipe["drawn_from"] = known.sha256
+        return replace(
+            known,
+            shape=(values["dimensions"],) if "dimensions" in values else known.shape,
             count=values["count"],
             sha256=hashlib.sha256(canonical_json(recipe)).hexdigest(),
-            columns=() if "dimensions" in values else ("x", "y"),
-            description=description,
         )
 
-    return BuiltinDataset(name, "vector", description, params, facts)
+    return BuiltinDataset(known.name, known.modality, known.description, params, facts)
+
+
+def in_the_plane(name: str, description: str) -> DatasetFacts:
+    """Return what is known of points before their parameters are."""
+    return DatasetFacts(name, "vector", (2,), 0, "", columns=("x", "y"), description=description)
 
 
 def recorded(facts: DatasetFacts) -> BuiltinDataset:
@@ -93,6 +122,15 @@ def canonical_json(value: object) -> bytes:
     """Write equal values as equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
+
+SUBSPACE = DatasetFacts(
+    name="subspace",
+    modality="vector",
+    shape=(),
+    count=0,
+    sha256="",
+    description="Gaussians in many dimensions, their centres in some of them.",
+)
 
 IRIS = DatasetFacts(
     name="iris",
@@ -150,6 +188,27 @@ DIGITS = DatasetFacts(
     white=16,
 )
 
+STACKED_DIGITS = DatasetFacts(
+    name="stacked_digits",
+    modality="image",
+    shape=(3, 8, 8),
+    count=0,
+    sha256=DIGITS.sha256,
+    description="Three of the digits as red, green and blue of one picture: 1,000 modes, without labels.",
+    white=16,
+)
+
+TONES = DatasetFacts(
+    name="tones",
+    modality="audio",
+    shape=(1, 4_000),
+    count=0,
+    sha256="",
+    labels=("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"),
+    description="The twelve semitones from middle C as pure tones of any phase and level, a quarter of a second each.",
+    sample_rate=16_000,
+)
+
 SURVEY_COLUMNS = (
     TableColumn("age", "integer", decimals=0, minimum=18, maximum=90),
     TableColumn(
@@ -186,15 +245,18 @@ SURVEY = DatasetFacts(
 DATASETS: dict[str, BuiltinDataset] = {
     dataset.name: dataset
     for dataset in (
-        generated("ring", "Gaussians on a circle.", RingParams),
-        generated("grid", "Gaussians on a square grid.", GridParams),
-        generated("moons", "Two interleaving half circles.", MoonsParams),
-        generated("swiss_roll", "A spiral in the plane.", SwissRollParams),
-        generated("subspace", "Gaussians in many dimensions, their centres in some of them.", SubspaceParams),
+        generated(in_the_plane("ring", "Gaussians on a circle."), RingParams),
+        generated(in_the_plane("grid", "Gaussians on a square grid."), GridParams),
+        generated(in_the_plane("moons", "Two interleaving half circles."), MoonsParams),
+        generated(in_the_plane("swiss_roll", "A spiral in the plane."), SwissRollParams),
+        generated(in_the_plane("spiral", "Arms that wind about the origin."), SpiralParams),
+        generated(SUBSPACE, SubspaceParams),
+        generated(STACKED_DIGITS, StackedDigitsParams),
         recorded(DIGITS),
         recorded(IRIS),
         recorded(WINE),
         recorded(BREAST_CANCER),
         recorded(SURVEY),
+        generated(TONES, TonesParams),
     )
 }

@@ -19,6 +19,7 @@ CHECKPOINT_HEADER_BYTES = 16 * 2**10
 KNOT_BYTES = 24  # of a mixed table's encoding: a value and its interval of scores
 MOST_KNOTS = 1_000  # of a column in worker.gan.data.quantiles, and some more for values that are frequent
 CELL_BYTES = 16  # of a table's encoding: a value and its score, both float64
+FREQUENCY_BYTES = 8  # of a sound's encoding: a loudness, float64
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def encoding_bytes(facts: DatasetFacts) -> int:
     if facts.table:
         numbers = [column for column in facts.table if not is_choice(column)]
         return KNOT_BYTES * sum(knots(column, facts.count) for column in numbers) + 8 * len(numbers) ** 2
+    if facts.modality == "audio":
+        return FREQUENCY_BYTES * (facts.shape[1] // 2 + 1)
     return CELL_BYTES * facts.count * facts.shape[0] if facts.modality == "table" else 0
 
 

@@ -121,6 +121,42 @@ def convolutional(facts: DatasetFacts) -> Recipe:
     )
 
 
+def short_sounds(facts: DatasetFacts) -> Recipe:
+    """Sounds short enough to be read frame by frame."""
+    return Recipe(
+        "short sounds",
+        "what is quiet in the data is quiet in what comes out, so small networks learn which frequencies go together",
+        {
+            "model": {
+                "latent_dim": 16,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128, "depth": 2},
+                "discriminator": {"width": 128, "depth": 2},
+            },
+            **penalised_descent(gamma=1.0),
+            "loop": {"batch_size": batch_for(facts, 32), "max_steps": 8_000},
+        },
+    )
+
+
+def long_sounds(facts: DatasetFacts) -> Recipe:
+    """Sounds through convolutions."""
+    return Recipe(
+        "long sounds",
+        "few channels and small batches, for each of the many frames of a sound costs as much as a pixel",
+        {
+            "model": {
+                "latent_dim": 64,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 8},
+                "discriminator": {"width": 8},
+            },
+            **penalised_descent(gamma=1.0),
+            "loop": {"batch_size": batch_for(facts, 32), "max_steps": 3_000},
+        },
+    )
+
+
 def penalised_descent(*, gamma: float) -> dict[str, Any]:
     """R1 and R2 that fade to a tenth, rates that fade to nothing."""
     fading = {"name": "cosine", "initial": gamma, "final_ratio": 0.1}
@@ -150,4 +186,6 @@ RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
     ("mlp", "table"): number_tables,
     ("tabular", "table"): mixed_tables,
     ("dcgan", "image"): convolutional,
+    ("mlp", "audio"): short_sounds,
+    ("wave", "audio"): long_sounds,
 }

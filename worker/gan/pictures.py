@@ -38,7 +38,7 @@ def as_image(picture: np.ndarray) -> Image.Image:
 
 def draw_grid(pictures: np.ndarray, classes: np.ndarray | None) -> Image.Image:
     """Lay pictures (N, C, H, W) uint8 out in a grid, magnified without blur; a row for each of a few classes."""
-    cells = square_cells(len(pictures)) if classes is None else class_cells(classes)
+    cells = cells_of(len(pictures), classes)
     rows, columns = cells.shape
     _, channels, height, width = pictures.shape
     scale = max(1, GRID_PIXELS // max(rows * (height + 1), columns * (width + 1)))
@@ -53,6 +53,18 @@ def draw_grid(pictures: np.ndarray, classes: np.ndarray | None) -> Image.Image:
         magnified = picture.resize((width * scale, height * scale), Image.Resampling.NEAREST)
         paper.paste(magnified, (GAP + column * (width * scale + GAP), GAP + row * (height * scale + GAP)))
     return paper
+
+
+def shown(count: int, classes: np.ndarray | None) -> np.ndarray:
+    """Return the numbers of the samples that a grid shows, row by row."""
+    cells = cells_of(count, classes)
+    numbers: np.ndarray = cells[cells != EMPTY]
+    return numbers
+
+
+def cells_of(count: int, classes: np.ndarray | None) -> np.ndarray:
+    """Number the cells of a grid."""
+    return square_cells(count) if classes is None else class_cells(classes)
 
 
 def square_cells(count: int) -> np.ndarray:

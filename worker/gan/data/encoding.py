@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts, Modality
+from worker.gan.data.flat_spectrum import FlatSpectrum
 from worker.gan.data.mixed_table import MixedTable
 from worker.gan.data.normal_scores import NormalScores
 
@@ -22,7 +23,7 @@ class Encoding(Protocol):
     """Rows (N, ...) in data units to samples (N, *shape) in network units, and back."""
 
     def forward(self, rows: np.ndarray) -> Tensor:
-        """Return float32 in network units: vectors and tables of unit spread, pictures and sounds in [-1, 1]."""
+        """Return float32 in network units: all of unit spread, but pictures in [-1, 1]."""
 
     def backward(self, samples: Tensor) -> np.ndarray:
         """Return what is exported: the data's own units, range and rounding."""
@@ -65,19 +66,6 @@ class Standardised:
         return {"mean": self._mean, "deviation": self._deviation}
 
 
-class Waveform:
-    """Sounds as they are, from -1 to 1."""
-
-    def forward(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(rows.astype(np.float32))
-
-    def backward(self, samples: Tensor) -> np.ndarray:
-        return samples.clamp(-1, 1).float().cpu().numpy()
-
-    def learnt(self) -> dict[str, np.ndarray]:
-        return {}
-
-
 def learn_standardised(_: DatasetFacts, rows: np.ndarray) -> Standardised:
     """Learn mean and deviation: of each of a few coordinates; of many together, whose differences in spread mean much.
 
@@ -105,14 +93,14 @@ LEARN: dict[Modality, Callable[[DatasetFacts, np.ndarray], Encoding]] = {
     "vector": learn_standardised,
     "image": lambda facts, _: Pixels(facts.white),
     "table": learn_table,
-    "audio": lambda _facts, _rows: Waveform(),
+    "audio": lambda _, rows: FlatSpectrum.of(rows),
 }
 
 RESTORE: dict[Modality, Callable[[DatasetFacts, Mapping[str, np.ndarray]], Encoding]] = {
     "vector": lambda _, learnt: Standardised(learnt["mean"], learnt["deviation"]),
     "image": lambda facts, _: Pixels(facts.white),
     "table": restore_table,
-    "audio": lambda _facts, _learnt: Waveform(),
+    "audio": lambda facts, learnt: FlatSpectrum.restore(learnt, facts.shape[1]),
 }
 
 

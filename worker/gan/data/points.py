@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.spec.datasets import GridParams, MoonsParams, RingParams, SubspaceParams, SwissRollParams
+from service.spec.datasets import GridParams, MoonsParams, RingParams, SpiralParams, SubspaceParams, SwissRollParams
 from service.spec.facts import DatasetFacts
 from worker.gan.data.training_data import Rows
 
@@ -69,6 +69,16 @@ def open_swiss_roll(_: DatasetFacts, params: SwissRollParams) -> Rows:
     random = data_random()
     radius = (1 + 2 * random.random(params.count)) / 3
     angle = 3 * np.pi * params.turns * radius
+    curve = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return points_alone(noisy(curve, params.noise, random))
+
+
+def open_spiral(_: DatasetFacts, params: SpiralParams) -> Rows:
+    """Draw arms whose radius grows with their angle; the root spreads points evenly along them, or nearly so."""
+    random = data_random()
+    radius = np.sqrt(random.random(params.count))
+    arm = random.integers(params.arms, size=params.count)
+    angle = 2 * np.pi * (params.turns * radius + arm / params.arms)
     curve = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return points_alone(noisy(curve, params.noise, random))
 

@@ -6,10 +6,11 @@ from typing import Any
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
-from worker.gan.data.points import open_grid, open_moons, open_ring, open_subspace, open_swiss_roll
-from worker.gan.data.scikit_learn import open_digits, open_table
+from worker.gan.data.points import open_grid, open_moons, open_ring, open_spiral, open_subspace, open_swiss_roll
+from worker.gan.data.scikit_learn import open_digits, open_stacked_digits, open_table
 from worker.gan.data.split import Split
 from worker.gan.data.survey import open_survey
+from worker.gan.data.tones import open_tones
 from worker.gan.data.training_data import DatasetChanged, Rows, TrainingData, open_rows
 
 OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
@@ -17,12 +18,15 @@ OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
     "grid": open_grid,
     "moons": open_moons,
     "swiss_roll": open_swiss_roll,
+    "spiral": open_spiral,
     "subspace": open_subspace,
     "digits": open_digits,
     "iris": open_table,
     "wine": open_table,
     "breast_cancer": open_table,
     "survey": open_survey,
+    "stacked_digits": open_stacked_digits,
+    "tones": open_tones,
 }
 
 

@@ -1,4 +1,4 @@
-"""The real data sets that ship with scikit-learn: digits and three tables of measures."""
+"""The real data sets that ship with scikit-learn: digits, alone and stacked, and three tables of measures."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
-from service.spec.datasets import NoParams
+from service.spec.datasets import DIGITS, NoParams, StackedDigitsParams
 from service.spec.facts import DatasetFacts
+from worker.gan.data.points import data_random
 from worker.gan.data.training_data import DatasetChanged, Rows
 
 LOADERS: dict[str, Callable[..., Any]] = {
@@ -23,6 +24,14 @@ def open_digits(facts: DatasetFacts, _: NoParams) -> Rows:
     """Read the digits (N, 1, 8, 8), 0 to 16."""
     rows, labels = load_recorded(facts)
     return Rows(rows.astype(np.uint8).reshape(-1, *facts.shape), labels)
+
+
+def open_stacked_digits(facts: DatasetFacts, params: StackedDigitsParams) -> Rows:
+    """Draw a digit for each channel of each picture (N, 3, 8, 8), every one as likely as any other."""
+    digits, _ = load_recorded(DIGITS)
+    channels, *side = facts.shape
+    chosen = data_random().integers(len(digits), size=(params.count, channels))
+    return Rows(digits.astype(np.uint8).reshape(-1, *side)[chosen], None)
 
 
 def open_table(facts: DatasetFacts, _: NoParams) -> Rows:

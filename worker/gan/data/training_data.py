@@ -57,9 +57,9 @@ Samples = Tensor | EncodedRows
 class TrainingData:
     """A data set to train on.
 
-    samples are (N, *facts.shape) float32 in network units: vectors and tables have mean 0 and unit spread, pictures
-    and sounds lie in [-1, 1]. labels is (N,) int64, an index into facts.labels. held_out are rows in data units that
-    nothing has learnt from, for measuring.
+    samples are (N, *facts.shape) float32 in network units: vectors and tables have mean 0 and unit spread, sounds unit
+    spread and on average a flat spectrum, pictures lie in [-1, 1]. labels is (N,) int64, an index into facts.labels.
+    held_out are rows in data units that nothing has learnt from, for measuring.
     """
 
     facts: DatasetFacts

@@ -9,11 +9,13 @@ from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.tabular import TabularGenerator
+from worker.gan.networks.wave import WaveDiscriminator, WaveGenerator
 
 NETWORKS = {
     "mlp": (MlpGenerator, MlpDiscriminator),
     "tabular": (TabularGenerator, MlpDiscriminator),
     "dcgan": (DcganGenerator, DcganDiscriminator),
+    "wave": (WaveGenerator, WaveDiscriminator),
 }
 
 
