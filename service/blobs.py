@@ -21,6 +21,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what
 
 _HIDDEN = "."  # begins the names of what is no job's
 _TEMPORARY = ".tmp-"
+_PIECE_BYTES = 2**20
 _SYNC_BYTES = 64 * 2**20  # written to the disk as they come, so that the last wait for it is short
 
 
@@ -96,6 +97,13 @@ def store_pieces(blobs: BlobStore, key: str, pieces: Iterable[bytes]) -> dict[st
 
     blobs.put_pieces(key, counted())
     return {"key": key, "size": size, "sha256": digest.hexdigest()}
+
+
+def read_pieces(blobs: BlobStore, key: str) -> Iterator[bytes]:
+    """Yield a blob piece by piece; raise BlobMissing."""
+    with blobs.open(key) as reader:
+        while piece := reader.read(_PIECE_BYTES):
+            yield piece
 
 
 def read_verified(blobs: BlobStore, file: dict[str, Any]) -> bytes:
@@ -177,6 +185,10 @@ class Directory:
                     Path(directory, name).unlink(missing_ok=True)
             with suppress(OSError):  # it is not empty, or somebody else has removed it
                 Path(directory).rmdir()
+
+    def path_of(self, key: str) -> Path:
+        """Return where a blob lies, for who maps it into memory."""
+        return self._path(key)
 
     def _path(self, key: str) -> Path:
         path = self._root / key

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     )
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
     max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
+    prepared_max_bytes: int = Field(16 * GIB, ge=2**20, description="Largest data set once it is prepared.")
+    prepare_memory_bytes: int = Field(
+        2 * GIB, ge=64 * 2**20, description="Memory that the preparation of an upload may use."
+    )
+    prepare_s: float = Field(1800.0, ge=1, description="Seconds that the preparation of an upload may take.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
     dataset_max_bytes: int = Field(4 * GIB, ge=1024, description="Largest upload of a data set.")
     dataset_quota_bytes: int = Field(64 * GIB, ge=1024, description="Bytes of data sets that one owner may keep.")

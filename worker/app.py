@@ -2,17 +2,22 @@
 
 from celery import Celery
 
-from service.broker import TRAIN, make_celery
+from service.broker import INGEST, TRAIN, make_celery
 from service.settings import Settings
+from worker.preparer import Preparer
 from worker.supervisor import Supervisor
 
 
-def make_app(settings: Settings, supervisor: Supervisor) -> Celery:
-    """Return the application with its tasks, which train in this process's slots."""
+def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer) -> Celery:
+    """Return the application with its tasks, which train in this process's slots and prepare uploads beside them."""
     celery = make_celery(settings)
 
     @celery.task(name=TRAIN)  # type: ignore[untyped-decorator]
     def train() -> None:
         supervisor.work()
+
+    @celery.task(name=INGEST)  # type: ignore[untyped-decorator]
+    def ingest() -> None:
+        preparer.work()
 
     return celery

@@ -14,7 +14,7 @@ from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 
 from service.blobs import make_blobs
-from service.broker import Wakeups
+from service.broker import INGEST, TRAIN, Wakeups
 from service.db import make_engine
 from service.logs import configure_logs
 from service.reconcile import Reconciler
@@ -22,11 +22,12 @@ from service.settings import Settings
 from worker.app import make_app
 from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
+from worker.preparer import Preparer
 from worker.presence import Presence
 from worker.supervisor import Supervisor
 
 _TITLE = "ganymede: worker"
-_SPARE_THREADS = 3  # so that wake-ups are answered while every slot trains
+_SPARE_THREADS = 4  # so that wake-ups are answered while every slot trains and an upload is prepared
 
 
 def run(settings: Settings) -> int:
@@ -41,17 +42,20 @@ def run(settings: Settings) -> int:
     supervisor = Supervisor(
         engine, blobs, wakeups, fork_server, settings=settings, worker_id=worker_id, machine=machine
     )
+    preparer = Preparer(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
     reconciler = Reconciler(engine, blobs, settings, wakeups)
-    presence = Presence(engine, supervisor, settings=settings, worker_id=worker_id, machine=machine)
+    presence = Presence(engine, supervisor, preparer, settings=settings, worker_id=worker_id, machine=machine)
 
     wakeups.start()
     reconciler.start()
     presence.start()
     try:
-        return _consume(make_app(settings, supervisor), supervisor, settings)
+        return _consume(make_app(settings, supervisor, preparer), supervisor, preparer, settings)
     finally:
         supervisor.drain()
+        preparer.drain()
         supervisor.join()
+        preparer.join()
         presence.stop()
         reconciler.stop()
         wakeups.stop()
@@ -70,11 +74,12 @@ class _CeleryWorker(Worker):  # type: ignore[misc]
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
 
-def _consume(celery: Celery, supervisor: Supervisor, settings: Settings) -> int:
+def _consume(celery: Celery, supervisor: Supervisor, preparer: Preparer, settings: Settings) -> int:
     """Run Celery's consumer until it is told to stop and every task has ended."""
 
     # Celery keeps only weak references to receivers, which live as long as this function runs.
     def drain(**_: Any) -> None:
+        preparer.drain()
         supervisor.drain()  # the pool of threads waits for its tasks for ever, so they must be told
 
     def keep_our_logs(**_: Any) -> None:
@@ -88,6 +93,7 @@ def _consume(celery: Celery, supervisor: Supervisor, settings: Settings) -> int:
     worker = _CeleryWorker(
         app=celery,
         pool_cls="threads",
+        queues=[TRAIN, INGEST],
         concurrency=settings.slots + _SPARE_THREADS,
         loglevel=settings.log_level.upper(),
         quiet=True,

@@ -7,6 +7,7 @@ import signal
 import setproctitle
 import torch
 
+import worker.ingest.prepare
 import worker.trainer  # noqa: F401 (its imports are what a trainer needs)
 
 

@@ -24,11 +24,12 @@ from worker.attempt import Attempt, LastWords
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
-from worker.gan.data.registry import open_dataset
+from worker.gan.data.prepared import EVERYTHING
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.isolation import isolate, limit_memory
+from worker.opening import open_data
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
 from worker.stopsign import StopSign
@@ -105,7 +106,13 @@ class _Trainer:
     def _open(self) -> Training:
         """Return the training at the step that this attempt begins from."""
         dtype = torch.float64 if self._spec.resources.precision == "float64" else torch.float32
-        data = open_dataset(_reference(self._spec))
+        data = open_data(
+            _reference(self._spec),
+            self._attempt.prepared,
+            EVERYTHING,
+            blobs=self._blobs,
+            cache=self._settings.home.absolute() / "cache",
+        )
         training = Training(self._spec, data, device=self._device, dtype=dtype)
         if self._attempt.origin is not None:
             state = read_state(read_verified(self._blobs, self._attempt.origin.file))

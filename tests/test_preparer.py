@@ -1,0 +1,226 @@
+"""Uploads prepared as a worker does it: fetched, parsed in a process of their own, stored, shown, trained on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore, make_blobs, sha256_of
+from service.db import reading, writing
+from service.models import Dataset
+from service.settings import Settings
+from service.spec.job import DatasetRef
+from service.spec.uploads import Upload
+from service.store import preparation
+from service.store.datasets import facts_of
+from service.store.keys import LOCAL_OWNER
+from tests.building import a_spec
+from tests.uploads import make_npy, make_npz, make_picture, make_wav, make_zip
+from worker.attempt import Prepared
+from worker.forkserver import ForkedProcess, ForkServer
+from worker.gan.data.split import Split
+from worker.gan.data.training_data import EncodedRows, TrainingData
+from worker.gan.training import Training
+from worker.opening import open_data
+from worker.preparer import Preparer
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+MakePreparer = Callable[..., Preparer]
+
+
+@pytest.fixture
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return make_blobs(getattr(request, "param", f"file://{tmp_path}/blobs"))
+
+
+@pytest.fixture
+def make_preparer(engine: Engine, blobs: BlobStore, tmp_path: Path) -> MakePreparer:
+    def make(**settings: Any) -> Preparer:
+        given = Settings(_env_file=None, home=tmp_path, **settings)
+        return Preparer(engine, blobs, ForkServer(), settings=given, worker_id="worker-1")
+
+    return make
+
+
+def upload(engine: Engine, blobs: BlobStore, data: bytes, **options: Any) -> str:
+    """Store an upload that waits; return the id of its data set."""
+    with writing(engine) as session:
+        dataset = preparation.begin_upload(session, LOCAL_OWNER)
+        key, digest = f"{dataset.id}/0/upload", sha256_of(data)
+        blobs.put(key, data)
+        file = {"key": key, "size": len(data), "sha256": digest}
+        finish = preparation.finish_upload
+        finish(session, dataset.id, file, identity=digest, name="mine", modality=None, options=options)
+        return dataset.id
+
+
+def see(engine: Engine, dataset_id: str) -> Dataset:
+    with reading(engine) as session:
+        return session.get_one(Dataset, dataset_id)
+
+
+def open_ready(engine: Engine, blobs: BlobStore, dataset_id: str, cache: Path) -> TrainingData:
+    dataset = see(engine, dataset_id)
+    facts = facts_of(dataset)
+    assert facts is not None
+    reference = DatasetRef(name=dataset_id, sha256=facts.sha256)
+    return open_data(reference, Prepared(facts, dataset.files), Split(0.25), blobs=blobs, cache=cache)
+
+
+def test_an_upload_becomes_a_data_set_that_is_opened(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path
+) -> None:
+    dataset_id = upload(engine, blobs, make_npz(x=PICTURES, y=np.arange(12) % 3))
+
+    make_preparer().work()
+
+    dataset = see(engine, dataset_id)
+    assert (dataset.state, dataset.error_message, sorted(dataset.files)) == (
+        "ready",
+        None,
+        ["labels", "preview", "rows"],
+    )
+    data = open_ready(engine, blobs, dataset_id, tmp_path / "cache")
+    assert data.held_out is not None
+    assert (data.facts.shape, len(data.samples), len(data.held_out.values)) == ((3, 8, 8), 9, 3)
+    rows = np.concatenate([data.to_data_units(data.specimens()), data.held_out.values])
+    assert sorted(map(bytes, rows)) == sorted(map(bytes, PICTURES.transpose(0, 3, 1, 2)))
+    assert not list((tmp_path / "preparing").iterdir())
+
+
+@pytest.mark.parametrize("blobs", ["memory://"], indirect=True)
+def test_from_an_object_store_the_rows_are_fetched_once(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path
+) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    make_preparer().work()
+
+    first = open_ready(engine, blobs, dataset_id, tmp_path / "cache")
+    blobs.delete(see(engine, dataset_id).files["rows"]["key"])
+    again = open_ready(engine, blobs, dataset_id, tmp_path / "cache")
+
+    assert torch.equal(first.specimens(), again.specimens())
+
+
+def test_a_refused_upload_has_failed_with_the_sentence_of_the_parser(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer
+) -> None:
+    dataset_id = upload(engine, blobs, b"a,b\n1,2\n3\n")
+
+    make_preparer().work()
+
+    dataset = see(engine, dataset_id)
+    assert (dataset.state, dataset.error_code) == ("failed", "ragged")
+    assert dataset.error_message is not None
+    assert dataset.error_message.startswith("Line 3 has 1 cells")
+
+
+def test_a_preparation_that_takes_too_much_fails_with_the_reason(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer
+) -> None:
+    picture = make_picture(np.zeros((3000, 3000), np.uint8))
+    hungry = upload(engine, blobs, make_zip({f"{n}.png": picture for n in range(8)}))
+    make_preparer(prepared_max_bytes=2**21).work()
+    lines = "".join(f"{n},{n}\n" for n in range(400_000))
+    slow = upload(engine, blobs, lines.encode())
+    make_preparer(prepare_s=1.0).work()
+
+    assert (see(engine, hungry).state, see(engine, hungry).error_code) == ("failed", "too_large")
+    assert (see(engine, slow).state, see(engine, slow).error_code) == ("failed", "too_slow")
+
+
+def test_damaged_bytes_fail_and_lost_ones_too(engine: Engine, blobs: BlobStore, make_preparer: MakePreparer) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    blobs.put(f"{dataset_id}/0/upload", b"something else")
+
+    make_preparer().work()
+
+    assert see(engine, dataset_id).error_code == "upload_damaged"
+
+
+def test_a_draining_worker_gives_the_data_set_back(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer
+) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    preparer = make_preparer()
+    with writing(engine) as session:
+        claimed = session.get_one(Dataset, dataset_id)
+        assert preparation.claim_preparation(session, claimed, worker="worker-1")
+
+    preparer.drain()
+    preparer._carry_out(claimed)
+
+    assert (see(engine, dataset_id).state, see(engine, dataset_id).worker) == ("preparing", None)
+    assert see(engine, dataset_id).losses == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        make_npy(np.random.default_rng(0).normal(size=(40, 3))),
+        make_npz(x=PICTURES, y=np.arange(12) % 3),
+    ],
+    ids=["vectors", "pictures"],
+)
+def test_what_was_prepared_trains(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path, data: bytes
+) -> None:
+    dataset_id = upload(engine, blobs, data)
+    make_preparer().work()
+    opened = open_ready(engine, blobs, dataset_id, tmp_path)
+    spec = a_spec(
+        dataset=dataset_id, loop={"max_steps": 2, "batch_size": 4}, find_upload=lambda _: Upload("ready", opened.facts)
+    )
+    training = Training(spec, opened, device=torch.device("cpu"), dtype=torch.float32)
+    training.step()
+    training.step()
+
+    assert training.step_number == 2
+    assert all(torch.isfinite(parameter).all() for parameter in training.generator.network.parameters())
+
+
+def test_data_larger_than_what_is_held_is_read_batch_by_batch(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = np.sin(np.arange(16_000 * 4) / 9)
+    dataset_id = upload(engine, blobs, make_wav(sound), seconds=0.2)
+    make_preparer().work()
+    monkeypatch.setattr("worker.gan.data.training_data.HELD_BYTES", 1000)
+
+    data = open_ready(engine, blobs, dataset_id, tmp_path)
+
+    assert isinstance(data.samples, EncodedRows)
+    assert data.facts.sample_rate == 16_000
+    assert data.samples[torch.tensor([2, 0])].shape == (2, 1, 3200)
+
+
+class OnceDeadlyForkServer(ForkServer):
+    """A fork server whose first process is killed at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._killed = False
+
+    def get_warm(self) -> None:
+        return
+
+    def fork(self, target: Callable[..., None], *arguments: Any, **options: Any) -> ForkedProcess:
+        process = super().fork(target, *arguments, **options)
+        if not self._killed:
+            self._killed = True
+            process.kill()
+        return process
+
+
+def test_a_killed_preparation_is_tried_again(engine: Engine, blobs: BlobStore, tmp_path: Path) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    settings = Settings(_env_file=None, home=tmp_path)
+
+    Preparer(engine, blobs, OnceDeadlyForkServer(), settings=settings, worker_id="worker-1").work()
+
+    dataset = see(engine, dataset_id)
+    assert (dataset.state, dataset.losses, dataset.attempt) == ("ready", 1, 2)

@@ -1,0 +1,229 @@
+"""Claims uploaded data sets and watches over the processes that prepare them, one at a time. Loads no torch."""
+
+import hashlib
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore, read_pieces, store_pieces
+from service.clock import monotonic_s
+from service.db import DATABASE_AWAY, reading, writing
+from service.errors import AttemptOver, BlobDamaged, BlobMissing
+from service.models import Dataset
+from service.orphans import sweep_orphans
+from service.settings import Settings
+from service.store import preparation
+from worker.attempt import LastWords
+from worker.forkserver import ForkedProcess, ForkServer
+from worker.ingest.upload import LABELS, ROWS, Limits, Options, Prepared, Upload
+from worker.preparation import Bounds, as_warnings, prepare_apart, read_answer
+
+_LOOK_S = 0.5  # between two looks at a preparation while nothing happens
+_MENDABLE = {"crashed", "no_space"}  # by another attempt; everything else is the file's doing
+
+
+class Drained(Exception):
+    """The worker stops: what it has begun is given back."""
+
+
+class Preparer:
+    """The one place of a worker, beside its slots, where uploads are prepared."""
+
+    def __init__(
+        self, engine: Engine, blobs: BlobStore, fork_server: ForkServer, *, settings: Settings, worker_id: str
+    ) -> None:
+        self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
+        self._settings, self._worker_id = settings, worker_id
+        self._working = threading.Lock()
+        self._draining = threading.Event()
+        self._limits = Limits(prepared_bytes=settings.prepared_max_bytes)
+        self._beaten_at = 0.0
+        self._log = structlog.get_logger().bind(worker=worker_id)
+
+    def work(self) -> None:
+        """Prepare waiting data sets one after the other until there is none; return at once when that goes on."""
+        if not self._working.acquire(blocking=False):
+            return
+        try:
+            while not self._draining.is_set() and (dataset := self._claim()) is not None:
+                if not self._carry_out(dataset):
+                    return
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, nothing prepared", error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.warning("no fork server, nothing prepared", error=repr(error))
+        finally:
+            self._working.release()
+
+    def drain(self) -> None:
+        """Claim nothing more and give back what is being prepared. Safe in a signal handler."""
+        self._draining.set()
+
+    def join(self) -> None:
+        """Wait until nothing is being prepared; call after `drain`."""
+        with self._working:
+            return
+
+    def _claim(self) -> Dataset | None:
+        self._fork_server.get_warm()
+        with reading(self._engine) as session:
+            waiting = preparation.next_to_prepare(session)
+        for seen in waiting:
+            with writing(self._engine) as session:
+                dataset = session.get(Dataset, seen.id)
+                if dataset and preparation.claim_preparation(session, dataset, worker=self._worker_id):
+                    return dataset
+        return None
+
+    def _carry_out(self, dataset: Dataset) -> bool:
+        """Prepare a claimed data set and record how that ended; False when this worker had better wait."""
+        log = self._log.bind(dataset=dataset.id, attempt=dataset.attempt)
+        log.info("preparation started")
+        try:
+            with self._directory(dataset) as directory:
+                self._prepare(dataset, directory)
+        except AttemptOver:
+            log.warning("the preparation is over, nothing is kept")
+        except Drained:
+            self._record(dataset, None)
+        except (BlobDamaged, BlobMissing) as error:
+            self._record(dataset, LastWords("upload_damaged", f"{error}. Upload it again."))
+        except (OSError, EOFError) as error:
+            log.warning("storage away, data set given back", error=repr(error))
+            self._record(dataset, None)
+            return False
+        self._sweep(dataset)
+        return True
+
+    def _prepare(self, dataset: Dataset, directory: Path) -> None:
+        upload = self._fetch(dataset, directory / "upload")
+        target = directory / "prepared"
+        target.mkdir()
+        failure = self._parse(dataset, upload, target)
+        if failure is not None:
+            self._record(dataset, failure)
+            return
+        prepared = read_answer(target)
+        files = {
+            kind: self._store(dataset, target / name)
+            for kind, name in {"rows": ROWS, "labels": LABELS, "preview": prepared.preview}.items()
+            if (target / name).exists()
+        }
+        self._finish(dataset, prepared, files)
+
+    def _fetch(self, dataset: Dataset, path: Path) -> Upload:
+        """Copy the uploaded bytes to this machine; raise BlobDamaged when they are others."""
+        digest = hashlib.sha256()
+        with path.open("xb") as file:
+            for piece in read_pieces(self._blobs, dataset.files["upload"]["key"]):
+                self._beat(dataset)
+                digest.update(piece)
+                file.write(piece)
+        if digest.hexdigest() != dataset.sha256:
+            raise BlobDamaged("What was uploaded does not have its recorded hash")
+        given = {name: value for name, value in dataset.options.items() if value is not None}
+        options = Options(modality=dataset.modality, **given)  # type: ignore[arg-type]
+        return Upload(path, dataset.id, digest.hexdigest(), options)
+
+    def _parse(self, dataset: Dataset, upload: Upload, target: Path) -> LastWords | None:
+        """Run the preparation in a process of its own; return why it failed, if it did."""
+        most_s = self._settings.prepare_s
+        bounds = Bounds(self._settings.prepare_memory_bytes, int(most_s), self._limits.prepared_bytes)
+        process = self._fork_server.fork(prepare_apart, upload, target, self._limits, bounds)
+        until, late = monotonic_s() + most_s, False
+        try:
+            while not process.wait(_LOOK_S):
+                self._beat(dataset)
+                late = monotonic_s() > until
+                if late:
+                    process.kill()
+        except BaseException:
+            process.kill()
+            process.end()
+            raise
+        return explain(process, late=late, most_s=most_s)
+
+    def _store(self, dataset: Dataset, path: Path) -> dict[str, object]:
+        def pieces() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while piece := file.read(2**20):
+                    self._beat(dataset)
+                    yield piece
+
+        return store_pieces(self._blobs, f"{dataset.id}/{dataset.attempt}/{path.name}", pieces())
+
+    def _beat(self, dataset: Dataset) -> None:
+        """Say now and then that the preparation goes on; raise Drained or AttemptOver when it is not to."""
+        if self._draining.is_set():
+            raise Drained
+        if monotonic_s() - self._beaten_at < self._settings.flush_s:
+            return
+        self._beaten_at = monotonic_s()
+        try:
+            with writing(self._engine) as session:
+                preparation.beat_preparation(session, dataset.id, dataset.attempt)
+        except DATABASE_AWAY as error:
+            self._log.warning("database away", error=str(error))
+
+    def _finish(self, dataset: Dataset, prepared: Prepared, files: dict[str, dict[str, object]]) -> None:
+        with writing(self._engine) as session:
+            preparation.finish_preparation(
+                session,
+                dataset.id,
+                dataset.attempt,
+                facts=prepared.facts,
+                warnings=as_warnings(prepared),
+                files=files,
+            )
+        self._log.info("data set ready", dataset=dataset.id, count=prepared.facts.count)
+
+    def _record(self, dataset: Dataset, failure: LastWords | None) -> None:
+        """Give a data set back, or record why its preparation failed: for good when the file itself is to blame."""
+        attempt = (dataset.id, dataset.attempt)
+        with writing(self._engine) as session:
+            if failure is None:
+                preparation.release_preparation(session, *attempt)
+            elif failure.reason not in _MENDABLE:
+                preparation.fail_preparation(session, *attempt, code=failure.reason, message=failure.message)
+            else:
+                most, message = self._settings.losses_in_row, failure.message
+                lose = preparation.lose_preparation
+                lose(session, *attempt, code=failure.reason, message=message, most_losses=most)
+        self._log.info("data set not prepared", dataset=dataset.id, why=failure and failure.message)
+
+    def _sweep(self, dataset: Dataset) -> None:
+        try:
+            sweep_orphans(self._engine, self._blobs, dataset.id)
+        except OSError as error:
+            self._log.warning("orphans not swept", dataset=dataset.id, error=str(error))
+
+    @contextmanager
+    def _directory(self, dataset: Dataset) -> Iterator[Path]:
+        """Give the preparation a directory of its own; what an earlier attempt of the data set left is removed."""
+        root = self._settings.home.absolute() / "preparing"
+        root.mkdir(parents=True, exist_ok=True)
+        for left in root.glob(f"{dataset.id}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{dataset.id}-", dir=root, ignore_cleanup_errors=True) as directory:
+            yield Path(directory)
+
+
+def explain(process: ForkedProcess, *, late: bool, most_s: float) -> LastWords | None:
+    """Return why a preparation that has ended failed; None when it did not."""
+    code, words = process.end()
+    if words is not None:
+        return LastWords.read(words)
+    if late or code == -signal.SIGXCPU:
+        return LastWords(
+            "too_slow", f"The file took more than {most_s:g} s to read; send less data or a plainer format."
+        )
+    if code != 0:
+        return LastWords("crashed", f"The preparation ended with exit code {code}.")
+    return None
