@@ -1,12 +1,14 @@
 """Processes die, stop and starve, or kill themselves at a named place."""
 
 import signal
+import sqlite3
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 
 import psutil
+from sqlalchemy import Engine
 
 from chaos.faults.strikes import KEPT, Scene, Strike, attempts_are_over, fault, pick_trainer, victims_among
 from chaos.processes import holds_within
@@ -84,7 +86,8 @@ def worker_frozen(scene: Scene) -> Strike | None:
     """A worker with its trainers is stopped for two to five times the lease, then goes on."""
     name = scene.random.choice(scene.stack.worker_names)
     trainers = scene.stack.trainers_of(name)
-    scene.stack.freeze(name)
+    with nobody_holds_the_lock(scene.stack.engine):
+        scene.stack.freeze(name)
     time.sleep(scene.stack.ttl_s * scene.random.uniform(2, 5))
     scene.stack.thaw(name)
     return _strike_of_zombies(scene, trainers)
@@ -96,11 +99,24 @@ def trainer_frozen(scene: Scene) -> Strike | None:
     trainer = pick_trainer(scene)
     if trainer is None:
         return None
-    trainer.suspend()
+    with nobody_holds_the_lock(scene.stack.engine):
+        trainer.suspend()
     time.sleep(scene.stack.ttl_s * scene.random.uniform(2, 5))
     with suppress(psutil.Error):
         trainer.resume()
     return _strike_of_zombies(scene, [trainer])
+
+
+@contextmanager
+def nobody_holds_the_lock(engine: Engine) -> Iterator[None]:
+    """Keep SQLite's lock meanwhile: who is stopped with it stops everybody, which is told of and no takeover."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with closing(sqlite3.connect(str(engine.url.database), isolation_level=None, timeout=30)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 @fault(cheap=False)
@@ -127,8 +143,8 @@ def crash_point(scene: Scene) -> Strike | None:
 def _strike_of_zombies(scene: Scene, thawed: Sequence[psutil.Process]) -> Strike | None:
     """Return the strike of those whose attempt is over.
 
-    One that was stopped in the midst of a write has kept everybody from judging it for a while, as it held SQLite's
-    lock or the row of its job, and keeps its attempt.
+    One that was stopped in the midst of a write has kept everybody from judging it for a while, as it held the row of
+    its job, and keeps its attempt.
     """
     if not thawed:
         return None
