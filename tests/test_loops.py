@@ -17,6 +17,7 @@ from worker.gan.loops import LOOPS
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.objectives.objective import Objective
 from worker.gan.objectives.registry import OBJECTIVES
+from worker.gan.penalties.registry import PENALTIES
 from worker.gan.training import Training
 
 every_loop = pytest.mark.parametrize("variant", LOOPS)
@@ -152,6 +153,33 @@ def test_the_turned_gradient_equals_that_of_a_backward_pass_of_its_own(
 
     for one, other in zip(turned, separate, strict=True):
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("key", [*PENALTIES, "instance_noise", "top_k"])
+def test_the_turned_gradient_of_wasserstein_is_exact_with_every_regularizer(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"generator": {"name": "sgd"}, "discriminator": {"name": "sgd"}}
+    parts: dict[str, Any] = {"loop": {"variant": "fused"}, "optimizer": plain}
+    parts["objective"] = {"loss": "wasserstein", key: 0.5}
+
+    turned = final_weights(**parts)
+    own_pass = Objective(**{**vars(OBJECTIVES["wasserstein"]), "zero_sum": False})
+    monkeypatch.setitem(OBJECTIVES, "wasserstein", own_pass)
+    separate = final_weights(**parts)
+
+    for one, other in zip(turned, separate, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("key", ["gradient_penalty", "dragan"])
+def test_a_penalty_elsewhere_costs_one_more_call_of_d(key: str) -> None:
+    training = small_training(small_spec(objective={key: 1}))
+    calls = count_calls(training)
+
+    training.step()
+
+    assert calls == {"G": 2, "D": 4}
 
 
 def test_a_penalty_on_fakes_does_not_reach_the_generator_through_the_turned_gradient() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from service.db import writing
 from service.spec.columns import COLUMNS
 from service.spec.datasets import DATASETS
+from service.spec.regularizers import REGULARIZERS
 from service.store.workers import beat_worker, register_worker
 from tests.building import add_job, add_running_job
 from tests.conversation import CheckedClient, make_client
@@ -51,6 +52,10 @@ def test_the_catalogue_lists_everything_a_spec_may_name(client: CheckedClient) -
         assert client.post("/jobs?dry_run=true", json={"dataset": dataset}).status_code == 200
     for architecture in names["architectures"]:
         spec = {"dataset": "digits", "model": {"architecture": architecture}}
+        assert client.post("/jobs?dry_run=true", json=spec).status_code == 200
+    assert names["regularizers"] == list(REGULARIZERS)
+    for optimizer in names["optimizers"]:
+        spec = {"dataset": "digits", "optimizer": {"generator": {"name": optimizer}}}
         assert client.post("/jobs?dry_run=true", json=spec).status_code == 200
     for objective in names["objectives"]:
         spec = {"dataset": "digits", "objective": {"loss": objective}}

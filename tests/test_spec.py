@@ -63,6 +63,13 @@ def test_all_faults_come_back_at_once() -> None:
             "/objective/label_smoothing",
             "no_label_to_smooth",
         ),
+        ({"dataset": "ring", "objective": {"top_k": 0}}, "/objective/top_k", "greater_than"),
+        ({"dataset": "ring", "objective": {"top_k": {"initial": 2}}}, "/objective/top_k/initial", "less_than_equal"),
+        (
+            {"dataset": "ring", "optimizer": {"generator": {"clip_gradient": 0}}},
+            "/optimizer/generator/clip_gradient",
+            "greater_than",
+        ),
         ({"dataset": "ring", "objective": {"r1": -1}}, "/objective/r1", "greater_than_equal"),
         ({"dataset": "ring", "objective": {"r1": {"initial": 1, "nam": 2}}}, "/objective/r1/nam", "unknown_key"),
         ({"dataset": "ring", "objective": {"r1": float("nan")}}, "/objective/r1", "finite_number"),

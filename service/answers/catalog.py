@@ -127,6 +127,15 @@ class OptimizerAnswer(BaseModel):
     description: str
 
 
+class RegularizerAnswer(BaseModel):
+    """What keeps a player in check; its name is the path of its key in a spec."""
+
+    name: str
+    description: str
+    formula: str = Field(description="Where s is D's logit.")
+    source: str
+
+
 class CatalogAnswer(BaseModel):
     """Everything there is to choose from."""
 
@@ -135,4 +144,5 @@ class CatalogAnswer(BaseModel):
     objectives: list[ObjectiveAnswer]
     loops: list[LoopAnswer]
     optimizers: list[OptimizerAnswer]
+    regularizers: list[RegularizerAnswer]
     columns: list[ColumnAnswer]

@@ -11,6 +11,7 @@ from service.answers.catalog import (
     LoopAnswer,
     ObjectiveAnswer,
     OptimizerAnswer,
+    RegularizerAnswer,
 )
 from service.answers.writing import json_answer, tagged
 from service.api import Reply, Routes
@@ -21,6 +22,7 @@ from service.spec.datasets import DATASETS
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
+from service.spec.regularizers import REGULARIZERS
 
 routes = Routes("catalog", "What there is to choose from.")
 
@@ -61,6 +63,7 @@ def show_catalog() -> Response:
         objectives=[ObjectiveAnswer.of(objective) for objective in OBJECTIVES.values()],
         loops=LOOPS,
         optimizers=[OptimizerAnswer(name=name, description=text) for name, text in OPTIMIZERS.items()],
+        regularizers=[RegularizerAnswer.model_validate(facts, from_attributes=True) for facts in REGULARIZERS.values()],
         columns=[ColumnAnswer.of(name, column) for name, column in COLUMNS.items()],
     )
     return tagged(json_answer(catalog), request)

@@ -29,11 +29,14 @@ COLUMNS: dict[str, Column] = {
     "total_loss": Column("g_loss_non_saturating - value: a monitor, minimised by nobody.", "generator"),
     "d_real": Column("Mean D(x) over the reals.", "discriminator"),
     "d_fake": Column("Mean D(G(z)) over the generated samples that D was trained on.", "discriminator"),
-    "g_grad_norm": Column("Euclidean norm of the generator's gradient as applied.", "generator"),
+    "g_grad_norm": Column("Euclidean norm of the generator's gradient, before any clipping.", "generator"),
     "d_grad_norm": Column(
-        "Euclidean norm of the discriminator's gradient as applied, penalty included.", "discriminator"
+        "Euclidean norm of the discriminator's gradient, penalties included, before any clipping.", "discriminator"
     ),
-    "d_penalty": Column("R1 + R2, already weighted; the discriminator minimises d_loss + d_penalty.", "discriminator"),
+    "d_penalty": Column(
+        "R1, R2 and all other penalties, already weighted; the discriminator minimises d_loss + d_penalty.",
+        "discriminator",
+    ),
     "g_lr": Column("Learning rate of the generator."),
     "d_lr": Column("Learning rate of the discriminator."),
     "r1_gamma": Column("Weight of the penalty on reals."),

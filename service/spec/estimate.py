@@ -5,7 +5,9 @@ from math import ceil, prod
 
 from service.spec.architectures import ARCHITECTURES
 from service.spec.facts import DatasetFacts, ModelSize, TableColumn
-from service.spec.job import JobSpec, ScheduledValue
+from service.spec.job import JobSpec
+from service.spec.objectives import OBJECTIVES
+from service.spec.regularizers import highest
 from service.spec.tables import is_choice
 
 # All measured as peak resident memory, torch 2.13 CPU with glibc; the figures stand in docs/log.md.
@@ -14,7 +16,7 @@ CHECKPOINT_COPIES = 3  # of the state while it is saved: the snapshot, its tenso
 UPDATE_COPIES = 4  # of the weights in a step: both gradients, the optimiser's temporaries
 SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in scores
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
-MOMENTS = {"adam": 2, "sgd": 0}  # that an optimiser keeps of each weight
+MOMENTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}  # that an optimiser keeps of each weight
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
 KNOT_BYTES = 24  # of a mixed table's encoding: a value and its interval of scores
 MOST_KNOTS = 1_000  # of a column in worker.gan.data.quantiles, and some more for values that are frequent
@@ -85,10 +87,9 @@ def activations_per_sample(spec: JobSpec, size: ModelSize) -> float:
     """Count what one sample holds at the busiest moment: both scores of D's turn, or the whole chain of G's."""
     scored = size.discriminator.activations_per_sample
     made = size.generator.activations_per_sample
-    penalised = sum(is_penalised(weight) for weight in (spec.objective.r1, spec.objective.r2))
-    return max((2 + SECOND_DERIVATIVE * penalised) * scored, made + scored)
-
-
-def is_penalised(weight: float | ScheduledValue) -> bool:
-    """Say whether a penalty takes part, and so a second derivative."""
-    return (weight.initial if isinstance(weight, ScheduledValue) else weight) > 0
+    objective = spec.objective
+    on_scores = sum(highest(weight) > 0 for weight in (objective.r1, objective.r2))
+    elsewhere = sum(highest(weight) > 0 for weight in (objective.gradient_penalty, objective.dragan))
+    scores_of_d = 2 + SECOND_DERIVATIVE * on_scores + (1 + SECOND_DERIVATIVE) * elsewhere
+    scores_of_g = 2 if OBJECTIVES[objective.loss].needs_reals else 1
+    return max(scores_of_d * scored, made + scores_of_g * scored)

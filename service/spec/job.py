@@ -37,7 +37,14 @@ class ScheduledValue(Schedule):
     initial: float = Field(ge=0, le=1e6, description="Height at the start, after warm-up.")
 
 
+class ScheduledFraction(ScheduledValue):
+    """A fraction with its schedule."""
+
+    initial: float = Field(gt=0, le=1, description="Height at the start, after warm-up.")
+
+
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class DatasetRef(Strict):
@@ -100,6 +107,19 @@ class ObjectiveSpec(Strict):
         0.0, description="gamma of the penalty gamma/2 |grad_x D(x)|^2 on reals, each step; a number or a schedule."
     )
     r2: Weight | ScheduledValue = Field(0.0, description="gamma of the same penalty on generated samples.")
+    gradient_penalty: Weight | ScheduledValue = Field(
+        0.0, description="Weight of E (|grad D| - 1)^2 between reals and generated samples (WGAN-GP)."
+    )
+    dragan: Weight | ScheduledValue = Field(0.0, description="Weight of E (|grad D| - 1)^2 around reals (DRAGAN).")
+    lecam: Weight | ScheduledValue = Field(
+        0.0, description="Weight of the squared distance of D's scores from their averages of the other kind (LeCam)."
+    )
+    instance_noise: Weight | ScheduledValue = Field(
+        0.0, description="Deviation of the normal noise added to all that D scores, in network units."
+    )
+    top_k: Fraction | ScheduledFraction = Field(
+        1.0, description="Fraction of its samples, those D scores highest, that the generator learns from."
+    )
 
 
 class LoopSpec(Strict):
@@ -124,9 +144,16 @@ class OptimizerSpec(Strict):
     name: str = Field("adam", max_length=32, description="Name from /catalog.")
     lr: float = Field(2e-4, ge=0, le=10, description="Learning rate; 0 freezes the player.")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.5, 0.999), strict=False, description="Decay rates of Adam's moments."
+        (0.5, 0.999), strict=False, description="Decay rates of Adam's moments; RMSprop uses the second."
     )
-    eps: float = Field(1e-8, gt=0, le=1, description="Adam's epsilon.")
+    eps: float = Field(1e-8, gt=0, le=1, description="Added to the root that divides, in Adam and RMSprop.")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decay of weights a step, times the rate; AdamW's alone.")
+    clip_gradient: float | None = Field(
+        None, gt=0, le=1e6, description="Euclidean norm to which a longer gradient is shortened; null is none."
+    )
+    clip_weights: float | None = Field(
+        None, gt=0, le=1e6, description="Greatest absolute value of a weight after an update; null is none."
+    )
     schedule: Schedule = Schedule()
 
 

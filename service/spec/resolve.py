@@ -20,6 +20,7 @@ from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, Schedu
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.recipes import recipe_for
+from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
 
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
@@ -124,10 +125,10 @@ def _fill(spec: JobSpec) -> JobSpec:
     values = spec.model_dump(mode="json")
     values["seed"] = secrets.randbelow(LARGEST_SEED + 1) if spec.seed is None else spec.seed
     values["samples"]["every_steps"] = spec.samples.every_steps or ceil(max_steps / SAMPLING_POINTS)
-    for penalty in ("r1", "r2"):
-        weight = getattr(spec.objective, penalty)
-        scheduled = weight if isinstance(weight, ScheduledValue) else ScheduledValue(initial=weight)
-        values["objective"][penalty] = _with_horizon(scheduled.model_dump(), max_steps)
+    for key in SCHEDULED:
+        value = getattr(spec.objective, key)
+        scheduled = value if isinstance(value, ScheduledValue) else ScheduledValue(initial=value)
+        values["objective"][key] = _with_horizon(scheduled.model_dump(), max_steps)
     for player in values["optimizer"].values():
         player["schedule"] = _with_horizon(player["schedule"], max_steps)
     values["versions"] = spec.versions or {"ganymede": version("ganymede-gan")}
@@ -161,8 +162,7 @@ def _check_names(spec: JobSpec) -> Iterable[Fault]:
 
 def _check_schedules(spec: JobSpec) -> Iterable[Fault]:
     schedules = {
-        "/objective/r1": spec.objective.r1,
-        "/objective/r2": spec.objective.r2,
+        **{f"/objective/{key}": getattr(spec.objective, key) for key in SCHEDULED},
         "/optimizer/generator/schedule": spec.optimizer.generator.schedule,
         "/optimizer/discriminator/schedule": spec.optimizer.discriminator.schedule,
     }

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 
 from worker.gan.randomness import Stream
-from worker.gan.turns import Round, Turn, both_turns, discriminator_turn, generator_turn
+from worker.gan.rounds import Round
+from worker.gan.turns import Turn, both_turns, discriminator_turn, generator_turn
 
 
 def update_discriminator(play: Round) -> Turn:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from torch.nn import Parameter
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from service.spec.job import OptimizerSpec
 
@@ -13,9 +13,24 @@ def adam(parameters: list[Parameter], spec: OptimizerSpec) -> Optimizer:
     return Adam(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, fused=True)
 
 
+def adamw(parameters: list[Parameter], spec: OptimizerSpec) -> Optimizer:
+    """Make Adam whose weights also decay by themselves, apart from the moments."""
+    return AdamW(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay, fused=True)
+
+
+def rmsprop(parameters: list[Parameter], spec: OptimizerSpec) -> Optimizer:
+    """Make RMSprop, whose only moment decays as Adam's second."""
+    return RMSprop(parameters, lr=spec.lr, alpha=spec.betas[1], eps=spec.eps)
+
+
 def sgd(parameters: list[Parameter], spec: OptimizerSpec) -> Optimizer:
     """Make plain gradient descent."""
     return SGD(parameters, lr=spec.lr)
 
 
-OPTIMIZERS: dict[str, Callable[[list[Parameter], OptimizerSpec], Optimizer]] = {"adam": adam, "sgd": sgd}
+OPTIMIZERS: dict[str, Callable[[list[Parameter], OptimizerSpec], Optimizer]] = {
+    "adam": adam,
+    "adamw": adamw,
+    "rmsprop": rmsprop,
+    "sgd": sgd,
+}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from service.spec.job import OptimizerSpec
@@ -29,6 +30,22 @@ class Player:
             return
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+        for parameter, gradient in zip(self.parameters, self._clip(gradients), strict=True):
             parameter.grad = gradient
         self.optimizer.step()
+        self._clip_weights()
+
+    def _clip(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Shorten a gradient beyond the limit to it, all tensors by one factor, without asking the device."""
+        limit = self._spec.clip_gradient
+        if limit is None:
+            return gradients
+        share = (limit / nn.utils.get_total_norm(gradients)).clamp(max=1)
+        return [share * gradient for gradient in gradients]
+
+    @torch.no_grad()
+    def _clip_weights(self) -> None:
+        limit = self._spec.clip_weights
+        if limit is not None:
+            for parameter in self.parameters:
+                parameter.clamp_(-limit, limit)

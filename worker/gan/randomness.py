@@ -18,6 +18,7 @@ class Stream(IntEnum):
     LATENTS_AGAIN = 3
     SAMPLES = 4
     TORCH_GLOBAL = 5
+    ROUND = 6
 
 
 def random_for(seed: int, stream: Stream, draw: int) -> torch.Generator:

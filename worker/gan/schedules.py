@@ -31,7 +31,7 @@ def descent(schedule: Schedule, progress: float) -> float:
 
 
 def weight_at(weight: float | ScheduledValue, step: int) -> float:
-    """Return the height of a penalty's weight at `step`."""
+    """Return the height of a number that may be scheduled at `step`."""
     if isinstance(weight, ScheduledValue):
         return weight.initial * fraction_at(weight, step)
     return weight

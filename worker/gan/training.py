@@ -1,9 +1,10 @@
 """The training of one pair of networks: a step at a time, no job, no file, no callback."""
 
 import time
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.spec.columns import recorded_columns
 from service.spec.facts import facts_to_json
@@ -16,9 +17,11 @@ from worker.gan.loops import LOOPS, update_discriminator
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.registry import make_networks
 from worker.gan.objectives.registry import OBJECTIVES
+from worker.gan.penalties.registry import make_penalties
 from worker.gan.player import Player
 from worker.gan.randomness import Stream, random_for, seed_torch
 from worker.gan.recorder import Recorder
+from worker.gan.rounds import Round, Rules, View
 from worker.gan.sampling import sample, shown_labels
 from worker.gan.schedules import weight_at
 from worker.gan.state import (
@@ -30,7 +33,8 @@ from worker.gan.state import (
     part,
     snapshot,
 )
-from worker.gan.turns import Round, Rules, Turn
+from worker.gan.turns import Turn
+from worker.gan.views.noise import add_noise
 
 KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
 """What the host knows by itself. All other columns are measured on the device and stay there until they are taken."""
@@ -65,6 +69,8 @@ class Training:
         self.discriminator = Player(discriminator.to(device, dtype), spec.optimizer.discriminator)
         self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
         self._draw_latents = generator.draw_latents
+        self._penalties = make_penalties(spec.objective)
+        self._memory = nn.ModuleDict(self._penalties).to(device, dtype)
 
         self._real_batches = make_batches(spec, data, device, dtype)
         self._measured = tuple(column for column in recorded_columns(spec) if column not in KNOWN_COLUMNS)
@@ -100,7 +106,8 @@ class Training:
             self.average.update(self._samples_per_step, self.samples_seen)
 
         # One row. Nothing here asks the device for a value.
-        known = (self.generator.lr_at(step), self.discriminator.lr_at(step), rules.r1, rules.r2)
+        gammas = (weight_at(self.spec.objective.r1, step), weight_at(self.spec.objective.r2, step))
+        known = (self.generator.lr_at(step), self.discriminator.lr_at(step), *gammas)
         measured = self._measure(d_turn, g_turn)
         self.recorder.write(measured, (*known, 1e3 * (time.perf_counter() - started)))
 
@@ -123,6 +130,7 @@ class Training:
             **snapshot("discriminator", self.discriminator.network.state_dict()),
             **snapshot("optimizer.generator", optimizer_tensors(self.generator)),
             **snapshot("optimizer.discriminator", optimizer_tensors(self.discriminator)),
+            **snapshot("memory", self._memory.state_dict()),
             **learnt_of(self.data),
         }
         if self.average is not None:
@@ -135,6 +143,7 @@ class Training:
         load_network(self.discriminator.network, part("discriminator", state.tensors))
         load_optimizer(self.generator, part("optimizer.generator", state.tensors))
         load_optimizer(self.discriminator, part("optimizer.discriminator", state.tensors))
+        load_network(self._memory, part("memory", state.tensors))
         if self.average is not None:
             load_network(self.average.network, part("ema", state.tensors))
         self.step_number = state.facts["step"]
@@ -151,9 +160,18 @@ class Training:
             real_label=1.0 - spec.label_smoothing,
             d_factor=reduction_factor("d_loss", spec.reduction, batch_size),
             g_factor=reduction_factor("g_loss", spec.reduction, batch_size),
-            r1=weight_at(spec.r1, self.step_number),
-            r2=weight_at(spec.r2, self.step_number),
+            penalties=tuple(
+                (weight, penalty)
+                for name, penalty in self._penalties.items()
+                if (weight := weight_at(getattr(spec, name), self.step_number)) > 0
+            ),
+            views=self._views(),
+            kept=weight_at(spec.top_k, self.step_number),
         )
+
+    def _views(self) -> tuple[View, ...]:
+        deviation = weight_at(self.spec.objective.instance_noise, self.step_number)
+        return (partial(add_noise, deviation=deviation),) if deviation > 0 else ()
 
     def _round(self, update: int, rules: Rules) -> Round:
         def draw_latents(stream: Stream) -> Tensor:
@@ -168,6 +186,7 @@ class Training:
             discriminator=self.discriminator,
             reals=self._real_batches.batch(update).to(self._device, self._dtype),
             draw_latents=draw_latents,
+            random=random_for(self.seed, Stream.ROUND, update),
         )
 
     @torch.no_grad()

@@ -1,52 +1,15 @@
 """Each player's turn: score, measure, take the gradient. When turns are taken and gradients applied: loops."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
 
-from worker.gan.batches import Batch
-from worker.gan.losses import at_least_float32
-from worker.gan.objectives.objective import Objective, Terms
-from worker.gan.penalties import gradient_penalty
-from worker.gan.player import Player
-from worker.gan.randomness import Stream
+from worker.gan.objectives.objective import Terms
+from worker.gan.rounds import Round, Rules, Scores
 
 Gradients = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the players minimise in this step: factors are those of the reduction, r1 and r2 the penalties' weights."""
-
-    objective: Objective
-    real_label: float
-    d_factor: float
-    g_factor: float
-    r1: float
-    r2: float
-
-
-@dataclass(frozen=True)
-class Round:
-    """What a discriminator update and the generator update that may follow it play with."""
-
-    step: int
-    rules: Rules
-    generator: Player
-    discriminator: Player
-    reals: Batch
-    draw_latents: Callable[[Stream], Tensor]
-
-    def make_fakes(self, stream: Stream) -> Tensor:
-        """Generate a sample (N, *shape) for each real one, of the same label."""
-        fakes: Tensor = self.generator.network(self.draw_latents(stream), self.reals.labels)
-        return fakes
-
-    def score(self, samples: Tensor) -> Tensor:
-        """Return D's logits (N,). Reals and fakes are never scored in one call: a BatchNorm would mix them."""
-        return at_least_float32(self.discriminator.network(samples, self.reals.labels))
 
 
 @dataclass(frozen=True)
@@ -57,28 +20,17 @@ class Turn:
     gradients: Gradients
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The samples as leaves of the graph, so that a gradient can be taken in them, and their logits."""
-
-    reals: Tensor
-    fakes: Tensor
-    real_logits: Tensor
-    fake_logits: Tensor
-
-
 def discriminator_turn(play: Round, fakes: Tensor) -> Turn:
     """Score reals and fakes and take D's gradient; nothing flows back into the fakes."""
-    terms = discriminator_terms(play.rules, score_both(play, fakes))
+    terms = discriminator_terms(play, score_both(play, fakes))
     loss = discriminator_loss(play.rules, terms)
     return Turn(terms, torch.autograd.grad(loss, play.discriminator.parameters))
 
 
 def generator_turn(play: Round, fakes: Tensor) -> Turn:
     """Score the fakes and take G's gradient through D. Asked only for G's weights, autograd computes none of D's."""
-    objective = play.rules.objective
-    real_logits = play.score(play.reals.samples) if objective.generator_needs_reals else None
-    terms = objective.generator(play.score(fakes), real_logits)
+    real_logits = play.score(play.reals.samples) if play.rules.objective.generator_needs_reals else None
+    terms = generator_terms(play.rules, play.score(fakes), real_logits)
     loss = play.rules.g_factor * terms["g_loss"]
     return Turn(terms, torch.autograd.grad(loss, play.generator.parameters))
 
@@ -86,11 +38,10 @@ def generator_turn(play: Round, fakes: Tensor) -> Turn:
 def both_turns(play: Round, fakes: Tensor) -> tuple[Turn, Turn]:
     """Take both gradients from the same scores, before either player moves."""
     scores = score_both(play, fakes)
-    d_terms = discriminator_terms(play.rules, scores)
-    g_terms = play.rules.objective.generator(scores.fake_logits, scores.real_logits)
+    d_terms = discriminator_terms(play, scores)
+    g_terms = generator_terms(play.rules, scores.fake_logits, scores.real_logits)
     d_loss = discriminator_loss(play.rules, d_terms)
-    # With R2, D's gradient in the fakes is no longer that of the game alone.
-    if play.rules.objective.zero_sum and play.rules.r2 == 0:
+    if play.rules.opposed:
         d_gradients, at_fakes = opposed_gradients(play, scores, d_loss)
     else:
         d_gradients, at_fakes = separate_gradients(play, scores, d_loss, g_terms["g_loss"])
@@ -117,15 +68,23 @@ def score_both(play: Round, fakes: Tensor) -> Scores:
     return Scores(reals, fakes, play.score(reals), play.score(fakes))
 
 
-def discriminator_terms(rules: Rules, scores: Scores) -> Terms:
+def discriminator_terms(play: Round, scores: Scores) -> Terms:
     """Measure D's terms and, on the same scores, its penalties."""
+    rules = play.rules
     terms = rules.objective.discriminator(scores.real_logits, scores.fake_logits, rules.real_label)
     penalty = scores.fake_logits.new_zeros(())
-    if rules.r1 > 0:
-        penalty = penalty + gradient_penalty(scores.reals, scores.real_logits, rules.r1)
-    if rules.r2 > 0:
-        penalty = penalty + gradient_penalty(scores.fakes, scores.fake_logits, rules.r2)
+    for weight, measure in rules.penalties:
+        penalty = penalty + weight * measure(play, scores)
     return {**terms, "d_penalty": penalty}
+
+
+def generator_terms(rules: Rules, fake_logits: Tensor, real_logits: Tensor | None) -> Terms:
+    """Measure G's terms on the fakes that it learns from: top-k training, Sinha et al. 2020 (arXiv 2002.06224)."""
+    if rules.kept < 1:
+        best = fake_logits.topk(ceil(rules.kept * len(fake_logits))).indices
+        fake_logits = fake_logits[best]
+        real_logits = None if real_logits is None else real_logits[best]
+    return rules.objective.generator(fake_logits, real_logits)
 
 
 def discriminator_loss(rules: Rules, terms: Terms) -> Tensor:

@@ -1,0 +1,97 @@
+"""What keeps the players in check, by its key in a spec. The torch half is in worker.gan.penalties and its rooms."""
+
+from dataclasses import dataclass
+
+from service.spec.job import ScheduledValue
+
+PENALTIES = ("r1", "r2", "gradient_penalty", "dragan", "lecam")
+SCHEDULED = (*PENALTIES, "instance_noise", "top_k")
+"""The keys of an objective that take a number or a schedule."""
+
+
+@dataclass(frozen=True)
+class RegularizerFacts:
+    """A regulariser as the spec sees it: the path of its key, what it does, its formula, where it comes from."""
+
+    name: str
+    description: str
+    formula: str
+    source: str
+
+
+def highest(weight: float | ScheduledValue) -> float:
+    """Return the greatest height that a value reaches: schedules only fall, after their warm-up."""
+    return weight.initial if isinstance(weight, ScheduledValue) else weight
+
+
+REGULARIZERS: dict[str, RegularizerFacts] = {
+    facts.name: facts
+    for facts in (
+        RegularizerFacts(
+            "objective.label_smoothing",
+            "Reals carry a label below 1, so that D is never quite sure.",
+            "y = 1 - label_smoothing for reals in the discriminator's loss",
+            "Salimans et al. 2016, section 3.4",
+        ),
+        RegularizerFacts(
+            "objective.r1",
+            "No slope of D on reals: the game comes to rest where the data is matched.",
+            "r1/2 E |grad_x s(x)|^2",
+            "Mescheder et al. 2018, equation 9",
+        ),
+        RegularizerFacts(
+            "objective.r2",
+            "No slope of D on generated samples.",
+            "r2/2 E |grad_x s(G(z))|^2",
+            "Mescheder et al. 2018, equation 10",
+        ),
+        RegularizerFacts(
+            "objective.gradient_penalty",
+            "Slope 1 on the lines between reals and generated samples, as the Wasserstein distance wants; 10 is usual.",
+            "gradient_penalty E (|grad s(u x + (1 - u) G(z))| - 1)^2, u uniform",
+            "Gulrajani et al. 2017, equation 3",
+        ),
+        RegularizerFacts(
+            "objective.dragan",
+            "Slope 1 in the neighbourhood of reals; 10 is usual.",
+            "dragan E (|grad s(x + n)| - 1)^2, n normal of half the batch's deviation",
+            "Kodali et al. 2017",
+        ),
+        RegularizerFacts(
+            "objective.lecam",
+            "Each kind's scores are held near the other's moving average; for little data. 0.01 to 0.3 is usual.",
+            "lecam (E (s(x) - a_f)^2 + E (s(G(z)) - a_r)^2), averages of decay 0.99",
+            "Tseng et al. 2021",
+        ),
+        RegularizerFacts(
+            "objective.instance_noise",
+            "Normal noise on all that D is shown, usually faded out by a schedule.",
+            "s(x + instance_noise n), s(G(z) + instance_noise n), n standard normal",
+            "Sonderby et al. 2017",
+        ),
+        RegularizerFacts(
+            "objective.top_k",
+            "The generator learns only from the fraction of its samples that D scores highest.",
+            "the generator's loss over the ceil(top_k m) samples of greatest s(G(z))",
+            "Sinha et al. 2020",
+        ),
+        RegularizerFacts(
+            "optimizer.generator.clip_gradient",
+            "The generator's gradient is shortened to this Euclidean norm.",
+            "g min(1, clip_gradient / |g|)",
+            "Pascanu et al. 2013, Algorithm 1",
+        ),
+        RegularizerFacts(
+            "optimizer.discriminator.clip_gradient",
+            "The discriminator's gradient is shortened to this Euclidean norm.",
+            "g min(1, clip_gradient / |g|)",
+            "Pascanu et al. 2013, Algorithm 1",
+        ),
+        RegularizerFacts(
+            "optimizer.discriminator.clip_weights",
+            "The discriminator's weights are cut to an interval after each update; 0.01 in the first Wasserstein GAN.",
+            "w = max(-clip_weights, min(w, clip_weights))",
+            "Arjovsky et al. 2017, Algorithm 1",
+        ),
+    )
+}

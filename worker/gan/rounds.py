@@ -1,0 +1,90 @@
+"""What an update is played with: the rules, both players, the reals, the draws. What is done with it: turns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worker.gan.batches import Batch
+from worker.gan.losses import at_least_float32
+from worker.gan.objectives.objective import Objective
+from worker.gan.player import Player
+from worker.gan.randomness import Stream
+
+View = Callable[[Tensor, torch.Generator], Tensor]
+"""How D is shown samples (N, *shape), reals and fakes alike; differentiable, its draws from the generator alone."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the players minimise in this step, the penalties with their weights; factors are those of the reduction.
+
+    kept is the fraction of the fakes, those that D scores highest, that the generator learns from.
+    """
+
+    objective: Objective
+    real_label: float
+    d_factor: float
+    g_factor: float
+    penalties: tuple[tuple[float, "Penalty"], ...]
+    views: tuple[View, ...]
+    kept: float
+
+    @property
+    def opposed(self) -> bool:
+        """Whether G's gradient in the fakes is the negated one of all that D minimises."""
+        reached = any(penalty.reaches_fakes for _, penalty in self.penalties)
+        return self.objective.zero_sum and self.kept == 1 and not reached
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a discriminator update and the generator update that may follow it play with.
+
+    Views and penalties draw from `random` in the order in which the loop calls them, a new one for each round.
+    """
+
+    step: int
+    rules: Rules
+    generator: Player
+    discriminator: Player
+    reals: Batch
+    draw_latents: Callable[[Stream], Tensor]
+    random: torch.Generator
+
+    def make_fakes(self, stream: Stream) -> Tensor:
+        """Generate a sample (N, *shape) for each real one, of the same label."""
+        fakes: Tensor = self.generator.network(self.draw_latents(stream), self.reals.labels)
+        return fakes
+
+    def score(self, samples: Tensor) -> Tensor:
+        """Show D the samples and return its logits. Reals and fakes never share a call: a BatchNorm would mix them."""
+        for view in self.rules.views:
+            samples = view(samples, self.random)
+        return self.judge(samples)
+
+    def judge(self, samples: Tensor) -> Tensor:
+        """Return D's logits of exactly these samples."""
+        return at_least_float32(self.discriminator.network(samples, self.reals.labels))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The samples as leaves of the graph, so that a gradient can be taken in them, and their logits."""
+
+    reals: Tensor
+    fakes: Tensor
+    real_logits: Tensor
+    fake_logits: Tensor
+
+
+class Penalty(nn.Module):
+    """What D minimises beside its loss, before it is weighted. Buffers are part of the state of a training."""
+
+    reaches_fakes = False
+    """Whether the fakes' scores or the gradient in them depend on it."""
+
+    def forward(self, play: Round, scores: Scores) -> Tensor:
+        """Measure it, as a scalar that can be differentiated; called once in each discriminator turn."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""How the discriminator is shown samples, reals and fakes alike."""
