@@ -22,6 +22,7 @@ from service.routes import (
     checkpoints,
     control,
     datasets,
+    diagnosis,
     events,
     jobs,
     losses,
@@ -37,7 +38,20 @@ CONTENT_SECURITY = (
 )
 NOUNS = tuple(
     noun.routes
-    for noun in (jobs, control, events, losses, charts, checkpoints, samples, datasets, catalog, operation, pages)
+    for noun in (
+        jobs,
+        control,
+        events,
+        losses,
+        charts,
+        diagnosis,
+        checkpoints,
+        samples,
+        datasets,
+        catalog,
+        operation,
+        pages,
+    )
 )
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")

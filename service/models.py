@@ -96,6 +96,8 @@ class Job(Table):
     trained_s: Mapped[float] = mapped_column(default=0.0)  # seconds of training up to `step`
     steps_per_second: Mapped[float | None]
     last_losses: Mapped[dict[str, Any] | None]
+    rollbacks: Mapped[int] = mapped_column(default=0)  # each has halved the learning rates
+    diagnosis: Mapped[dict[str, Any] | None]  # where each rule stands, as the worker's doctor records it
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # of the first attempt
     finished_at: Mapped[datetime | None]

@@ -134,24 +134,31 @@ def test_a_job_succeeds_early_after_its_seconds(house: House) -> None:
         assert session.get(Sample, (job_id, job.step)) is not None
 
 
-def test_a_diverging_job_fails_with_the_step_and_the_column(house: House) -> None:
-    deep = {"width": 8, "depth": 16, "activation": "silu"}
-    wild = {"lr": 10.0, "schedule": {"name": "constant", "warmup_steps": 0}}
+def test_a_diverging_job_is_rolled_back_three_times_and_then_fails_with_the_reason(house: House) -> None:
+    two_layers = {"width": 8, "depth": 2}  # unbounded scores and plain gradient descent: they grow at any such rate
+    wild = {"name": "sgd", "lr": 10.0, "schedule": {"name": "constant", "warmup_steps": 0}}
     job_id = house.submit(
         loop=LONG,
-        model={"latent_codes": 0, "generator": deep, "discriminator": deep},
-        objective={"r1": 0, "r2": 0},
+        model={"latent_codes": 0, "generator": two_layers, "discriminator": two_layers},
+        objective={"loss": "wasserstein", "r1": 0, "r2": 0},
         optimizer={"generator": wild, "discriminator": wild},
     )
 
     job = house.wait_for_end(job_id)
 
     assert (job.status, job.reason, job.error_code) == ("failed", "diverged", "diverged")
-    rows = house.losses(job_id)[1]
-    assert np.isfinite(rows[:-1]).all()
-    assert not np.isfinite(rows[-1]).all()
-    assert f"at step {len(rows)}" in (job.error_message or "")
-    assert job.attempt == 1
+    first_step, rows = house.losses(job_id)
+    assert (first_step, len(rows)) == (1, job.step)
+    assert "learning rate" in (job.error_message or "")
+    assert "after 3 rollbacks" in (job.error_message or "")
+    assert (job.attempt, job.rollbacks, job.losses_in_all) == (4, 3, 0)
+    rollbacks = [event.data for event in house.events(job_id) if event.type == "rollback"]
+    assert [(data["to_step"], data["attempt"], data["rate_factor"]) for data in rollbacks] == [
+        (0, 1, 0.5),
+        (0, 2, 0.25),
+        (0, 3, 0.125),
+    ]
+    assert [event.data["rule"] for event in house.events(job_id) if event.type == "diagnosis"] == ["divergence"] * 4
 
 
 def test_data_that_changed_since_the_spec_was_resolved_fails_the_job(house: House) -> None:

@@ -49,7 +49,8 @@ class Desk:
 
     def __init__(self, engine: Engine, home: Path) -> None:
         with writing(engine) as session:
-            add_job(session, **{**SMALL_JOB, "loop": {"batch_size": 16, "max_steps": MAX_STEPS}})
+            loop = {"batch_size": 16, "max_steps": MAX_STEPS}
+            add_job(session, **{**SMALL_JOB, "loop": loop, "health": {"on_divergence": "stop"}})
             self.attempt = Attempt.of(claim_next(session), None)
         self.engine, self.blobs = engine, make_blobs(f"file://{home}/blobs")
         self.outbox, self.vigil, self.stopping = Outbox(self.attempt), Vigil(300.0), StopSign()
@@ -256,6 +257,7 @@ def test_the_first_number_that_is_not_finite_ends_history_and_attempt(desk: Desk
     assert desk.flusher.ended
     assert (job.state, job.reason, job.step) == ("failed", "diverged", 4)
     assert "step 4" in (job.error_message or "")
+    assert "optimizer.discriminator.lr" in (job.error_message or "")
     assert desk.recorded == (1, 4)
     assert list(desk.blobs.list()) == []
 

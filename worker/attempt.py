@@ -8,6 +8,7 @@ from typing import Any
 from service.models import Checkpoint, Dataset, Job
 from service.settings import Settings
 from service.spec.facts import DatasetFacts
+from service.spec.health import rate_factor
 from service.spec.job import JobSpec
 from service.spec.resolve import parse_spec
 from service.store.datasets import facts_of
@@ -46,13 +47,24 @@ class Attempt:
     max_steps: int
     origin: Origin | None
     prepared: Prepared | None = None
+    rate_factor: float = 1.0
+    diagnosis: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None = None) -> "Attempt":
         """Describe a job that has just been claimed; its data set when it is for an uploaded one."""
         origin = Origin(checkpoint.step, checkpoint.trained_s, checkpoint.files["all"]) if checkpoint else None
         prepared = Prepared.of(dataset) if dataset else None
-        return cls(job.id, job.attempt, parse_spec(job.resolved_spec), job.max_steps, origin, prepared)
+        return cls(
+            job.id,
+            job.attempt,
+            parse_spec(job.resolved_spec),
+            job.max_steps,
+            origin,
+            prepared,
+            rate_factor(job.rollbacks),
+            job.diagnosis,
+        )
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.models import Desired, State
 from service.store import transitions
+from service.store.rollbacks import Trouble, roll_back
 from service.store.transitions import Orders
 from worker.attempt import Attempt
 
@@ -17,6 +18,7 @@ class Why(StrEnum):
     MAX_STEPS = "max_steps"
     MAX_SECONDS = "max_seconds"
     DIVERGED = "diverged"
+    UNHEALTHY = "unhealthy"
     BAD_DATASET = "bad_dataset"
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -25,10 +27,15 @@ class Why(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """A proposal to end the attempt. message says in words what failed."""
+    """A proposal to end the attempt. message says in words what failed, trouble what the job is rolled back for.
+
+    code is that of the error where it is not the reason.
+    """
 
     why: Why
     message: str | None = None
+    code: str | None = None
+    trouble: Trouble | None = None
 
 
 def conclude(session: Session, attempt: Attempt, orders: Orders, step: int, ending: Ending | None) -> bool:
@@ -49,14 +56,16 @@ def conclude(session: Session, attempt: Attempt, orders: Orders, step: int, endi
             transitions.release(session, attempt.job_id, attempt.number)
         case Ending(Why.DRAIN):
             transitions.release(session, attempt.job_id, attempt.number)
-        case Ending(Why.DIVERGED | Why.BAD_DATASET as why, message):
+        case Ending(trouble=Trouble() as trouble):
+            roll_back(session, attempt.job_id, attempt.number, trouble)
+        case Ending(Why.DIVERGED | Why.UNHEALTHY | Why.BAD_DATASET as why, message, code):
             transitions.finish(
                 session,
                 attempt.job_id,
                 attempt.number,
                 State.FAILED,
                 reason=why,
-                error_code=why,
+                error_code=code or why,
                 error_message=message,
             )
         case Ending(Why.MAX_STEPS | Why.MAX_SECONDS as why):

@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,17 @@ from service.store import history
 from service.store.events import add_event
 from service.store.transitions import Progress
 from worker.attempt import Attempt
-from worker.endings import Ending, Why
+from worker.endings import Ending
+from worker.gan.diagnosis.checkup import Checkup
+from worker.gan.diagnosis.doctor import Change, Doctor
 from worker.gan.recorder import first_non_finite
 from worker.gan.training import Training
+from worker.treatment import Row, diagnosis_row, ending_for, event_row
 
 SHOWN_LOSSES = ("d_loss", "g_loss", "value", "total_loss")
 
 _MOST_STEPS = 1_000_000  # kept while the database is away: about 72 MB, an hour of a fast job
 _RATE_WINDOW = 5  # flushes over which the speed is measured
-
-Row = Callable[[Session, Job], object]
-"""Adds a row that shows a saved file or notes a fact, in the transaction of a flush."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,16 @@ class Outbox:
     """Filled by the loop, emptied by flushes. While the database is away it grows, within a bound."""
 
     def __init__(self, attempt: Attempt) -> None:
-        self.divergence: Ending | None = None
+        self.verdict: Ending | None = None
         origin = attempt.origin
         loop = attempt.spec.loop
         self._attempt = attempt.number
         self._samples_per_step = loop.batch_size * loop.discriminator_steps
         self._step = self._written_step = origin.step if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
+        self._diagnosis = attempt.diagnosis
         self._training: Training | None = None
+        self._doctor: Doctor | None = None
         self._began_at = 0.0
         self._losses: dict[str, Any] | None = None
         self._blocks: list[Block] = []
@@ -97,8 +99,12 @@ class Outbox:
 
     def follow(self, training: Training) -> None:
         """Take the steps of a training from now on; its clock runs from here."""
+        doctor = Doctor(training.spec, training.recorder.columns, has_held_out=training.data.held_out is not None)
+        if self._diagnosis is not None:
+            doctor.remember(self._diagnosis)
         with self._lock:
-            self._training, self._began_at = training, monotonic_s()
+            self._training, self._doctor, self._began_at = training, doctor, monotonic_s()
+        self.record_health()
 
     @property
     def trained_s(self) -> float:
@@ -115,6 +121,19 @@ class Outbox:
         with self._lock:
             self._collect()
             return self._losses
+
+    def examine(self, checkup: Checkup) -> None:
+        """Let the rules judge every step up to a check-up; called between two steps."""
+        with self._lock:
+            self._collect()
+            if self._doctor is not None and self.verdict is None:
+                for change in self._doctor.judge(checkup):
+                    self._follow(change, self._doctor)
+
+    def record_health(self) -> None:
+        """Write with the next flush where each rule stands."""
+        if self._doctor is not None:
+            self.add(diagnosis_row(self._doctor.record()))
 
     def add(self, row: Row) -> None:
         """Write a row with the next flush, after the history up to the newest step."""
@@ -141,7 +160,7 @@ class Outbox:
 
     def _collect(self) -> None:
         """Take new rows, up to the first that is not finite: nothing after it means anything."""
-        if self._training is None or self.divergence is not None:
+        if self._training is None or self._doctor is None or self.verdict is not None:
             return
         first_step, rows = self._training.recorder.take()
         if len(rows) == 0:
@@ -151,12 +170,19 @@ class Outbox:
         if broken is not None:
             step, column = broken
             value = rows[step - first_step, columns.index(column)]
-            self.divergence = Ending(Why.DIVERGED, _explain(step, column, value))
+            self._follow(self._doctor.diverged(step), self._doctor, f"{column} became {value} at step {step}.")
             rows = rows[: step - first_step + 1]
         block = Block(first_step, rows)
         self._blocks.append(block)
+        self._doctor.see(rows)
         self._step = block.last_step
         self._losses = _shown(self._step, columns, rows[-1])
+
+    def _follow(self, change: Change, doctor: Doctor, message: str | None = None) -> None:
+        """Tell the owner of a change and do what the spec asks for; the first change that ends the attempt counts."""
+        self._rows_to_add.append(diagnosis_row(doctor.record()))
+        self._rows_to_add.append(event_row(change, message))
+        self.verdict = self.verdict or ending_for(change, doctor.spec, message)
 
     def _progress(self) -> Progress:
         return Progress(
@@ -180,8 +206,3 @@ def _shown(step: int, columns: Sequence[str], row: np.ndarray) -> dict[str, Any]
     """Return the losses of a step as JSON can say them."""
     losses = {column: float(row[columns.index(column)]) for column in SHOWN_LOSSES if column in columns}
     return {"step": step} | {column: value if math.isfinite(value) else None for column, value in losses.items()}
-
-
-def _explain(step: int, column: str, value: float) -> str:
-    advice = "A lower learning rate or a larger gradient penalty (objective.r1) often helps."
-    return f"{column} became {value} at step {step}: the training has diverged. {advice}"

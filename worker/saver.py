@@ -16,8 +16,9 @@ from worker.gan.files import generator_file, parts, write_state
 from worker.gan.samples import exporter_for
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
-from worker.outbox import Outbox, Row
+from worker.outbox import Outbox
 from worker.stopsign import StopSign
+from worker.treatment import Row
 from worker.vigil import Vigil
 
 _SAVE_DEADLINE_S = 600.0
@@ -53,7 +54,7 @@ class Saver:
         """Save the whole state at this step, unless it has diverged or stands there already."""
         step = training.step_number
         losses = self._outbox.losses()
-        if step == self._saved_step or self._outbox.divergence:
+        if step == self._saved_step or self._outbox.verdict:
             return
         with self._vigil.phase("save a checkpoint", _SAVE_DEADLINE_S):
             state = training.state()
@@ -65,13 +66,14 @@ class Saver:
                 verify(self._blobs, file)
         crash_point("save.stored")
         self._outbox.add(_checkpoint_row(training, self._outbox.trained_s, losses, files))
+        self._outbox.record_health()
         self._saved_step = step
 
     def save_sample(self, training: Training) -> None:
         """Save what the generator makes of the fixed latents at this step, unless it has diverged or stands there."""
         step = training.step_number
         self._outbox.losses()
-        if step == self._sampled_step or self._outbox.divergence:
+        if step == self._sampled_step or self._outbox.verdict:
             return
         with self._vigil.phase("save samples", _SAVE_DEADLINE_S):
             latents, labels = training.fixed_latents()

@@ -26,6 +26,7 @@ from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
 from worker.gan.data.prepared import EVERYTHING
 from worker.gan.data.training_data import DatasetChanged
+from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
 from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.isolation import isolate, limit_memory
@@ -119,11 +120,13 @@ class _Trainer:
             training.restore(state)
             self._note(difference(state.facts.get("machine", {}), self._machine))
             crash_point("restore.done")
+        training.rate_factor = self._attempt.rate_factor  # the checkpoint may be of before a rollback
         return training
 
     def _pull_steps(self, training: Training) -> Why:
         """Train until there is a reason to stop; between saves the loop waits for nothing but its own steps."""
         checkpoints, samples = self._spec.checkpoints, self._spec.samples
+        examiner = Examiner(training)
         saved_at = monotonic_s()
         while (why := self._reason_to_stop(training)) is None:
             self._wait_for_room()
@@ -131,6 +134,8 @@ class _Trainer:
             # One step.
             self._vigil.step_begins()
             training.step()
+            if _is_due(training.step_number, CHECK_EVERY_STEPS):
+                self._outbox.examine(examiner.examine(training))
 
             # Files, each at its cadence. Samples go first: a checkpoint stands for everything up to its step.
             if _is_due(training.step_number, samples.every_steps):
@@ -143,8 +148,8 @@ class _Trainer:
 
     def _reason_to_stop(self, training: Training) -> Why | None:
         loop, orders = self._spec.loop, self._flusher.orders
-        if self._outbox.divergence is not None:
-            return Why.DIVERGED
+        if self._outbox.verdict is not None:
+            return self._outbox.verdict.why
         if orders.desired == Desired.CANCEL:
             return Why.CANCEL
         if training.step_number >= orders.max_steps:
@@ -156,10 +161,10 @@ class _Trainer:
         return Why.PAUSE if orders.desired == Desired.PAUSE else None
 
     def _save_last(self, training: Training, why: Why) -> None:
-        """Save what the next attempt or the owner needs: nothing of an attempt that was cancelled or has diverged."""
+        """Save what the next attempt or the owner needs: nothing of one that was cancelled or went wrong."""
         if why in (Why.MAX_STEPS, Why.MAX_SECONDS):
             self._saver.save_sample(training)
-        if why not in (Why.CANCEL, Why.DIVERGED):
+        if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY):
             self._saver.save_checkpoint(training)
 
     def _wait_for_room(self) -> None:

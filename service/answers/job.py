@@ -18,11 +18,12 @@ Reason = Literal[
     "worker_lost",
     "out_of_memory",
     "diverged",
+    "unhealthy",
     "crashed",
     "storage_full",
     "bad_dataset",
 ]
-LINKED = ("losses", "samples", "checkpoints", "events", "log", "cancel", "pause", "resume")
+LINKED = ("losses", "samples", "checkpoints", "events", "diagnosis", "log", "cancel", "pause", "resume")
 
 
 class ProgressAnswer(BaseModel):

@@ -185,6 +185,24 @@ class SamplesSpec(Strict):
     count: int = Field(64, ge=1, le=10_000, description="Samples at each point; a picture shows the first 64.")
 
 
+HealthAction = Annotated[
+    Literal["warn", "stop", "rollback"],
+    Field(description="warn tells; stop fails the job; rollback returns to a healthy checkpoint at half the rates."),
+]
+
+
+class HealthSpec(Strict):
+    """What happens when a rule of the diagnosis is raised. Numbers that are not finite are never trained on."""
+
+    on_saturation: HealthAction = "warn"
+    on_discriminator_wins: HealthAction = "warn"
+    on_discriminator_blind: HealthAction = "warn"
+    on_collapse: HealthAction = "warn"
+    on_divergence: HealthAction = "rollback"
+    on_rotation: HealthAction = "warn"
+    on_memorisation: HealthAction = "warn"
+
+
 class ResourcesSpec(Strict):
     """What a worker gives to the job."""
 
@@ -211,6 +229,7 @@ class JobSpec(Strict):
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     samples: SamplesSpec = SamplesSpec()
+    health: HealthSpec = HealthSpec()
     resources: ResourcesSpec = ResourcesSpec()
     versions: dict[Annotated[str, StringConstraints(max_length=64)], LabelValue] | None = Field(
         None,

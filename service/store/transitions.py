@@ -14,11 +14,10 @@ from sqlalchemy.orm import Session, aliased
 
 from service.clock import now
 from service.errors import AttemptOver, Conflict
-from service.models import Checkpoint, Desired, Job, Sample, State
-from service.store import history
-from service.store.doomed import doom_rows
+from service.models import Checkpoint, Desired, Job, State
 from service.store.events import add_event
 from service.store.jobs import lock_job
+from service.store.positions import cut_after, position_at
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
     Everything a former attempt recorded after that step is removed in the same transaction, so that each step stands
     in the history exactly once.
     """
-    step = resume_from.step if resume_from else 0
+    position = position_at(resume_from)
     claimed = _update_one(
         session,
         update(Job)
@@ -170,21 +169,16 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
             beat=Job.beat + 1,
             worker=worker,
             reason=None,
-            step=step,
-            samples_seen=resume_from.samples_seen if resume_from else 0,
-            trained_s=resume_from.trained_s if resume_from else 0.0,
-            last_losses=(resume_from.losses or None) if resume_from else None,
             started_at=func.coalesce(Job.started_at, now()),
+            **position,
         ),
     )
     if not claimed:
         return False
     session.refresh(job)
-    history.cut_after(session, job.id, step)
-    doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
-    doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))
-    word = f"Resumed from step {step}" if resume_from else "Started"
-    data = {"status": job.status, "worker": worker, "from_step": step}
+    cut_after(session, job, job.step)
+    word = f"Resumed from step {job.step}" if resume_from else "Started"
+    data = {"status": job.status, "worker": worker, "from_step": job.step}
     add_event(session, job, "resumed" if resume_from else "started", f"{word} as attempt {job.attempt}.", data)
     return True
 

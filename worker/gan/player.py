@@ -17,11 +17,12 @@ class Player:
         self.network = network
         self.parameters = list(network.parameters())
         self.optimizer = OPTIMIZERS[spec.name](self.parameters, spec)
+        self.rate_factor = 1.0  # halved by each rollback
         self._spec = spec
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate after `step` completed steps."""
-        return self._spec.lr * fraction_at(self._spec.schedule, step)
+        return self._spec.lr * self.rate_factor * fraction_at(self._spec.schedule, step)
 
     def update(self, gradients: Sequence[Tensor], step: int) -> None:
         """Move the weights along the gradients at the rate of this step; at rate 0 not a bit of them changes."""

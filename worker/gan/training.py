@@ -68,7 +68,7 @@ class Training:
         self.generator = Player(generator.to(device, dtype), spec.optimizer.generator)
         self.discriminator = Player(discriminator.to(device, dtype), spec.optimizer.discriminator)
         self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
-        self._draw_latents = generator.draw_latents
+        self.draw_latents = generator.draw_latents
         self._penalties = make_penalties(spec.objective)
         self._memory = nn.ModuleDict(self._penalties).to(device, dtype)
 
@@ -83,6 +83,15 @@ class Training:
     def samples_seen(self) -> int:
         """How many real samples the discriminator has been trained on."""
         return self.step_number * self._samples_per_step
+
+    @property
+    def rate_factor(self) -> float:
+        """What both learning rates are multiplied with; part of the state."""
+        return self.generator.rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        self.generator.rate_factor = self.discriminator.rate_factor = factor
 
     def step(self) -> None:
         """Take one full iteration and record its row, without waiting for the device."""
@@ -117,10 +126,20 @@ class Training:
         labels = None if labels is None else labels.to(self._device)
         return sample(network, latents.to(self._device, self._dtype), labels)
 
+    def draw(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Sample the generator as it is trained, without the average; answers on the host, in network units."""
+        labels = None if labels is None else labels.to(self._device)
+        return sample(self.generator.network, latents.to(self._device, self._dtype), labels)
+
+    def score(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Return D's logits (N,) of samples in network units, on the host."""
+        labels = None if labels is None else labels.to(self._device)
+        return sample(self.discriminator.network, samples.to(self._device, self._dtype), labels)
+
     def fixed_latents(self) -> tuple[Tensor, Tensor | None]:
         """Return the latents of the timeline, the same throughout a training, and for labelled data their classes."""
         count = self.spec.samples.count
-        latents = self._draw_latents(count, random_for(self.seed, Stream.SAMPLES, 0))
+        latents = self.draw_latents(count, random_for(self.seed, Stream.SAMPLES, 0))
         return latents, shown_labels(count, self.data.facts) if self.spec.model.conditional else None
 
     def state(self) -> TrainingState:
@@ -147,6 +166,7 @@ class Training:
         if self.average is not None:
             load_network(self.average.network, part("ema", state.tensors))
         self.step_number = state.facts["step"]
+        self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
         self.recorder.restart(first_step=self.step_number + 1)
 
     @property
@@ -176,7 +196,7 @@ class Training:
     def _round(self, update: int, rules: Rules) -> Round:
         def draw_latents(stream: Stream) -> Tensor:
             # Drawn on the host whatever the device, so that devices see the same latents.
-            latents = self._draw_latents(self.spec.loop.batch_size, random_for(self.seed, stream, update))
+            latents = self.draw_latents(self.spec.loop.batch_size, random_for(self.seed, stream, update))
             return latents.to(self._device, self._dtype, non_blocking=True)
 
         return Round(
@@ -205,6 +225,7 @@ class Training:
         return {
             "step": self.step_number,
             "samples_seen": self.samples_seen,
+            "rate_factor": self.rate_factor,
             **self.spec.model_dump(mode="json", include={"model", "dataset"}),
             "data": facts_to_json(self.data.facts),
         }

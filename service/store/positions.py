@@ -1,0 +1,32 @@
+"""Where a job stands in its steps: moving it back to a checkpoint, with all that was recorded after it."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.models import Checkpoint, Job, Sample
+from service.store import history
+from service.store.doomed import doom_rows
+
+
+def position_at(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """Return the columns of a job that continues from a checkpoint, None for the beginning."""
+    if checkpoint is None:
+        return {"step": 0, "samples_seen": 0, "trained_s": 0.0, "last_losses": None}
+    return {
+        "step": checkpoint.step,
+        "samples_seen": checkpoint.samples_seen,
+        "trained_s": checkpoint.trained_s,
+        "last_losses": checkpoint.losses or None,
+    }
+
+
+def cut_after(session: Session, job: Job, step: int) -> None:
+    """Remove everything that was recorded after a step, so that each later one will stand exactly once."""
+    history.cut_after(session, job.id, step)
+    doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
+    doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))
+    if job.diagnosis is not None:
+        rules = {name: rule for name, rule in job.diagnosis["rules"].items() if rule["since_step"] <= step}
+        job.diagnosis = job.diagnosis | {"rules": rules}

@@ -1,0 +1,324 @@
+"""The rules of the diagnosis: what raises each, what does not, and that looking changes nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_training import dirac_training, small_spec, small_training
+
+from service.spec.columns import recorded_columns
+from service.spec.health import RULES
+from service.spec.job import HealthSpec, JobSpec
+from service.spec.resolve import merge
+from tests.building import a_spec
+from worker.gan.diagnosis.case import Case, Finding, Past
+from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Checkup, Examiner
+from worker.gan.diagnosis.doctor import Change, Doctor
+from worker.gan.diagnosis.rules import CHECKUPS, JUDGES, WINDOW
+from worker.gan.files import read_state, write_state
+from worker.gan.training import Training
+
+WELL = {"diversity": 1.0, "coverage": 1.0, "distance": 0.01, "memory": None}
+CALM = {
+    "d_loss": 1.386,
+    "g_loss": 0.693,
+    "d_real": 0.5,
+    "d_fake": 0.5,
+    "g_grad_norm": 0.1,
+}
+
+
+def checkup(step: int = WINDOW, **values: Any) -> Checkup:
+    return Checkup(step=step, **{**WELL, **values})
+
+
+def a_case(
+    spec: JobSpec | None = None,
+    checkups: tuple[Checkup, ...] = (checkup(), checkup()),
+    *,
+    is_raised: bool = False,
+    past: Past | None = None,
+    **rows: Any,
+) -> Case:
+    """A training in balance, but for the columns given: a number, or an array over the window."""
+    noise = 1 + 0.05 * np.random.Generator(np.random.PCG64(1)).standard_normal(WINDOW)
+    columns = {name: np.broadcast_to(value, WINDOW) * noise for name, value in {**CALM, **rows}.items()}
+    return Case(spec or small_spec(), WINDOW, columns, checkups, past or Past(1.0, 1.0), is_raised=is_raised)
+
+
+SPECS = {"saturation": {"objective": {"loss": "saturating"}}}
+FALLING = np.linspace(1.0, 0.01, WINDOW)
+WON = {"d_loss": 0.005, "d_real": 0.999, "d_fake": 0.002, "g_grad_norm": FALLING}
+BURST = np.where(np.arange(WINDOW) >= WINDOW - 20, 500.0, 1.0)
+SWING = np.sin(np.arange(WINDOW) / 8)
+WIDER = np.linspace(0.05, 0.4, WINDOW)
+MEMORIES = tuple(checkup(memory=gap) for gap in np.linspace(0.2, 2.0, CHECKUPS))
+
+SICK = {
+    "saturation": a_case(small_spec(**SPECS["saturation"]), d_fake=0.004),
+    "discriminator_wins": a_case(**WON),
+    "discriminator_blind": a_case(checkups=(checkup(distance=0.4), checkup(distance=0.5))),
+    "collapse": a_case(checkups=(checkup(diversity=0.03),)),
+    "divergence": a_case(g_loss=BURST),
+    "rotation": a_case(d_real=0.5 + WIDER * SWING),
+    "memorisation": a_case(checkups=MEMORIES),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_raised_by_its_own_trouble_alone_and_by_no_calm_training(rule: str) -> None:
+    case = SICK[rule]
+
+    raised = [name for name, judge in JUDGES.items() if RULES[name].applies(case.spec) and judge(case) is not None]
+
+    assert raised == [rule]
+    assert JUDGES[rule](a_case(case.spec)) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"),
+    [
+        ("saturation", a_case(d_fake=0.02)),
+        ("discriminator_wins", a_case(**WON | {"g_grad_norm": FALLING[::-1]})),
+        ("discriminator_wins", a_case(**WON | {"d_fake": 0.1})),
+        ("discriminator_blind", a_case(checkups=(checkup(distance=0.4), checkup(distance=0.05)))),
+        ("discriminator_blind", a_case(d_real=0.6, checkups=(checkup(distance=0.4),) * 2)),
+        ("collapse", a_case(checkups=(checkup(diversity=0.15),))),
+        ("collapse", a_case(checkups=(checkup(step=100, diversity=0.01),), past=Past(0.05, 0.1))),
+        ("collapse", a_case(checkups=(checkup(coverage=0.3), checkup(coverage=0.7)))),
+        ("divergence", a_case(g_loss=np.where(np.arange(WINDOW) == WINDOW - 3, 1e5, 1.0))),
+        ("divergence", a_case(g_loss=np.where(np.arange(WINDOW) > WINDOW - 20, 50.0, 1e-4))),
+        ("divergence", a_case(small_spec(objective={"reduction": "sum"}), d_loss=8 * BURST / 20)),
+        ("rotation", a_case(d_real=0.5 + WIDER[::-1] * SWING)),
+        ("rotation", a_case(d_real=0.5 + 0.3 * SWING)),
+        ("rotation", a_case(d_real=np.linspace(0.5, 0.9, WINDOW))),
+        ("memorisation", a_case(checkups=MEMORIES[::-1])),
+        ("memorisation", a_case(checkups=tuple(checkup(memory=0.1 * n) for n in range(CHECKUPS)))),
+    ],
+)
+def test_no_rule_is_raised_by_what_only_looks_like_its_trouble(rule: str, case: Case) -> None:
+    assert JUDGES[rule](case) is None
+
+
+def test_modes_that_are_lost_raise_collapse_though_the_rest_is_spread_wide() -> None:
+    finding = JUDGES["collapse"](a_case(checkups=(checkup(coverage=0.4), checkup(coverage=0.3))))
+
+    assert finding is not None
+    assert finding.numbers == {"diversity": 1.0, "coverage": 0.3, "best_coverage": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [("saturation", {"d_fake": 0.015}), ("discriminator_wins", WON | {"d_fake": 0.1, "d_loss": 0.03})],
+)
+def test_a_rule_that_stands_raised_asks_for_more_before_it_is_cleared(rule: str, rows: dict[str, Any]) -> None:
+    assert JUDGES[rule](a_case(**rows)) is None
+    assert JUDGES[rule](a_case(**rows, is_raised=True)) is not None
+
+
+def test_every_rule_has_a_judge_and_an_action() -> None:
+    assert list(JUDGES) == list(RULES)
+    assert list(HealthSpec.model_fields) == [f"on_{rule}" for rule in RULES]
+
+
+def test_advice_names_keys_of_the_spec() -> None:
+    known = small_spec().model_dump()
+
+    for rule in RULES.values():
+        words = [word.strip(",.;") for word in rule.advice.split() if "." in word.strip(",.;")]
+        assert words, rule.name
+        for word in words:
+            value: Any = known
+            for key in word.replace("*", "generator").split("."):
+                assert key in value, word
+                value = value[key]
+
+
+def test_rules_without_their_columns_or_data_are_not_applicable() -> None:
+    spec = small_spec(objective={"loss": "hinge"})
+
+    states = {
+        name: rule["state"]
+        for name, rule in Doctor(spec, recorded_columns(spec), has_held_out=False).record()["rules"].items()
+    }
+
+    assert {name for name, state in states.items() if state == "healthy"} == {"collapse", "divergence"}
+    assert set(states.values()) == {"healthy", "not_applicable"}
+
+
+class Ward:
+    """A training under a doctor, as the trainer has it."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.training = small_training(spec)
+        self.examiner = Examiner(self.training)
+        self.doctor = Doctor(spec, self.training.recorder.columns, has_held_out=False)
+        self.changes: list[Change] = []
+
+    def train(self, steps: int) -> "Ward":
+        for _ in range(steps):
+            self.training.step()
+            if self.training.step_number % CHECK_EVERY_STEPS == 0:
+                self.doctor.see(self.training.recorder.take()[1])
+                self.changes += self.doctor.judge(self.examiner.examine(self.training))
+        return self
+
+    @property
+    def raised(self) -> list[str]:
+        return [change.rule for change in self.changes if change.standing.state == "raised"]
+
+
+def test_looking_changes_nothing_in_the_training() -> None:
+    spec = small_spec(dataset="digits", model={"architecture": "dcgan", "conditional": True}, loop={"max_steps": 4})
+    training = small_training(spec)
+    training.step()
+    before = write_state(training.state()), torch.random.get_rng_state()
+
+    looks = [Examiner(training).examine(training) for _ in range(2)]
+
+    assert write_state(training.state()) == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+    assert looks[0] == looks[1]
+    assert training.generator.network.training
+
+
+def test_reals_are_as_varied_as_reals_and_one_point_is_not() -> None:
+    training = small_training(small_spec())
+    examiner = Examiner(training)
+    reals = training.data.specimens(128)
+
+    training.draw = lambda *_: reals  # type: ignore[method-assign]
+    at_best = examiner.examine(training)
+    training.draw = lambda *_: reals[:1].expand(128, -1)  # type: ignore[method-assign]
+    at_worst = examiner.examine(training)
+
+    assert (at_best.diversity, at_best.coverage) == pytest.approx((1, 1))
+    assert at_best.distance < 0.01
+    assert at_worst.diversity == pytest.approx(0, abs=1e-6)
+    assert at_worst.coverage < 0.2
+    assert at_worst.distance > 0.3
+
+
+def test_what_a_doctor_remembers_is_what_was_recorded() -> None:
+    spec = small_spec(objective={"loss": "saturating"})
+    columns = recorded_columns(spec)
+    first, second = (Doctor(spec, columns, has_held_out=True) for _ in range(2))
+    rows = np.zeros((WINDOW, len(columns)))
+    first.see(rows)
+    assert [change.rule for change in first.judge(checkup())] == ["saturation"]
+
+    second.remember(first.record())
+
+    assert second.record() == first.record()
+    second.see(rows)
+    assert second.judge(checkup()) == []
+
+
+def test_a_rate_factor_is_part_of_the_state_and_of_the_recorded_rates() -> None:
+    spec = small_spec()
+    training, resumed = small_training(spec), small_training(spec)
+    training.rate_factor = 0.25
+    training.step()
+
+    resumed.restore(read_state(write_state(training.state())))
+    training.step()
+    resumed.step()
+
+    assert write_state(resumed.state()) == write_state(training.state())
+    assert resumed.rate_factor == 0.25
+    rows = dict(zip(resumed.recorder.columns, resumed.recorder.take()[1][0], strict=True))
+    assert (rows["g_lr"], rows["d_lr"]) == pytest.approx((0.25e-3, 0.25e-3))
+
+
+def test_a_state_of_before_rollbacks_goes_on_at_full_rates() -> None:
+    training = small_training(small_spec())
+    state = training.state()
+    del state.facts["rate_factor"]
+
+    training.restore(state)
+
+    assert training.rate_factor == 1.0
+
+
+def find(rule: str, training: Training, steps: int) -> Finding | None:
+    """Judge the rows of a training by one rule."""
+    for _ in range(steps):
+        training.step()
+    rows = dict(zip(training.recorder.columns, training.recorder.take()[1].T.astype(float), strict=True))
+    return JUDGES[rule](Case(training.spec, steps, {name: row[-WINDOW:] for name, row in rows.items()}, (), Past()))
+
+
+@pytest.mark.parametrize(("gamma", "is_raised"), [(0, True), (1, False)])
+def test_the_undamped_dirac_game_rotates_and_r1_damps_it(gamma: float, is_raised: bool) -> None:
+    plain = {"name": "sgd", "lr": 0.1}
+    spec = small_spec(
+        objective={"loss": "saturating", "r1": gamma},
+        loop={"variant": "fused", "max_steps": WINDOW},
+        optimizer={"generator": plain, "discriminator": plain},
+    )
+
+    finding = find("rotation", dirac_training(spec, psi=0.5, theta=0.5), WINDOW)
+
+    assert (finding is not None) == is_raised
+
+
+CONSTANT = {"name": "constant", "warmup_steps": 0}
+FROZEN_AFTER, FROZEN_STEPS = 150, 100
+
+
+def test_a_hundred_steps_of_the_generator_alone_raise_collapse() -> None:
+    networks = {"width": 32, "depth": 2}
+    spec = small_spec(
+        seed=1,
+        model={"generator": networks, "discriminator": networks},
+        objective={"loss": "non_saturating", "r1": 0.1, "r2": 0.1},
+        loop={"batch_size": 32, "max_steps": FROZEN_AFTER + FROZEN_STEPS},
+        optimizer={
+            "generator": {"lr": 0.002, "schedule": CONSTANT},
+            "discriminator": {"lr": 0.002, "schedule": {"name": "linear", "horizon_steps": FROZEN_AFTER}},
+        },
+    )
+    ward = Ward(spec).train(FROZEN_AFTER)
+    assert ward.raised == []
+
+    ward.train(FROZEN_STEPS)
+
+    assert ward.raised == ["collapse"]
+
+
+def test_the_saturating_loss_against_a_strong_discriminator_raises_saturation() -> None:
+    spec = small_spec(
+        dataset="breast_cancer",
+        objective={"loss": "saturating"},
+        loop={"batch_size": 32},
+        optimizer={"generator": {"lr": 1e-5}, "discriminator": {"lr": 0.01}},
+    )
+
+    ward = Ward(spec).train(200)
+
+    assert "saturation" in ward.raised
+    assert "non_saturating" in RULES["saturation"].advice
+
+
+HEALTHY = [
+    {"dataset": "ring"},
+    {"dataset": "grid"},
+    {"dataset": "moons"},
+    {"dataset": "subspace"},
+    {"dataset": "iris"},
+    {"dataset": "wine"},
+    {"objective": {"loss": "non_saturating"}},
+    {"objective": {"loss": "hinge"}},
+    {"objective": {"loss": "least_squares"}, "loop": {"variant": "reuse"}},
+    {"dataset": "breast_cancer", "loop": {"variant": "fused"}},
+]
+
+
+@pytest.mark.parametrize("parts", HEALTHY, ids=str)
+def test_healthy_trainings_raise_nothing(parts: dict[str, Any]) -> None:
+    networks = {"width": 32, "depth": 2}
+    small = {"model": {"generator": networks, "discriminator": networks}, "seed": 3}
+    spec = a_spec(**merge(small, merge({"loop": {"batch_size": 32, "max_steps": 450}}, parts)))
+
+    assert Ward(spec).train(450).raised == []

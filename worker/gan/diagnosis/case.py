@@ -1,0 +1,64 @@
+"""What a rule is shown, and what it answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.spec.job import JobSpec
+from worker.gan.diagnosis.checkup import Checkup
+
+
+@dataclass(frozen=True)
+class Past:
+    """The best that any check-up of the training has measured."""
+
+    diversity: float = 0.0
+    coverage: float = 0.0
+
+    def and_then(self, checkup: Checkup) -> "Past":
+        """Return the past once the check-up belongs to it."""
+        return Past(max(self.diversity, checkup.diversity), max(self.coverage, checkup.coverage))
+
+
+@dataclass(frozen=True)
+class Case:
+    """The newest rows of a training by column, each (n,), and check-ups, and whether the rule stands raised.
+
+    A rule that stands raised asks for more before it is cleared than it asked for to be raised.
+    """
+
+    spec: JobSpec
+    last_step: int
+    rows: Mapping[str, np.ndarray]
+    checkups: Sequence[Checkup]
+    past: Past
+    is_raised: bool = False
+
+    @property
+    def length(self) -> int:
+        """How many rows there are."""
+        return len(self.rows["d_loss"])
+
+    def newest(self, column: str, count: int) -> np.ndarray:
+        """Return the last values of a column."""
+        return self.rows[column][-count:]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The numbers that raise a rule, and the steps that they were seen in."""
+
+    first_step: int
+    last_step: int
+    numbers: dict[str, float]
+
+
+Rule = Callable[[Case], Finding | None]
+"""Returns None where nothing is wrong, or there is too little to judge by."""
+
+
+def found(case: Case, length: int, **numbers: float) -> Finding:
+    """Answer with numbers that were seen in the last rows."""
+    rounded = {name: float(f"{number:.4g}") for name, number in numbers.items()}
+    return Finding(max(1, case.last_step - length + 1), case.last_step, rounded)

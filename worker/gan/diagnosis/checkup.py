@@ -1,0 +1,105 @@
+"""What the recorded rows cannot tell, measured now and then: how varied the samples are, and how far from the data."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.gan.data.training_data import TrainingData
+from worker.gan.randomness import Stream, random_for
+from worker.gan.sampling import shown_labels
+from worker.gan.training import Training
+
+CHECK_EVERY_STEPS = 50
+_SPECIMENS = 128  # one call of the generator: well below a hundredth of what the steps between two check-ups cost
+_ANCHORS = 16
+_LATENTS = 1  # draw of the stream of samples; draw 0 is the timeline
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """Measurements at a step, in network units.
+
+    diversity is the spread of generated samples over that of reals. coverage is the number of places in the data
+    that generated samples reach, over that which as many reals reach. distance is the normalised energy distance of
+    the two: 0 for equal distributions, at most 1. memory is how much higher D scores reals that it was trained on
+    than those held out, in standard deviations of the latter; None where nothing was held out.
+    """
+
+    step: int
+    diversity: float
+    coverage: float
+    distance: float
+    memory: float | None
+
+
+class Examiner:
+    """Measures one training, always from the same latents beside the same reals. It leaves no trace in
+    the training, whose random streams it does not draw from.
+    """
+
+    def __init__(self, training: Training) -> None:
+        data = training.data
+        self._reals = data.specimens(_SPECIMENS).flatten(start_dim=1)
+        self._anchors = _spread_out(self._reals, _ANCHORS)
+        self._latents = training.draw_latents(_SPECIMENS, random_for(training.seed, Stream.SAMPLES, _LATENTS))
+        conditional = training.spec.model.conditional
+        self._labels = shown_labels(_SPECIMENS, data.facts) if conditional else None
+        self._known = _known(data, conditional=conditional)
+        self._unknown = _unknown(data, conditional=conditional)
+        self._spread = _spread(self._reals)
+        self._real_places = _places(self._reals, self._anchors)
+        self._real_distance = torch.pdist(self._reals).mean()
+
+    def examine(self, training: Training) -> Checkup:
+        """Measure a training between two steps."""
+        fakes = training.draw(self._latents, self._labels).flatten(start_dim=1).float()
+        between = torch.cdist(fakes, self._reals).mean()
+        within = torch.pdist(fakes).mean()
+        energy = (2 * between - within - self._real_distance) / (2 * between)
+        return Checkup(
+            step=training.step_number,
+            diversity=float(_spread(fakes) / self._spread),
+            coverage=_places(fakes, self._anchors) / self._real_places,
+            distance=float(energy.clamp(min=0)),
+            memory=self._memory(training),
+        )
+
+    def _memory(self, training: Training) -> float | None:
+        if self._unknown is None:
+            return None
+        known, unknown = (training.score(*samples) for samples in (self._known, self._unknown))
+        return float((known.mean() - unknown.mean()) / unknown.std().clamp(min=1e-6))
+
+
+def _spread_out(samples: Tensor, count: int) -> Tensor:
+    """Return so many of the samples (N, D), each the farthest from those before (Gonzalez 1985): one in each mode."""
+    chosen = [0]
+    while len(chosen) < min(count, len(samples)):
+        chosen.append(int(torch.cdist(samples, samples[chosen]).amin(dim=1).argmax()))
+    return samples[chosen]
+
+
+def _spread(samples: Tensor) -> Tensor:
+    """Return the root of the mean variance of samples (N, D)."""
+    return samples.var(dim=0).mean().sqrt().clamp(min=1e-12)
+
+
+def _places(samples: Tensor, anchors: Tensor) -> float:
+    """Return how many anchors samples are nearest to, as the exponential of the entropy of their shares."""
+    shares = torch.cdist(samples, anchors).argmin(dim=1).bincount(minlength=len(anchors)) / len(samples)
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def _known(data: TrainingData, *, conditional: bool) -> tuple[Tensor, Tensor | None]:
+    which = torch.linspace(0, len(data.samples) - 1, min(_SPECIMENS, len(data.samples))).long()
+    return data.samples[which], data.labels[which] if conditional and data.labels is not None else None
+
+
+def _unknown(data: TrainingData, *, conditional: bool) -> tuple[Tensor, Tensor | None] | None:
+    if data.held_out is None:
+        return None
+    count = len(data.held_out.values)
+    rows = data.held_out.taken(torch.linspace(0, count - 1, min(_SPECIMENS, count)).long().numpy())
+    labels = torch.from_numpy(rows.labels) if conditional and rows.labels is not None else None
+    return data.encoding.forward(rows.values), labels

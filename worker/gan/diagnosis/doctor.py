@@ -1,0 +1,103 @@
+"""Follows one training: keeps the newest rows and check-ups, lets the rules judge them, and tells what has changed."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from service.spec.health import RULES, RuleState
+from service.spec.job import JobSpec
+from worker.gan.diagnosis.case import Case, Finding, Past
+from worker.gan.diagnosis.checkup import Checkup
+from worker.gan.diagnosis.rules import CHECKUPS, JUDGES, WINDOW
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a rule stands since the step of its last change; a cleared one keeps what had raised it."""
+
+    state: RuleState
+    since_step: int
+    finding: Finding | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Tell whether the job records what the rule looks at."""
+        return self.state != "not_applicable"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A rule that was raised or cleared."""
+
+    rule: str
+    standing: Standing
+
+
+class Doctor:
+    """Judges at every check-up, so that what it finds follows from the steps and not from when somebody looked."""
+
+    def __init__(self, spec: JobSpec, columns: Sequence[str], *, has_held_out: bool) -> None:
+        self.spec, self._columns = spec, columns
+        self._rows = np.empty((0, len(columns)))
+        self._checkups: deque[Checkup] = deque(maxlen=CHECKUPS)
+        self._past = Past()
+        self._standings = {
+            name: Standing("healthy" if applies(spec, name, has_held_out=has_held_out) else "not_applicable", 0)
+            for name in RULES
+        }
+
+    def see(self, rows: np.ndarray) -> None:
+        """Take the rows (n, columns) of the next steps."""
+        self._rows = np.concatenate([self._rows, rows])[-WINDOW:]
+
+    def judge(self, checkup: Checkup) -> list[Change]:
+        """Let every rule judge what was seen up to a check-up; return the rules that this has raised or cleared."""
+        self._checkups.append(checkup)
+        self._past = self._past.and_then(checkup)
+        rows = dict(zip(self._columns, self._rows.T.astype(float), strict=True))
+        case = Case(self.spec, checkup.step, rows, tuple(self._checkups), self._past)
+        changes = [self._apply(name, case) for name, standing in self._standings.items() if standing.is_judged]
+        return [change for change in changes if change is not None]
+
+    def diverged(self, step: int) -> Change:
+        """Raise divergence for a number that is not finite, without waiting for a check-up."""
+        return self._move("divergence", Standing("raised", step, Finding(step, step, {})))
+
+    def record(self) -> dict[str, Any]:
+        """Return all that is known, to be written as JSON and given back to `remember`."""
+        return {
+            "past": asdict(self._past),
+            "rules": {name: asdict(standing) for name, standing in self._standings.items()},
+        }
+
+    def remember(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record; the rows and check-ups before it are not needed to keep a rule where it stands."""
+        self._past = Past(**record["past"])
+        for name, kept in record["rules"].items():
+            if name in self._standings and self._standings[name].is_judged:
+                finding = Finding(**kept["finding"]) if kept["finding"] else None
+                self._standings[name] = Standing(kept["state"], kept["since_step"], finding)
+
+    def _apply(self, name: str, case: Case) -> Change | None:
+        standing = self._standings[name]
+        is_raised = standing.state == "raised"
+        finding = JUDGES[name](replace(case, is_raised=is_raised))
+        if is_raised == (finding is not None):
+            if finding is not None:
+                self._standings[name] = replace(standing, finding=finding)
+            return None
+        return self._move(
+            name, Standing("raised" if finding else "cleared", case.last_step, finding or standing.finding)
+        )
+
+    def _move(self, name: str, standing: Standing) -> Change:
+        self._standings[name] = standing
+        return Change(name, standing)
+
+
+def applies(spec: JobSpec, rule: str, *, has_held_out: bool) -> bool:
+    """Tell whether a job records what a rule looks at."""
+    return RULES[rule].applies(spec) and (rule != "memorisation" or has_held_out)
