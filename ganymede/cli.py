@@ -2,7 +2,7 @@
 
 import click
 
-from ganymede.commands import home, jobs, keys, results, service
+from ganymede.commands import datasets, home, jobs, keys, results, service
 
 
 class InOrder(click.Group):
@@ -37,6 +37,7 @@ for command in (
     home.backup,
     home.restore,
     service.demo,
+    datasets.datasets,
     jobs.submit,
     jobs.list_jobs,
     jobs.show,

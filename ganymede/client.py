@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
-import httpx2
+from ganymede.datasets import Datasets
+from ganymede.transport import RETRY_S, GanymedeProblem, ServiceUnreachable, Transport
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONG_POLL_S = 20.0
-REQUEST_TIMEOUT_S = 30.0
-RETRY_S = 0.5
+
+__all__ = ["Client", "GanymedeProblem", "Job", "Progress", "ServiceUnreachable"]
 
 
 class Progress(TypedDict):
@@ -51,23 +52,6 @@ class Job(TypedDict):
     links: dict[str, str]
 
 
-class GanymedeProblem(Exception):
-    """A refusal of the service, as its problem document; str() names every fault on a line of its own."""
-
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
-        self.status = status
-        self.code: str = document.get("code", "unknown")
-        self.faults: list[dict[str, Any]] = list(document.get("errors") or [])
-        self.document = document
-        title = str(document.get("title") or f"The service answered {status}.")
-        lines = [f"{title}:", *map(_fault_line, self.faults)] if self.faults else [document.get("detail") or title]
-        super().__init__("\n".join(lines))
-
-
-class ServiceUnreachable(Exception):
-    """Nobody answers at the address, or the answer does not come from Ganymede."""
-
-
 class Client:
     """A connection to one service, under one key.
 
@@ -82,25 +66,24 @@ class Client:
         *,
         patience_s: float = 10.0,
     ) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.url = url.rstrip("/")
-        self._patience_s = patience_s
-        self._has_answered = False
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S)
+        self._transport = Transport(url, key, patience_s=patience_s)
+        self.url = self._transport.url
+        self.datasets = Datasets(self._transport)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._transport.close()
 
     def create_job(self, spec: Mapping[str, Any]) -> Job:
         """Queue a job; only `dataset` is required."""
-        return self._job("POST", "/jobs", json=spec, headers={"Idempotency-Key": str(uuid.uuid4())})
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return self._job("POST", "/jobs", json=spec, may_repeat=True, headers=key)
 
     def plan_job(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Return the resolved spec and its estimate; nothing is stored."""
-        return self._object("POST", "/jobs", json=spec, params={"dry_run": "true"})
+        return self._transport.object("POST", "/jobs", json=spec, params={"dry_run": "true"})
 
     def job(self, job_id: str) -> Job:
         """Return a job as it is now."""
@@ -108,7 +91,7 @@ class Client:
 
     def jobs(self, **filters: str | int) -> Iterator[Job]:
         """Yield jobs, newest first, through all pages; filters are the query of GET /jobs."""
-        return cast("Iterator[Job]", self._pages("/jobs", filters))
+        return cast("Iterator[Job]", self._transport.pages("/jobs", filters))
 
     def changed_job(self, job_id: str, since: int, wait_s: float = LONG_POLL_S) -> Job:
         """Return the job as soon as its version passes `since` or it is terminal, or as it is after `wait_s`."""
@@ -152,103 +135,39 @@ class Client:
 
     def delete_job(self, job_id: str) -> None:
         """Remove a terminal job with everything it made."""
-        self._send("DELETE", f"/jobs/{job_id}")
+        self._transport.send("DELETE", f"/jobs/{job_id}")
 
     def losses(self, job_id: str, **query: str | int) -> dict[str, Any]:
         """Return the columnar history; the query is that of GET /jobs/ID/losses."""
-        return self._object("GET", f"/jobs/{job_id}/losses", params=query)
+        return self._transport.object("GET", f"/jobs/{job_id}/losses", params=query)
 
     def losses_summary(self, job_id: str) -> dict[str, Any]:
         """Return last, min, max, mean and counts of each column."""
-        return self._object("GET", f"/jobs/{job_id}/losses/summary")
+        return self._transport.object("GET", f"/jobs/{job_id}/losses/summary")
 
     def samples(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the sampling points of a job, by step."""
-        return self._pages(f"/jobs/{job_id}/samples", {})
+        return self._transport.pages(f"/jobs/{job_id}/samples", {})
 
     def checkpoints(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the checkpoints of a job, by step."""
-        return self._pages(f"/jobs/{job_id}/checkpoints", {})
+        return self._transport.pages(f"/jobs/{job_id}/checkpoints", {})
 
     def catalog(self) -> dict[str, Any]:
         """Return what there is to choose from: data sets, architectures, objectives, loops, recipes."""
-        return self._object("GET", "/catalog")
+        return self._transport.object("GET", "/catalog")
 
     def is_ready(self) -> bool:
         """Tell whether the service can take jobs now; never raises, never waits long."""
-        try:
-            is_ready = self._http.get("/readyz", timeout=2.0).status_code == 200
-        except httpx2.HTTPError:
-            return False
-        self._has_answered = self._has_answered or is_ready
-        return is_ready
+        return self._transport.is_ready()
 
     def content(self, path: str, **query: str | int) -> bytes:
         """Return the body of any resource."""
-        return self._send("GET", path, params=query).content
+        return self._transport.send("GET", path, params=query).content
 
     def download(self, path: str, target: Path, **query: str | int) -> int:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
-        part = target.with_name(f".{target.name}.part")
-        try:
-            with (
-                self._http.stream("GET", path, params=query) as answer,
-                part.open("wb") as file,
-            ):
-                if not answer.is_success:
-                    answer.read()
-                    raise _refusal(answer)
-                size_bytes = sum(file.write(chunk) for chunk in answer.iter_bytes())
-            part.replace(target)
-        except httpx2.TransportError as error:
-            raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return size_bytes
-
-    def _pages(self, path: str, query: Mapping[str, str | int]) -> Iterator[dict[str, Any]]:
-        params: dict[str, str | int] = {**query}
-        while True:
-            page = self._send("GET", path, params=params).json()
-            yield from page["data"]
-            if not page["has_more"]:
-                return
-            params["cursor"] = page["next_cursor"]
+        return self._transport.download(path, target, **query)
 
     def _job(self, method: str, path: str, **request: Any) -> Job:
-        return cast("Job", self._send(method, path, **request).json())
-
-    def _object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._send(method, path, **request).json())
-
-    def _send(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        may_repeat = method != "POST" or "headers" in request
-        deadline_s = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return self._answer(method, path, **request)
-            except ServiceUnreachable:
-                if not (may_repeat and self._has_answered) or time.monotonic() > deadline_s:
-                    raise
-            time.sleep(RETRY_S)
-
-    def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, path, **request)
-        except httpx2.TransportError as error:
-            raise ServiceUnreachable(f"{self.url} does not answer ({error}). Start it with: ganymede up") from error
-        self._has_answered = True
-        if not answer.is_success:
-            raise _refusal(answer)
-        return answer
-
-
-def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
-    if "problem+json" not in answer.headers.get("content-type", ""):
-        return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
-    problem = GanymedeProblem(answer.status_code, answer.json())
-    return ServiceUnreachable(f"The service is away: {problem}") if answer.status_code == 503 else problem
-
-
-def _fault_line(fault: Mapping[str, Any]) -> str:
-    return f"  {fault.get('pointer') or '/'}: {fault.get('message', '')}"
+        return cast("Job", self._transport.send(method, path, **request).json())

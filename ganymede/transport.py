@@ -1,0 +1,121 @@
+"""HTTP on the client's side: requests that are repeated where that is safe, refusals as exceptions, pages, files."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import httpx2
+
+REQUEST_TIMEOUT_S = 30.0
+RETRY_S = 0.5
+
+
+class GanymedeProblem(Exception):
+    """A refusal of the service, as its problem document; str() names every fault on a line of its own."""
+
+    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code: str = document.get("code", "unknown")
+        self.faults: list[dict[str, Any]] = list(document.get("errors") or [])
+        self.document = document
+        title = str(document.get("title") or f"The service answered {status}.")
+        lines = [f"{title}:", *map(_fault_line, self.faults)] if self.faults else [document.get("detail") or title]
+        super().__init__("\n".join(lines))
+
+
+class ServiceUnreachable(Exception):
+    """Nobody answers at the address, or the answer does not come from Ganymede."""
+
+
+class Transport:
+    """A connection to one service, under one key.
+
+    Once the service has answered, a request that is safe to repeat is repeated for `patience_s` while it is away.
+    """
+
+    def __init__(self, url: str, key: str | None, *, patience_s: float) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.url = url.rstrip("/")
+        self._patience_s = patience_s
+        self._has_answered = False
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
+    def is_ready(self) -> bool:
+        """Tell whether the service can take jobs now; never raises, never waits long."""
+        try:
+            is_ready = self._http.get("/readyz", timeout=2.0).status_code == 200
+        except httpx2.HTTPError:
+            return False
+        self._has_answered = self._has_answered or is_ready
+        return is_ready
+
+    def download(self, path: str, target: Path, **query: str | int) -> int:
+        """Write a resource to a file, whole or not at all; return its size in bytes."""
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with (
+                self._http.stream("GET", path, params=query) as answer,
+                part.open("wb") as file,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer)
+                size_bytes = sum(file.write(chunk) for chunk in answer.iter_bytes())
+            part.replace(target)
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return size_bytes
+
+    def pages(self, path: str, query: Mapping[str, str | int] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a list through all its pages."""
+        params: dict[str, str | int] = {**(query or {})}
+        while True:
+            page = self.send("GET", path, params=params).json()
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """Return the JSON object that a request is answered with."""
+        return cast("dict[str, Any]", self.send(method, path, **request).json())
+
+    def send(self, method: str, path: str, *, may_repeat: bool | None = None, **request: Any) -> httpx2.Response:
+        """Return a successful answer; what is safe to repeat is, for a while: by default what is no POST."""
+        may_repeat = method != "POST" if may_repeat is None else may_repeat
+        deadline_s = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._answer(method, path, **request)
+            except ServiceUnreachable:
+                if not (may_repeat and self._has_answered) or time.monotonic() > deadline_s:
+                    raise
+            time.sleep(RETRY_S)
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(f"{self.url} does not answer ({error}). Start it with: ganymede up") from error
+        self._has_answered = True
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer
+
+
+def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
+    if "problem+json" not in answer.headers.get("content-type", ""):
+        return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
+    problem = GanymedeProblem(answer.status_code, answer.json())
+    return ServiceUnreachable(f"The service is away: {problem}") if answer.status_code == 503 else problem
+
+
+def _fault_line(fault: Mapping[str, Any]) -> str:
+    return f"  {fault.get('pointer') or '/'}: {fault.get('message', '')}"
