@@ -17,7 +17,7 @@ from chaos.ledger import Entry, read_entries
 from service.blobs import BlobStore, verify
 from service.db import reading
 from service.errors import BlobDamaged, BlobMissing
-from service.models import TERMINAL, Checkpoint, Event, Job, Sample, Segment, State
+from service.models import TERMINAL, Checkpoint, Dataset, Event, Job, Sample, Segment, State
 from service.spec.columns import recorded_columns
 from service.spec.resolve import parse_spec
 from service.store import history
@@ -133,7 +133,7 @@ def _judge_blobs(session: Session, blobs: BlobStore, promises: Sequence[Promise]
             try:
                 verify(blobs, file)
             except (BlobMissing, BlobDamaged) as error:
-                yield f"I5 {row.job_id}: {error}"
+                yield f"I5 {error}"
     yield from (f"I9 {key} is an orphan" for key in sorted(orphans(session, blobs)))
 
 
@@ -143,8 +143,9 @@ def orphans(session: Session, blobs: BlobStore) -> set[str]:
     return stored - {key for row in _shown(session) for key in keys_of(row.files)}
 
 
-def _shown(session: Session) -> list[Checkpoint | Sample]:
-    return [*session.scalars(select(Checkpoint)), *session.scalars(select(Sample))]
+def _shown(session: Session) -> list[Checkpoint | Dataset | Sample]:
+    datasets = session.scalars(select(Dataset))
+    return [*session.scalars(select(Checkpoint)), *datasets, *session.scalars(select(Sample))]
 
 
 def _judge_acknowledgements(session: Session, promises: Sequence[Promise]) -> Iterator[str]:

@@ -124,12 +124,19 @@ def _copy_database(source: Path, target: Path) -> None:
 def _require_shown_blobs(copy: Path) -> None:
     with closing(sqlite3.connect(copy / DATABASE)) as database:
         try:
-            rows = database.execute("SELECT files FROM checkpoints UNION ALL SELECT files FROM samples").fetchall()
+            rows = _files_shown(database)
         except sqlite3.Error as error:
             raise BackupError(f"{DATABASE} cannot be read: {error}.") from error
-    shown = {file["key"] for (files,) in rows for file in json.loads(files).values()}
+    shown = {file["key"] for files in rows for file in json.loads(files).values()}
     if missing := sorted(key for key in shown if not (copy / BLOBS / key).is_file()):
         raise BackupError(f"{len(missing)} blobs that the database shows are missing, the first is {missing[0]}.")
+
+
+def _files_shown(database: sqlite3.Connection) -> list[str]:
+    """Return the files of all rows that show blobs; a backup of an earlier version has no data sets."""
+    known = database.execute("SELECT name FROM sqlite_master WHERE name = 'datasets'").fetchall()
+    tables = ["checkpoints", "samples", *(name for (name,) in known)]
+    return [files for table in tables for (files,) in database.execute(f"SELECT files FROM {table}")]  # noqa: S608
 
 
 def _require_hashes(copy: Path, contents: Contents) -> None:

@@ -14,7 +14,7 @@ from service.db import make_engine, migrate, reading, writing
 from service.settings import Settings
 from service.store import checkpoints, jobs
 from service.store.keys import LOCAL_OWNER
-from tests.building import add_running_job, save_checkpoint
+from tests.building import add_ready_dataset, add_running_job, save_checkpoint
 
 WEIGHTS = b"weights of a generator"
 
@@ -124,6 +124,17 @@ def test_a_missing_blob_stops_the_backup(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="missing"):
         back_up(settings, tmp_path / "backup.tar")
     assert not (tmp_path / "backup.tar").exists()
+
+
+def test_a_missing_blob_of_a_data_set_stops_the_backup(tmp_path: Path) -> None:
+    settings, _ = make_home(tmp_path / "home")
+    engine = make_engine(settings.database)
+    with writing(engine) as session:
+        dataset = add_ready_dataset(session)
+    engine.dispose()
+
+    with pytest.raises(BackupError, match=dataset.id):
+        back_up(settings, tmp_path / "backup.tar")
 
 
 def test_a_blob_that_is_being_written_is_left_out(tmp_path: Path) -> None:
