@@ -10,7 +10,7 @@ from service.settings import Settings
 from service.spec.facts import DatasetFacts
 from service.spec.health import rate_factor
 from service.spec.job import JobSpec
-from service.spec.resolve import parse_spec
+from service.spec.resolve import find_dataset, parse_spec
 from service.store.datasets import facts_of
 
 
@@ -65,6 +65,11 @@ class Attempt:
             rate_factor(job.rollbacks),
             job.diagnosis,
         )
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """What is known of the data; raises InvalidInput when it is an uploaded data set that is gone."""
+        return self.prepared.facts if self.prepared else find_dataset(self.spec.dataset)[1]
 
     @property
     def title(self) -> str:

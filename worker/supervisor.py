@@ -211,7 +211,9 @@ class Supervisor:
             attempt,
             self._settings,
             device=self._machine.device_of(slot, resources.device),
-            threads=resources.threads or self._settings.threads or threads_for(attempt.spec, self._share),
+            threads=resources.threads
+            or self._settings.threads
+            or threads_for(attempt.spec, attempt.facts, self._share),
         )
 
     @property
