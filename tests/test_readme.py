@@ -1,5 +1,6 @@
 """The README: its tables are those of the code, and its walk with curl walks, as do those of the other pages."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from ganymede.client import Client
 from tests import readme_tables
 from tests.serving import Service
 
@@ -40,7 +42,7 @@ def test_the_tables_are_up_to_date(name: str) -> None:
 
 
 def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> None:
-    walk, _ = blocks(README)
+    walk, *_ = blocks(README)
 
     done = walked(walk, service, tmp_path)
 
@@ -56,7 +58,7 @@ def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> N
 
 
 def test_the_table_of_wine_has_the_rows_that_were_asked_for(service: Service, tmp_path: Path) -> None:
-    _, table = blocks(README)
+    _, table, _ = blocks(README)
     shorter = table.replace('"dataset": "wine"', '"dataset": "wine", "loop": {"max_steps": 20}')
 
     done = walked(shorter, service, tmp_path)
@@ -69,6 +71,20 @@ def test_the_table_of_wine_has_the_rows_that_were_asked_for(service: Service, tm
 
 
 @pytest.mark.slow
+def test_data_of_ones_own_is_uploaded_prepared_and_trained_on(service: Service, tmp_path: Path) -> None:
+    *_, own_data = blocks(README)
+    shorter = own_data.replace('"name": "people"', '"name": "people", "loop": {"max_steps": 5}')
+
+    done = walked(shorter, service, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "preview.csv").read_text().startswith("height,weight")
+    with Client(service.url) as client:
+        job = client.wait(json.loads(done.stdout.splitlines()[-1])["id"], timeout_s=60)
+        assert client.datasets.show(job["resolved_spec"]["dataset"]["name"])["name"] == "people"
+    assert job["status"] == "succeeded"
+
+
 def test_the_experiment_on_saturation_shows_what_its_page_says(service: Service, tmp_path: Path) -> None:
     (experiment,) = blocks((readme_tables.ROOT / "docs" / "saturation.md").read_text())
 
