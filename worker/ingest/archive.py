@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Self
 from zipfile import ZipInfo
@@ -39,7 +39,7 @@ class Archive:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._entry_bytes = limits.entry_bytes
         check_directory_size(path, limits)
-        with _told_as_damage("the archive"):
+        with _told_as_damage("The archive"):
             self._zip = zipfile.ZipFile(path)
         try:
             self.entries = _check_entries(self._zip, limits)
@@ -129,8 +129,8 @@ def _check_entries(archive: zipfile.ZipFile, limits: Limits) -> list[ZipInfo]:
 def _check_overlaps(entries: list[ZipInfo], directory_at: int) -> None:
     """Refuse entries that share bytes: so a small file can claim to hold a large one a thousand times."""
     spans = sorted((entry.header_offset, _least_end(entry), place(entry)) for entry in entries)
-    following = [*(start for start, _, _ in spans[1:]), directory_at]
-    for (start, end, name), next_start in zip(spans, following, strict=True):
+    for number, (start, end, name) in enumerate(spans, 1):
+        next_start = spans[number][0] if number < len(spans) else directory_at
         if start < 0 or end > next_start:
             raise BadUpload("overlapping_entries", f"{name} overlaps another part of the zip file.")
 
@@ -153,7 +153,7 @@ def _check_sizes(entries: list[ZipInfo], limits: Limits) -> None:
 def _check_entry(entry: ZipInfo) -> None:
     name, mode = place(entry), entry.external_attr >> 16
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-    if ".." in parts or entry.filename.startswith(("/", "\\")) or "\0" in entry.orig_filename or ":" in parts[:1]:
+    if ".." in parts or PureWindowsPath(entry.filename).anchor or "\0" in entry.orig_filename:
         raise BadUpload("unsafe_name", f"{name} has a name that leads out of the archive.")
     if stat.S_ISLNK(mode) or (stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))):
         raise BadUpload("special_entry", f"{name} is a link or a device; an archive of data holds files alone.")

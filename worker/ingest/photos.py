@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from service.spec.facts import DatasetFacts
 from worker.gan.pictures import MODES
@@ -130,5 +130,7 @@ def _told_as_damage(name: str) -> Iterator[None]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             yield
+        except UnidentifiedImageError:  # its own words tell an address in memory
+            raise BadUpload("damaged", f"{name} is no PNG or JPEG picture.") from None
         except _FAULTS as error:
             raise BadUpload("damaged", f"{name} is no PNG or JPEG picture that can be read: {shown(error)}.") from None
