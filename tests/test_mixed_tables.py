@@ -224,17 +224,16 @@ def test_the_generator_begins_as_the_copula_of_each_class() -> None:
         torch.testing.assert_close(torch.cov(made[:, :7].T), torch.cov(real[:, :7].T), atol=0.05, rtol=0)
 
 
-def test_choices_are_soft_in_training_and_made_in_evaluation() -> None:
+def test_choices_are_made_in_training_too_and_a_gradient_leads_through_them() -> None:
     training = small_training(small_spec(dataset="survey", model={"architecture": "tabular"}))
     generator, (latents, labels) = training.generator.network, training.fixed_latents()
 
-    soft = generator.train()(latents, labels)[:, 7:15]
-    made = generator.eval()(latents, labels)[:, 7:15]
+    regions = generator(latents, labels)[:, 7:15]
+    (gradient,) = torch.autograd.grad(regions[:, 0].sum(), [generator.last.bias])
 
-    torch.testing.assert_close(soft.sum(dim=1), torch.ones(64))
-    assert ((soft > 0) & (soft < 1)).any()
-    assert set(made.flatten().tolist()) == {0, 1}
-    assert torch.equal(soft.argmax(dim=1), made.argmax(dim=1))
+    assert regions.detach().round(decimals=5).unique().tolist() == [0, 1]
+    assert (gradient[7:15] != 0).all()
+    assert (gradient[15:] == 0).all()
 
 
 @pytest.mark.parametrize(

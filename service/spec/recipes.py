@@ -86,6 +86,8 @@ def number_tables(facts: DatasetFacts) -> Recipe:
 
 def mixed_tables(facts: DatasetFacts) -> Recipe:
     """Tables of numbers, choices, dates and gaps."""
+    fading = {"name": "cosine", "initial": 1.0, "final_ratio": 0.1}
+    adam = {"betas": (0.0, 0.99), "schedule": {"name": "cosine"}}
     return Recipe(
         "mixed tables",
         "a Gaussian copula is the start, and networks with penalties on both sides learn what it gets wrong",
@@ -96,8 +98,9 @@ def mixed_tables(facts: DatasetFacts) -> Recipe:
                 "generator": {"width": 128, "depth": 2},
                 "discriminator": {"width": 128, "depth": 2},
             },
-            **penalised_descent(gamma=1.0),
-            "loop": {"batch_size": batch_for(facts, 256), "max_steps": 4_000},
+            "objective": {"r1": fading, "r2": fading},
+            "loop": {"batch_size": batch_for(facts, 512), "max_steps": 3_000},
+            "optimizer": {"generator": {"lr": 5e-4, **adam}, "discriminator": {"lr": 2e-3, **adam}},
         },
     )
 

@@ -18,7 +18,7 @@ from worker.gan.networks.mlp import initialise_layers
 from worker.gan.networks.players import Generator, LatentLayer, he_initialise
 
 LAST_LAYER_GAIN = 0.1  # the copula is a good start: what is added to it begins small
-TEMPERATURE = 0.2  # of the choices in training; lower is nearer to what is exported, with wilder gradients
+TEMPERATURE = 0.2  # of the choices' gradients; lower is nearer to the truth, and wilder
 POOLED_ROWS = 0.1  # for each column, rows of the average class that join a class's own, which may be few
 LEAST_SHARE = 1e-4  # of a choice that a class never makes
 
@@ -27,9 +27,10 @@ class TabularGenerator(Generator):
     """Latents to the numbers of a row, and to its choices drawn in proportion to their odds.
 
     The numbers are an affine map of the normal latents, a Gaussian copula because the columns are normal scores, plus
-    what residual layers add, each of which also hands on its input (Xu et al. 2019, section 4.4). A choice is a Gumbel
-    softmax (Jang et al. 2017, equation 2) whose noise is part of the latents; in evaluation it is the choice itself.
-    With labels there is a copula for each where they are few. The block of a label's own column is that label.
+    what residual layers add, each of which also hands on its input (Xu et al. 2019, section 4.4). A choice is
+    the highest of its odds and Gumbel noise, which is part of the latents, with the gradient of their softmax (straight
+    through: Jang et al. 2017, section 2.2), so that D sees what is exported. With labels there is a copula for each
+    where they are few. The block of a label's own column is that label.
     """
 
     centres: Tensor
@@ -98,9 +99,9 @@ class TabularGenerator(Generator):
         return blocks
 
     def _choose(self, heights: Tensor) -> Tensor:
-        if self.training:
-            return functional.softmax(heights / TEMPERATURE, dim=1)
-        return functional.one_hot(heights.argmax(dim=1), heights.shape[1]).to(heights.dtype)
+        made = functional.one_hot(heights.argmax(dim=1), heights.shape[1]).to(heights.dtype)
+        soft = functional.softmax(heights / TEMPERATURE, dim=1)
+        return made + soft - soft.detach()
 
 
 def covariance(centred: Tensor) -> Tensor:
