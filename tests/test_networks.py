@@ -17,7 +17,9 @@ from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
+from worker.gan.networks.r3 import Block
 from worker.gan.networks.registry import NETWORKS, make_networks
+from worker.gan.networks.spectral import SpectralNorm
 from worker.gan.networks.wave import PhaseShuffle
 
 COUNT = 6
@@ -255,6 +257,57 @@ def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> Non
 
     parameters = [*generator.parameters(), *discriminator.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters if prod(p.shape) > 1)
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
+    weight = torch.randn(5, 3, 2, 2, generator=seeded(), dtype=torch.float64)
+    norm = SpectralNorm(weight, seeded(1)).double()
+
+    for _ in range(200):
+        normalised = norm(weight)
+
+    largest = torch.linalg.svdvals(weight.flatten(1)).max()
+    torch.testing.assert_close(normalised, weight / largest)
+    before = norm.left.clone()
+    norm.eval()(weight + 1)
+    assert torch.equal(norm.left, before)
+
+
+def test_the_gradient_of_spectral_norm_is_that_of_equation_11() -> None:
+    weight = torch.randn(4, 3, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    slope = torch.randn(4, 3, generator=seeded(1), dtype=torch.float64)
+    norm = SpectralNorm(weight, seeded(2)).double()
+    for _ in range(200):
+        normalised = norm(weight)
+
+    (slope * normalised).sum().backward()
+
+    left, values, right = (part.detach() for part in torch.linalg.svd(weight))
+    along = (slope * normalised.detach()).sum() * torch.outer(left[:, 0], right[0])
+    torch.testing.assert_close(weight.grad, (slope - along) / values[0])
+
+
+def test_every_layer_of_a_resnet_s_discriminator_has_norm_1_after_some_uses() -> None:
+    data = pictures(3, 8, 8)
+    _, discriminator = make_networks(ModelSpec(architecture="resnet", conditional=True), data, seeded())
+
+    for _ in range(100):
+        discriminator(data.samples, data.labels)
+
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
+    assert len(layers) == 9
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_block_of_r3_starts_near_the_identity() -> None:
+    _, discriminator = make_networks(ModelSpec(architecture="r3"), pictures(3, 16, 16), seeded())
+    block = next(layer for layer in discriminator.modules() if isinstance(layer, Block))
+    features = torch.randn(50, 128, 16, 16, generator=seeded())
+
+    added = block(features) - features
+
+    assert 0.02 < added.var().item() < 0.15  # 0.25 squared, were nothing lost at the edges
 
 
 def test_phase_shuffle_shifts_each_sample_mirrored_at_its_ends_by_torch_s_own_seed() -> None:

@@ -27,7 +27,12 @@ from worker.gan.training import Training
 BEFORE, AFTER = 3, 3
 EVERYTHING_THAT_MOVES: dict[str, Any] = {
     "model": {"ema": {"half_life_samples": 100}},
-    "objective": {"r1": {"name": "cosine", "initial": 1.0}, "r2": 0.5, "label_smoothing": 0.1},
+    "objective": {
+        "loss": "non_saturating",
+        "r1": {"name": "cosine", "initial": 1.0},
+        "r2": 0.5,
+        "label_smoothing": 0.1,
+    },
     "loop": {"discriminator_steps": 2},
 }
 

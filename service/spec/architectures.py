@@ -5,6 +5,8 @@ from math import prod
 from service.spec.facts import Architecture, DatasetFacts
 from service.spec.sizes.dcgan import dcgan_size
 from service.spec.sizes.mlp import mlp_size
+from service.spec.sizes.r3 import r3_size
+from service.spec.sizes.resnet import resnet_size
 from service.spec.sizes.tabular import tabular_size
 from service.spec.sizes.wave import wave_size
 from service.spec.tables import layout_of
@@ -44,6 +46,18 @@ ARCHITECTURES: dict[str, Architecture] = {
             modalities=("image",),
             description="Strided convolutions with batch normalisation, pictures of any size from 4 by 4.",
             size=dcgan_size,
+        ),
+        Architecture(
+            name="resnet",
+            modalities=("image",),
+            description="Residual convolutions; spectral norm throughout the discriminator, labels by projection.",
+            size=resnet_size,
+        ),
+        Architecture(
+            name="r3",
+            modalities=("image",),
+            description="Residual blocks without normalisation around bilinear resampling, after R3GAN.",
+            size=r3_size,
         ),
         Architecture(
             name="wave",

@@ -71,9 +71,12 @@ class EmaSpec(Strict):
 class NetworkSpec(Strict):
     """Size of one network."""
 
-    width: int = Field(128, ge=4, le=8192, description="Units of a hidden layer (mlp) or base channels (dcgan).")
+    width: int = Field(128, ge=4, le=8192, description="Units of a hidden layer, or channels of the largest map.")
     depth: int | None = Field(
-        None, ge=1, le=16, description="Hidden layers of an mlp; follows from the picture's size in a dcgan."
+        None,
+        ge=1,
+        le=16,
+        description="Hidden layers of an mlp, blocks of an r3 at each size; else it follows from the data.",
     )
     activation: Literal["silu", "leaky_relu"] = Field("leaky_relu", description="Between the layers.")
 

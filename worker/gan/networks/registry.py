@@ -8,6 +8,8 @@ from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
 from worker.gan.networks.players import Discriminator, Generator
+from worker.gan.networks.r3 import R3Discriminator, R3Generator
+from worker.gan.networks.resnet import ResnetDiscriminator, ResnetGenerator
 from worker.gan.networks.tabular import TabularGenerator
 from worker.gan.networks.wave import WaveDiscriminator, WaveGenerator
 
@@ -15,6 +17,8 @@ NETWORKS = {
     "mlp": (MlpGenerator, MlpDiscriminator),
     "tabular": (TabularGenerator, MlpDiscriminator),
     "dcgan": (DcganGenerator, DcganDiscriminator),
+    "resnet": (ResnetGenerator, ResnetDiscriminator),
+    "r3": (R3Generator, R3Discriminator),
     "wave": (WaveGenerator, WaveDiscriminator),
 }
 
