@@ -62,6 +62,7 @@ def test_a_checkpoint_is_as_large_as_estimated(name: str) -> None:
     "change",
     [
         {"model": {"architecture": "dcgan"}},
+        {"model": {"architecture": "dcgan", "discriminator": {"spectral_norm": True}}},
         {"resources": {"precision": "float64"}},
         {"model": {"ema": {"half_life_samples": 0}}},
         {"optimizer": {"generator": {"name": "sgd"}}},
@@ -103,6 +104,7 @@ def test_penalties_batches_and_precision_each_need_memory() -> None:
         {"loop": {"batch_size": 1024}},
         {"resources": {"precision": "float64"}},
         {"model": {"generator": {"width": 512}}},
+        {"model": {"discriminator": {"spectral_norm": True}}},
     ]
 
     needed = resolved(plain).estimate.memory_bytes

@@ -12,7 +12,7 @@ from torch import nn
 from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
-from service.spec.job import DatasetRef, ModelSpec, NetworkSpec
+from service.spec.job import DatasetRef, DiscriminatorSpec, ModelSpec, NetworkSpec
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
@@ -24,6 +24,7 @@ from worker.gan.networks.wave import PhaseShuffle
 
 COUNT = 6
 SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
+HELD_DISCRIMINATOR = DiscriminatorSpec(width=7, depth=4, spectral_norm=True)
 PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
 
 
@@ -60,7 +61,7 @@ def models(data: TrainingData) -> list[ModelSpec]:
     return [
         ModelSpec(architecture=name, latent_dim=9, latent_codes=codes, conditional=conditional, **sizes)
         for name, codes, conditional in itertools.product(names, [0, 5], told)
-        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": NetworkSpec(width=7, depth=4)}]
+        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": HELD_DISCRIMINATOR}]
     ]
 
 

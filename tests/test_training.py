@@ -104,6 +104,7 @@ def test_every_objective_loop_and_optimizer_resumes_bit_for_bit(loss: str, varia
 
 EVERY_REGULARIZER: dict[str, dict[str, Any]] = {
     **{key: {"objective": {key: {"name": "linear", "initial": 0.5, "final_ratio": 0.5}}} for key in SCHEDULED},
+    "spectral_norm": {"model": {"discriminator": {"spectral_norm": True}}},
     "clip_gradient": {"optimizer": {"generator": {"clip_gradient": 0.01}, "discriminator": {"clip_gradient": 0.01}}},
     "clip_weights": {"optimizer": {"discriminator": {"clip_weights": 0.1}}},
 }

@@ -14,6 +14,7 @@ from service.spec.tables import is_choice
 TRAINER_BYTES = 390 * 2**20  # a process with torch and scikit-learn loaded that has trained a small network
 CHECKPOINT_COPIES = 3  # of the state while it is saved: the snapshot, its tensors as bytes, the file
 UPDATE_COPIES = 4  # of the weights in a step: both gradients, the optimiser's temporaries
+SPECTRAL_COPIES = 4  # of D's weights where they are normalised: for each score, and the gradients in them
 SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in scores
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
 MOMENTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}  # that an optimiser keeps of each weight
@@ -42,6 +43,7 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
     numbers = (
         (1 + CHECKPOINT_COPIES) * kept
         + UPDATE_COPIES * (size.generator.parameters + size.discriminator.parameters)
+        + (SPECTRAL_COPIES * size.discriminator.parameters if spec.model.discriminator.spectral_norm else 0)
         + facts.count * prod(facts.shape)
         + ceil(FRAGMENTATION * spec.loop.batch_size * activations_per_sample(spec, size))
     )

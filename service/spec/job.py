@@ -81,6 +81,14 @@ class NetworkSpec(Strict):
     activation: Literal["silu", "leaky_relu"] = Field("leaky_relu", description="Between the layers.")
 
 
+class DiscriminatorSpec(NetworkSpec):
+    """Size of the discriminator, and what its layers are held to."""
+
+    spectral_norm: bool = Field(
+        False, description="Divide each layer's weights by their largest singular value; a dcgan's D is not normalised."
+    )
+
+
 class ModelSpec(Strict):
     """The two networks."""
 
@@ -94,7 +102,7 @@ class ModelSpec(Strict):
     )
     conditional: bool = Field(False, description="Feed class labels to both networks.")
     generator: NetworkSpec = NetworkSpec()
-    discriminator: NetworkSpec = NetworkSpec()
+    discriminator: DiscriminatorSpec = DiscriminatorSpec()
     ema: EmaSpec = EmaSpec()
 
 

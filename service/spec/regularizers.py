@@ -76,6 +76,12 @@ REGULARIZERS: dict[str, RegularizerFacts] = {
             "Sinha et al. 2020",
         ),
         RegularizerFacts(
+            "model.discriminator.spectral_norm",
+            "No layer of D stretches anything by more than 1; a dcgan's then does without batch normalisation.",
+            "W / sigma(W) for the weights of each layer, sigma the largest singular value, by power iteration",
+            "Miyato et al. 2018, equations 8 to 12",
+        ),
+        RegularizerFacts(
             "optimizer.generator.clip_gradient",
             "The generator's gradient is shortened to this Euclidean norm.",
             "g min(1, clip_gradient / |g|)",

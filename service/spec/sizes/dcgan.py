@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.job import ModelSpec
-from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
 
 DCGAN_HELD = 3  # for each unit of a dcgan: its sum, that normalised, its activation
 
@@ -49,10 +49,12 @@ def dcgan_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSi
     channels, pixels = convolution_layers(model.discriminator.width, facts)
     first = 16 * picture_channels * channels[0] + channels[0]
     between = sum(16 * here * down for here, down in pairwise(channels))
-    normalised = sum(channels[1:])
+    later, spectral = sum(channels[1:]), model.discriminator.spectral_norm
+    # A scale and a shift of each channel, two statistics of it and a counter; a bias alone without normalisation.
+    beside, statistics = (later, 0) if spectral else (2 * later, 2 * later + len(channels) - 1)
     return NetworkSize(
-        parameters=first + between + 2 * normalised + head_parameters(model, facts, channels[-1] * pixels[-1]),
-        buffers=2 * normalised + len(channels) - 1,
+        parameters=first + between + beside + head_parameters(model, facts, channels[-1] * pixels[-1]),
+        buffers=statistics + spectral_numbers(model, facts, channels),
         activations_per_sample=picture_channels * pixels[0]
         + DCGAN_HELD * sum(c * p for c, p in zip(channels, pixels[1:], strict=True))
         - channels[0] * pixels[1]  # the first layer is not normalised

@@ -1,5 +1,7 @@
 """What layers of any architecture hold: linear ones, the one that reads latents, the one that gives logits."""
 
+from collections.abc import Iterable
+
 from service.spec.facts import DatasetFacts
 from service.spec.job import ModelSpec
 
@@ -27,3 +29,8 @@ def latent_parameters(model: ModelSpec, facts: DatasetFacts, outputs: int) -> in
 def head_parameters(model: ModelSpec, facts: DatasetFacts, features: int) -> int:
     """Count the layer that gives the logit: a linear one, and a direction for each label."""
     return dense(features, 1) + classes_of(model, facts) * features
+
+
+def spectral_numbers(model: ModelSpec, facts: DatasetFacts, outputs: Iterable[int]) -> int:
+    """Count what spectral normalisation keeps: one for each output of D's layers, of its head, and each label."""
+    return sum(outputs) + 1 + classes_of(model, facts) if model.discriminator.spectral_norm else 0

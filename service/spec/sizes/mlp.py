@@ -4,7 +4,7 @@ from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.job import ModelSpec
-from service.spec.sizes.layers import dense, head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import dense, head_parameters, latent_parameters, latent_width, spectral_numbers
 
 DEFAULT_DEPTH = 3  # hidden layers of an mlp whose spec names none
 MLP_HELD = 3  # numbers held for each unit of an mlp: its sum, its activation, a gradient in flight
@@ -33,6 +33,6 @@ def mlp_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize
     hidden = dense(values, width) + (depth - 1) * dense(width, width)
     return NetworkSize(
         parameters=hidden + head_parameters(model, facts, width),
-        buffers=values if facts.modality == "image" else 0,
+        buffers=(values if facts.modality == "image" else 0) + spectral_numbers(model, facts, [width] * depth),
         activations_per_sample=2 * values + MLP_HELD * width * depth + 1,
     )

@@ -5,7 +5,7 @@ from math import gcd, prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.job import ModelSpec, NetworkSpec
-from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_units
 
 BLOCKS = 1  # at each size of a picture, when a spec names no depth
@@ -52,7 +52,7 @@ def r3_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
         + layer_parameters(model.discriminator, facts)
         + units[-1]
         + head_parameters(model, facts, channels[-1]),
-        buffers=0,
+        buffers=spectral_numbers(model, facts, layer_outputs(model.discriminator, facts)),
         activations_per_sample=prod(facts.shape) + held(model.discriminator, facts) + 1,
     )
 
@@ -62,6 +62,13 @@ def layer_parameters(spec: NetworkSpec, facts: DatasetFacts) -> int:
     channels = pyramid_channels(spec.width, facts)
     between = sum(here * into for here, into in pairwise(channels))
     return between + (spec.depth or BLOCKS) * sum(block_parameters(count) for count in channels)
+
+
+def layer_outputs(spec: NetworkSpec, facts: DatasetFacts) -> list[int]:
+    """List the channels that the discriminator's convolutions give: the first and those between, then the blocks."""
+    channels = pyramid_channels(spec.width, facts)
+    blocks = [2 * r3_expanded(count) + count for count in channels for _ in range(spec.depth or BLOCKS)]
+    return [*channels, *blocks]
 
 
 def block_parameters(channels: int) -> int:

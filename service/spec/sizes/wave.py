@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.job import ModelSpec
-from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
 
 KERNEL, STRIDE = 25, 4
 SHORTEST = 16  # frames at which a sound is short enough
@@ -45,7 +45,7 @@ def wave_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSiz
     convolutions = sum((KERNEL * here + 1) * into for here, into in pairwise(channels))
     return NetworkSize(
         parameters=convolutions + head_parameters(model, facts, channels[-1] * lengths[-1]),
-        buffers=0,
+        buffers=spectral_numbers(model, facts, channels[1:]),
         activations_per_sample=WAVE_HELD * units(channels, lengths) + 1,
     )
 

@@ -50,7 +50,7 @@ class DcganDiscriminator(Discriminator):
         channels = [picture_channels, *convolution_channels(spec.width, levels)]
         layers: list[nn.Module] = []
         for level in range(levels):
-            normalised = level > 0
+            normalised = level > 0 and not spec.spectral_norm  # a batch's spread would undo the bound
             layers += [halving(channels[level], channels[level + 1], bias=not normalised)]
             layers += [nn.BatchNorm2d(channels[level + 1])] if normalised else []
             layers += [make_activation(spec.activation)]

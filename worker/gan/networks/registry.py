@@ -10,6 +10,7 @@ from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.r3 import R3Discriminator, R3Generator
 from worker.gan.networks.resnet import ResnetDiscriminator, ResnetGenerator
+from worker.gan.networks.spectral import normalise_spectra
 from worker.gan.networks.tabular import TabularGenerator
 from worker.gan.networks.wave import WaveDiscriminator, WaveGenerator
 
@@ -28,7 +29,10 @@ def make_networks(model: ModelSpec, data: TrainingData, random: torch.Generator)
     generator_class, discriminator_class = NETWORKS[model.architecture]
     generator = generator_class(model, data.facts, random)
     generator.start_from(data)
-    return generator, discriminator_class(model, data, random)
+    discriminator = discriminator_class(model, data, random)
+    if model.discriminator.spectral_norm:
+        normalise_spectra(discriminator, random)
+    return generator, discriminator
 
 
 def make_generator(model: ModelSpec, facts: DatasetFacts) -> Generator:

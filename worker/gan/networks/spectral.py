@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
+NORMALISED = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.Embedding)
+
 
 class SpectralNorm(nn.Module):
     """Divide a weight by its largest singular value, followed by one power iteration for each use; equation (8).
@@ -31,7 +33,7 @@ class SpectralNorm(nn.Module):
 
 
 def normalise_spectra(network: nn.Module, random: torch.Generator) -> None:
-    """Normalise every convolution, linear layer and embedding of a network."""
+    """Normalise every convolution, linear layer and embedding of a network that is not yet, as a resnet's are."""
     for layer in list(network.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+        if isinstance(layer, NORMALISED) and not parametrize.is_parametrized(layer, "weight"):
             parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight, random))
