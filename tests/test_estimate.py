@@ -105,6 +105,7 @@ def test_penalties_batches_and_precision_each_need_memory() -> None:
         {"resources": {"precision": "float64"}},
         {"model": {"generator": {"width": 512}}},
         {"model": {"discriminator": {"spectral_norm": True}}},
+        {"objective": {"r1": 0, "r2": 0, "augment": {}}},
     ]
 
     needed = resolved(plain).estimate.memory_bytes

@@ -21,7 +21,7 @@ from worker.gan.penalties.registry import PENALTIES
 from worker.gan.player import Player
 from worker.gan.rounds import Penalty, Round, Rules, Scores
 from worker.gan.turns import score_both
-from worker.gan.views.noise import add_noise
+from worker.gan.views.noise import Noise
 
 COUNT, SEED = 6, 5
 
@@ -175,7 +175,7 @@ def test_lecam_measures_from_the_averages_so_far_and_then_moves_them() -> None:
 def test_instance_noise_has_its_deviation_and_lets_gradients_through() -> None:
     samples = torch.zeros(2_000, 3, requires_grad=True)
 
-    noisy = add_noise(samples, torch.Generator().manual_seed(1), deviation=0.3)
+    noisy = Noise(0.3)(samples, torch.Generator().manual_seed(1))
 
     assert noisy.std().item() == pytest.approx(0.3, rel=0.03)
     (gradient,) = torch.autograd.grad(noisy.sum(), samples)

@@ -63,6 +63,13 @@ def test_all_faults_come_back_at_once() -> None:
             "/objective/label_smoothing",
             "no_label_to_smooth",
         ),
+        ({"dataset": "ring", "objective": {"augment": {}}}, "/objective/augment", "not_pictures"),
+        ({"dataset": "digits", "objective": {"augment": {"policy": []}}}, "/objective/augment/policy", "too_short"),
+        (
+            {"dataset": "digits", "objective": {"loss": "rpgan", "augment": {"probability": "adaptive"}}},
+            "/objective/augment/probability",
+            "no_sign_to_adapt_by",
+        ),
         ({"dataset": "ring", "objective": {"top_k": 0}}, "/objective/top_k", "greater_than"),
         ({"dataset": "ring", "objective": {"top_k": {"initial": 2}}}, "/objective/top_k/initial", "less_than_equal"),
         (

@@ -105,21 +105,30 @@ def test_every_objective_loop_and_optimizer_resumes_bit_for_bit(loss: str, varia
 EVERY_REGULARIZER: dict[str, dict[str, Any]] = {
     **{key: {"objective": {key: {"name": "linear", "initial": 0.5, "final_ratio": 0.5}}} for key in SCHEDULED},
     "spectral_norm": {"model": {"discriminator": {"spectral_norm": True}}},
+    "augment": {"objective": {"augment": {"probability": "adaptive", "rise_samples": 20}}},
     "clip_gradient": {"optimizer": {"generator": {"clip_gradient": 0.01}, "discriminator": {"clip_gradient": 0.01}}},
     "clip_weights": {"optimizer": {"discriminator": {"clip_weights": 0.1}}},
 }
+BESIDE: dict[str, dict[str, Any]] = {"augment": {"dataset": "digits", "objective": {"loss": "non_saturating"}}}
 
 
 @pytest.mark.parametrize(("key", "variant"), list(product(EVERY_REGULARIZER, LOOPS)))
 def test_every_regularizer_resumes_bit_for_bit_under_every_loop(key: str, variant: str) -> None:
     assert_resumes_exactly(
-        small_spec(**merge(EVERYTHING_THAT_MOVES, {"loop": {"variant": variant}, **EVERY_REGULARIZER[key]}))
+        small_spec(
+            **merge(
+                merge(EVERYTHING_THAT_MOVES, BESIDE.get(key, {})),
+                {"loop": {"variant": variant}, **EVERY_REGULARIZER[key]},
+            )
+        )
     )
 
 
 @pytest.mark.parametrize("key", EVERY_REGULARIZER)
 def test_every_regularizer_takes_part(key: str) -> None:
-    plain, regularized = small_training(small_spec()), small_training(small_spec(**EVERY_REGULARIZER[key]))
+    beside = BESIDE.get(key, {})
+    plain = small_training(small_spec(**beside))
+    regularized = small_training(small_spec(**merge(beside, EVERY_REGULARIZER[key])))
 
     take_steps(plain, 2)
     take_steps(regularized, 2)

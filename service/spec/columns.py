@@ -41,6 +41,7 @@ COLUMNS: dict[str, Column] = {
     "d_lr": Column("Learning rate of the discriminator."),
     "r1_gamma": Column("Weight of the penalty on reals."),
     "r2_gamma": Column("Weight of the penalty on generated samples."),
+    "augment_p": Column("Probability of each kind of change of a picture that D is shown, after the step."),
     "step_ms": Column("Milliseconds that the step took; a clock."),
 }
 
@@ -49,6 +50,8 @@ def recorded_columns(spec: JobSpec) -> tuple[str, ...]:
     """Return the columns that a job records, in the order of COLUMNS: an undefined one is absent, never filled."""
     of_any_objective = frozenset[str]().union(*map(loss_columns, OBJECTIVES))
     undefined = of_any_objective - loss_columns(spec.objective.loss)
+    if spec.objective.augment is None:
+        undefined |= {"augment_p"}
     return tuple(column for column in COLUMNS if column not in undefined)
 
 

@@ -16,6 +16,7 @@ CHECKPOINT_COPIES = 3  # of the state while it is saved: the snapshot, its tenso
 UPDATE_COPIES = 4  # of the weights in a step: both gradients, the optimiser's temporaries
 SPECTRAL_COPIES = 4  # of D's weights where they are normalised: for each score, and the gradients in them
 SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in scores
+AUGMENT_HELD = 8  # of a picture that is changed on its way to D, for each kind of change in turn
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
 MOMENTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}  # that an optimiser keeps of each weight
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
@@ -45,7 +46,7 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
         + UPDATE_COPIES * (size.generator.parameters + size.discriminator.parameters)
         + (SPECTRAL_COPIES * size.discriminator.parameters if spec.model.discriminator.spectral_norm else 0)
         + facts.count * prod(facts.shape)
-        + ceil(FRAGMENTATION * spec.loop.batch_size * activations_per_sample(spec, size))
+        + ceil(FRAGMENTATION * spec.loop.batch_size * activations_per_sample(spec, size, facts))
     )
     return Estimate(
         generator_parameters=size.generator.parameters,
@@ -85,9 +86,10 @@ def state_numbers(spec: JobSpec, size: ModelSize) -> int:
     )
 
 
-def activations_per_sample(spec: JobSpec, size: ModelSize) -> float:
+def activations_per_sample(spec: JobSpec, size: ModelSize, facts: DatasetFacts) -> float:
     """Count what one sample holds at the busiest moment: both scores of D's turn, or the whole chain of G's."""
-    scored = size.discriminator.activations_per_sample
+    shown = AUGMENT_HELD * prod(facts.shape) if spec.objective.augment else 0
+    scored = size.discriminator.activations_per_sample + shown
     made = size.generator.activations_per_sample
     objective = spec.objective
     on_scores = sum(highest(weight) > 0 for weight in (objective.r1, objective.r2))

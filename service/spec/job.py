@@ -106,6 +106,23 @@ class ModelSpec(Strict):
     ema: EmaSpec = EmaSpec()
 
 
+class AugmentSpec(Strict):
+    """Random changes of all pictures that the discriminator is shown, real and generated."""
+
+    policy: tuple[Literal["colour", "translation", "cutout"], ...] = Field(
+        ("colour", "translation", "cutout"), strict=False, min_length=1, max_length=3, description="Kinds of changes."
+    )
+    probability: Fraction | Literal["adaptive"] = Field(
+        1.0, description="Of each kind for each picture; adaptive begins at 0 and follows the discriminator (ADA)."
+    )
+    target: float = Field(
+        0.6, gt=0, lt=1, description="Mean sign of D's logits of reals above which an adaptive probability rises."
+    )
+    rise_samples: int = Field(
+        500_000, ge=1, le=10**9, description="Real samples in which an adaptive probability can rise from 0 to 1."
+    )
+
+
 class ObjectiveSpec(Strict):
     """What each player minimises."""
 
@@ -127,6 +144,9 @@ class ObjectiveSpec(Strict):
     )
     instance_noise: Weight | ScheduledValue = Field(
         0.0, description="Deviation of the normal noise added to all that D scores, in network units."
+    )
+    augment: AugmentSpec | None = Field(
+        None, description="Random changes of pictures before D sees them, for little data; null is none."
     )
     top_k: Fraction | ScheduledFraction = Field(
         1.0, description="Fraction of its samples, those D scores highest, that the generator learns from."

@@ -16,7 +16,8 @@ class ObjectiveFacts:
 
     equilibrium answers every column that the objective defines, at the value it has when the generator has matched
     the data and D is the best for the label that reals carry, in unscaled expectations. Where D is then free up to a
-    constant (hinge, wasserstein), the constant is 0. smoothed says whether D aims at a label, which can be smoothed.
+    constant (hinge, wasserstein), the constant is 0. smoothed says whether D aims at a label, which can be smoothed;
+    signed whether its logit is above 0 for what it takes for real, and below for what it does not.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ObjectiveFacts:
     source: str
     needs_reals: bool
     smoothed: bool
+    signed: bool
     equilibrium: Callable[[float], dict[str, float]]
 
 
@@ -100,6 +102,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Goodfellow et al. 2014, equation 1",
             needs_reals=False,
             smoothed=True,
+            signed=True,
             equilibrium=lambda real_label: _log_loss_equilibrium(real_label, saturating=True),
         ),
         ObjectiveFacts(
@@ -110,6 +113,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Goodfellow et al. 2014, section 3",
             needs_reals=False,
             smoothed=True,
+            signed=True,
             equilibrium=lambda real_label: _log_loss_equilibrium(real_label, saturating=False),
         ),
         ObjectiveFacts(
@@ -120,6 +124,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Jolicoeur-Martineau 2019, section 4.1; with r1 and r2 the loss of Huang et al. 2024 (R3GAN)",
             needs_reals=True,
             smoothed=False,
+            signed=False,
             equilibrium=_own_losses(log(2), log(2)),
         ),
         ObjectiveFacts(
@@ -130,6 +135,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Jolicoeur-Martineau 2019, section 4.3",
             needs_reals=True,
             smoothed=False,
+            signed=False,
             equilibrium=_own_losses(2 * log(2), 2 * log(2)),
         ),
         ObjectiveFacts(
@@ -140,6 +146,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17",
             needs_reals=False,
             smoothed=False,
+            signed=True,
             equilibrium=_own_losses(2.0, 0.0),
         ),
         ObjectiveFacts(
@@ -150,6 +157,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Mao et al. 2017, equation 9",
             needs_reals=False,
             smoothed=True,
+            signed=False,
             equilibrium=_least_squares_equilibrium,
         ),
         ObjectiveFacts(
@@ -160,6 +168,7 @@ OBJECTIVES: dict[str, ObjectiveFacts] = {
             source="Arjovsky et al. 2017, equation 3",
             needs_reals=False,
             smoothed=False,
+            signed=False,
             equilibrium=_own_losses(0.0, 0.0),
         ),
     )

@@ -70,6 +70,12 @@ REGULARIZERS: dict[str, RegularizerFacts] = {
             "Sonderby et al. 2017",
         ),
         RegularizerFacts(
+            "objective.augment",
+            "For few pictures: D sees both kinds through random changes, always or as often as is needed.",
+            "s(T(x)), s(T(G(z))), T each change with probability p; adaptive: p rises while E sign s(x) > target",
+            "Zhao et al. 2020 (DiffAugment); Karras et al. 2020 (ADA)",
+        ),
+        RegularizerFacts(
             "objective.top_k",
             "The generator learns only from the fraction of its samples that D scores highest.",
             "the generator's loss over the ceil(top_k m) samples of greatest s(G(z))",

@@ -193,10 +193,28 @@ def _has_labels_to_condition_on(spec: JobSpec, facts: DatasetFacts) -> Fault | N
     return Fault("/model/conditional", "no_labels", f"{facts.name} has no labels to condition on", False, True)
 
 
+def _augments_pictures(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
+    if spec.objective.augment is None or facts.modality == "image":
+        return None
+    message = f"only pictures can be augmented; {facts.name} is {facts.modality} data"
+    return Fault("/objective/augment", "not_pictures", message, None, spec.objective.augment.model_dump(mode="json"))
+
+
+def _adapts_by_signs(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    augment, objective = spec.objective.augment, OBJECTIVES.get(spec.objective.loss)
+    if objective is None or objective.signed or augment is None or augment.probability != "adaptive":
+        return None
+    signed = [each.name for each in OBJECTIVES.values() if each.signed]
+    message = f"the sign of a logit says nothing under {objective.name}: give a number, or a loss where it does"
+    return Fault("/objective/augment/probability", "no_sign_to_adapt_by", message, {"losses": signed}, "adaptive")
+
+
 CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _batch_fits_data,
     _has_labels_to_condition_on,
     _smooths_a_label,
+    _augments_pictures,
+    _adapts_by_signs,
 )
 
 

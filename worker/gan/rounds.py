@@ -12,8 +12,16 @@ from worker.gan.objectives.objective import Objective
 from worker.gan.player import Player
 from worker.gan.randomness import Stream
 
-View = Callable[[Tensor, torch.Generator], Tensor]
-"""How D is shown samples (N, *shape), reals and fakes alike; differentiable, its draws from the generator alone."""
+
+class View(nn.Module):
+    """How D is shown samples (N, *shape), reals and fakes alike. Buffers are part of the state of a training."""
+
+    def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        """Show the samples; differentiable, all draws from `random`."""
+        raise NotImplementedError
+
+    def adapt(self, real_logits: Tensor) -> None:
+        """Learn from D's logits of what it was shown of reals; called once in each discriminator turn."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The training of one pair of networks: a step at a time, no job, no file, no callback."""
 
 import time
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,8 @@ from worker.gan.state import (
     snapshot,
 )
 from worker.gan.turns import Turn
-from worker.gan.views.noise import add_noise
+from worker.gan.views.augment import Augment
+from worker.gan.views.noise import Noise
 
 KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
 """What the host knows by itself. All other columns are measured on the device and stay there until they are taken."""
@@ -70,7 +70,9 @@ class Training:
         self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
         self.draw_latents = generator.draw_latents
         self._penalties = make_penalties(spec.objective)
-        self._memory = nn.ModuleDict(self._penalties).to(device, dtype)
+        self._augment = None if spec.objective.augment is None else Augment(spec.objective.augment)
+        remembering = self._penalties if self._augment is None else {**self._penalties, "augment": self._augment}
+        self._memory = nn.ModuleDict(remembering).to(device, dtype)
 
         self._real_batches = make_batches(spec, data, device, dtype)
         self._measured = tuple(column for column in recorded_columns(spec) if column not in KNOWN_COLUMNS)
@@ -191,7 +193,8 @@ class Training:
 
     def _views(self) -> tuple[View, ...]:
         deviation = weight_at(self.spec.objective.instance_noise, self.step_number)
-        return (partial(add_noise, deviation=deviation),) if deviation > 0 else ()
+        noise = (Noise(deviation),) if deviation > 0 else ()
+        return noise if self._augment is None else (self._augment, *noise)
 
     def _round(self, update: int, rules: Rules) -> Round:
         def draw_latents(stream: Stream) -> Tensor:
@@ -219,6 +222,8 @@ class Training:
             "g_grad_norm": torch.nn.utils.get_total_norm(g_turn.gradients),
             "d_grad_norm": torch.nn.utils.get_total_norm(d_turn.gradients),
         }
+        if self._augment is not None:
+            terms["augment_p"] = self._augment.probability
         return torch.stack([terms[column] for column in self._measured]) * self._factors
 
     def _facts(self) -> dict[str, object]:

@@ -3,8 +3,17 @@
 import torch
 from torch import Tensor
 
+from worker.gan.rounds import View
 
-def add_noise(samples: Tensor, random: torch.Generator, *, deviation: float) -> Tensor:
-    """Add independent normal noise to every number of the samples, in network units."""
-    noise = torch.randn(samples.shape, generator=random)  # on the host, so that devices see the same
-    return samples + deviation * noise.to(samples)
+
+class Noise(View):
+    """Independent normal noise of a deviation in network units."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self._deviation = deviation
+
+    def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        """Add it to every number of the samples."""
+        noise = torch.randn(samples.shape, generator=random)  # on the host, so that devices see the same
+        return samples + self._deviation * noise.to(samples)
