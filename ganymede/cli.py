@@ -45,6 +45,7 @@ for command in (
     results.losses,
     results.samples,
     results.checkpoints,
+    results.quality,
     jobs.cancel,
     jobs.pause,
     jobs.resume,

@@ -149,6 +149,10 @@ class Client:
         """Yield the sampling points of a job, by step."""
         return self._transport.pages(f"/jobs/{job_id}/samples", {})
 
+    def quality(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """Yield the measured steps of a job, each with the metrics of real data and of baselines."""
+        return self._transport.pages(f"/jobs/{job_id}/quality", {})
+
     def checkpoints(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the checkpoints of a job, by step."""
         return self._transport.pages(f"/jobs/{job_id}/checkpoints", {})

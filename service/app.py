@@ -28,6 +28,7 @@ from service.routes import (
     losses,
     operation,
     pages,
+    quality,
     samples,
 )
 from service.settings import Settings
@@ -47,6 +48,7 @@ NOUNS = tuple(
         diagnosis,
         checkpoints,
         samples,
+        quality,
         datasets,
         catalog,
         operation,

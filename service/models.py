@@ -245,6 +245,29 @@ class Sample(Table):
     created_at: Mapped[datetime]
 
 
+class Quality(Table):
+    """The metrics of a step. `merit` is the followed one, turned so that more is better; null where it says nothing."""
+
+    __tablename__ = "quality"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    merit: Mapped[float | None]
+    created_at: Mapped[datetime]
+
+
+class Yardstick(Table):
+    """What real data and trivial generators reach in the metrics of a job; the same for each of its steps."""
+
+    __tablename__ = "yardsticks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    real: Mapped[dict[str, Any]]
+    baselines: Mapped[dict[str, Any]]
+
+
 class Installation(Table):
     """The one row that names this database; its blob store is marked with it."""
 

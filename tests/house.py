@@ -45,6 +45,7 @@ SMALL_JOB: dict[str, Any] = {
     "seed": 7,
     "model": {"generator": SMALL_NETWORK, "discriminator": SMALL_NETWORK},
     "loop": {"batch_size": 16, "max_steps": 300},
+    "quality": {"every_steps": 0},
 }
 _PATIENCE_S = 60.0
 _WORKER = "from service.settings import Settings; from worker.main import run; raise SystemExit(run(Settings()))"

@@ -140,6 +140,16 @@ def test_losses_are_summed_up_and_written_in_the_format_of_the_name(
     )
 
 
+def test_quality_is_shown_step_by_step_above_what_it_is_compared_with(service: Service, job_id: str) -> None:
+    table, as_json = run(service, "quality", job_id), run(service, "quality", job_id, "--json")
+
+    assert [table.exit_code, as_json.exit_code] == [0, 0]
+    steps = [str(point["step"]) for point in json.loads(as_json.output)]
+    first_cells = [line.split()[0] for line in table.output.splitlines()]
+    assert first_cells == ["STEP", *steps, "real", "gaussian"]
+    assert len(steps) > 1
+
+
 def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id: str, tmp_path: Path) -> None:
     picture, weights = tmp_path / "samples.png", tmp_path / "generator.safetensors"
 

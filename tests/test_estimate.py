@@ -18,7 +18,7 @@ from worker.gan.training import Training
 GIB = 2**30
 WIDE = {"width": 1024, "depth": 4}
 WIDE_NETWORKS = {"dataset": "ring", "model": {"generator": WIDE, "discriminator": WIDE}, "loop": {"batch_size": 64}}
-LARGE_BATCH = {"dataset": "ring", "loop": {"batch_size": 16_384}}
+LARGE_BATCH = {"dataset": "ring", "loop": {"batch_size": 16_384}, "quality": {"held_out": 0}}
 
 MEASURE_PEAK = """
 import json, re, sys

@@ -17,6 +17,7 @@ class Why(StrEnum):
 
     MAX_STEPS = "max_steps"
     MAX_SECONDS = "max_seconds"
+    EARLY_STOP = "early_stop"
     DIVERGED = "diverged"
     UNHEALTHY = "unhealthy"
     BAD_DATASET = "bad_dataset"
@@ -68,7 +69,7 @@ def conclude(session: Session, attempt: Attempt, orders: Orders, step: int, endi
                 error_code=code or why,
                 error_message=message,
             )
-        case Ending(Why.MAX_STEPS | Why.MAX_SECONDS as why):
+        case Ending(Why.MAX_STEPS | Why.MAX_SECONDS | Why.EARLY_STOP as why):
             if why == Why.MAX_STEPS and step < orders.max_steps:
                 return False
             transitions.finish(session, attempt.job_id, attempt.number, State.SUCCEEDED, reason=why)

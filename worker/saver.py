@@ -125,7 +125,9 @@ def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any]
             losses=losses or {},
             files=files,
         )
-        retire_checkpoints(session, job, keep_last=rules.keep_last, keep_every=rules.keep_every)
+        retire_checkpoints(
+            session, job, keep_last=rules.keep_last, keep_every=rules.keep_every, keep_best=rules.keep_best
+        )
 
     return show
 

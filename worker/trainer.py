@@ -24,12 +24,12 @@ from worker.attempt import Attempt, LastWords
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
-from worker.gan.data.prepared import EVERYTHING
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
 from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.isolation import isolate, limit_memory
+from worker.measurer import Measurer, split_of
 from worker.opening import open_data
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
@@ -86,6 +86,14 @@ class _Trainer:
             stopping=self._draining,
         )
 
+        self._measurer = Measurer(
+            self._outbox,
+            self._vigil,
+            spec=self._spec,
+            ref=_reference(self._spec),
+            cache=settings.home.absolute() / "cache" / "quality",
+        )
+
     def run(self) -> None:
         """Train until the attempt has ended in the database."""
         self._flusher.start()
@@ -110,7 +118,7 @@ class _Trainer:
         data = open_data(
             _reference(self._spec),
             self._attempt.prepared,
-            EVERYTHING,
+            split_of(self._spec),
             blobs=self._blobs,
             cache=self._settings.home.absolute() / "cache",
         )
@@ -125,7 +133,7 @@ class _Trainer:
 
     def _pull_steps(self, training: Training) -> Why:
         """Train until there is a reason to stop; between saves the loop waits for nothing but its own steps."""
-        checkpoints, samples = self._spec.checkpoints, self._spec.samples
+        checkpoints, samples, quality = self._spec.checkpoints, self._spec.samples, self._spec.quality
         examiner = Examiner(training)
         saved_at = monotonic_s()
         while (why := self._reason_to_stop(training)) is None:
@@ -137,33 +145,46 @@ class _Trainer:
             if _is_due(training.step_number, CHECK_EVERY_STEPS):
                 self._outbox.examine(examiner.examine(training))
 
-            # Files, each at its cadence. Samples go first: a checkpoint stands for everything up to its step.
+            # Each at its cadence. The checkpoint comes last: it stands for everything up to its step.
             if _is_due(training.step_number, samples.every_steps):
                 self._saver.save_sample(training)
+            is_measured = _is_due(training.step_number, quality.every_steps)
+            if is_measured and training.step_number < self._flusher.orders.max_steps:
+                self._measurer.measure(training)
             late = monotonic_s() - saved_at > self._settings.checkpoint_s
-            if late or _is_due(training.step_number, checkpoints.every_steps, checkpoints.keep_every):
+            wanted = is_measured and checkpoints.keep_best
+            if late or wanted or _is_due(training.step_number, checkpoints.every_steps, checkpoints.keep_every):
                 self._saver.save_checkpoint(training)
                 saved_at = monotonic_s()
         return why
 
     def _reason_to_stop(self, training: Training) -> Why | None:
-        loop, orders = self._spec.loop, self._flusher.orders
+        orders = self._flusher.orders
         if self._outbox.verdict is not None:
             return self._outbox.verdict.why
         if orders.desired == Desired.CANCEL:
             return Why.CANCEL
-        if training.step_number >= orders.max_steps:
-            return Why.MAX_STEPS
-        if loop.max_seconds is not None and self._outbox.trained_s >= loop.max_seconds:
-            return Why.MAX_SECONDS
+        if (why := self._reason_to_succeed(training)) is not None:
+            return why
         if self._draining.is_set():
             return Why.DRAIN
         return Why.PAUSE if orders.desired == Desired.PAUSE else None
 
+    def _reason_to_succeed(self, training: Training) -> Why | None:
+        max_seconds = self._spec.loop.max_seconds
+        if training.step_number >= self._flusher.orders.max_steps:
+            return Why.MAX_STEPS
+        if self._measurer.has_stalled(training):
+            return Why.EARLY_STOP
+        if max_seconds is not None and self._outbox.trained_s >= max_seconds:
+            return Why.MAX_SECONDS
+        return None
+
     def _save_last(self, training: Training, why: Why) -> None:
         """Save what the next attempt or the owner needs: nothing of one that was cancelled or went wrong."""
-        if why in (Why.MAX_STEPS, Why.MAX_SECONDS):
+        if why in (Why.MAX_STEPS, Why.MAX_SECONDS, Why.EARLY_STOP):
             self._saver.save_sample(training)
+            self._measurer.measure_last(training)
         if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY):
             self._saver.save_checkpoint(training)
 
@@ -185,7 +206,7 @@ def _reference(spec: JobSpec) -> DatasetRef:
 
 
 def _is_due(step: int, *cadences: int | None) -> bool:
-    return any(every_steps is not None and step % every_steps == 0 for every_steps in cadences)
+    return any(every_steps and step % every_steps == 0 for every_steps in cadences)
 
 
 def _describe(error: Exception) -> LastWords:

@@ -1,4 +1,4 @@
-"""Commands on what a job made: losses, samples, checkpoints."""
+"""Commands on what a job made: losses, samples, checkpoints, quality."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,6 +90,27 @@ def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, p
     header = ("STEP", "SIZE", "CREATED", "SHA256")
     rows = [(point["step"], point["size_bytes"], point["created_at"], point["sha256"]) for point in saved]
     click.echo(format_table(header, rows))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@as_json
+@with_client
+def quality(client: "Client", job_id: str, as_json: bool) -> None:
+    """Show each metric by step, below it what real data and generators without training reach."""
+    points = list(client.quality(job_id))
+    if as_json:
+        show_json(points)
+        return
+    if not points:
+        click.echo("Nothing has been measured yet.")
+        return
+    last = points[-1]
+    names = list(last["metrics"])
+    compared = {"real": last["real"] or {}, **(last["baselines"] or {})}
+    rows = [(point["step"], *map(point["metrics"].get, names)) for point in points]
+    rows += [(name, *map(metrics.get, names)) for name, metrics in compared.items()]
+    click.echo(format_table(("STEP", *(name.upper() for name in names)), rows))
 
 
 def _save_losses(client: "Client", job_id: str, output: Path, query: Mapping[str, str | int]) -> None:

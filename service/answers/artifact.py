@@ -28,17 +28,21 @@ class CheckpointAnswer(BaseModel):
     attempt: int
     samples_seen: int
     losses: dict[str, float | None] = Field(description="The numbers of its step.")
-    quality: None = Field(description="Quality metrics of its step, null where none was measured.")
+    quality: dict[str, float | None] | None = Field(
+        description="Quality metrics of its step, null where none was measured."
+    )
     sha256: str = Field(description="Of the file with everything in it.")
     size_bytes: int
     parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
     kept_because: list[str] = Field(
-        description="latest, recent (of keep_last) or multiple (of keep_every): why it is not removed."
+        description="latest, recent (of keep_last), multiple (of keep_every) or best (of keep_best): why it stays."
     )
     created_at: Moment
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, *, kept_because: list[str]) -> "CheckpointAnswer":
+    def of(
+        cls, checkpoint: Checkpoint, *, kept_because: list[str], quality: dict[str, float | None] | None
+    ) -> "CheckpointAnswer":
         """Tell a checkpoint."""
         url = f"/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.step}/file"
         parts = {part: FileAnswer.of(file, f"{url}?part={part}") for part, file in checkpoint.files.items()}
@@ -47,7 +51,7 @@ class CheckpointAnswer(BaseModel):
             attempt=checkpoint.attempt,
             samples_seen=checkpoint.samples_seen,
             losses=checkpoint.losses,
-            quality=None,
+            quality=quality,
             sha256=parts["all"].sha256,
             size_bytes=parts["all"].size_bytes,
             parts=parts,

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from service.answers.quality import MetricAnswer
 from service.spec.architectures import architecture_for
 from service.spec.columns import Column
 from service.spec.facts import Architecture, BuiltinDataset, Modality
@@ -145,4 +146,5 @@ class CatalogAnswer(BaseModel):
     loops: list[LoopAnswer]
     optimizers: list[OptimizerAnswer]
     regularizers: list[RegularizerAnswer]
+    metrics: list[MetricAnswer]
     columns: list[ColumnAnswer]

@@ -13,6 +13,7 @@ from service.answers.catalog import (
     OptimizerAnswer,
     RegularizerAnswer,
 )
+from service.answers.quality import MetricAnswer
 from service.answers.writing import json_answer, tagged
 from service.api import Reply, Routes
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED
@@ -22,6 +23,7 @@ from service.spec.datasets import DATASETS
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
+from service.spec.quality import METRICS
 from service.spec.regularizers import REGULARIZERS
 
 routes = Routes("catalog", "What there is to choose from.")
@@ -64,6 +66,7 @@ def show_catalog() -> Response:
         loops=LOOPS,
         optimizers=[OptimizerAnswer(name=name, description=text) for name, text in OPTIMIZERS.items()],
         regularizers=[RegularizerAnswer.model_validate(facts, from_attributes=True) for facts in REGULARIZERS.values()],
+        metrics=[MetricAnswer.of(metric) for metric in METRICS.values()],
         columns=[ColumnAnswer.of(name, column) for name, column in COLUMNS.items()],
     )
     return tagged(json_answer(catalog), request)

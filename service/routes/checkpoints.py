@@ -19,6 +19,7 @@ from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, JobP
 from service.spec.job import CheckpointsSpec
 from service.store import checkpoints
 from service.store.jobs import get_job
+from service.store.quality import best_steps, quality_at
 from service.web import Caller, Web
 
 routes = Routes("checkpoints", "Durable states of training.")
@@ -101,5 +102,11 @@ def _find(session: Session, caller: Caller, path: CheckpointPath) -> Checkpoint:
 def _describe(session: Session, job: Job, rows: Sequence[Checkpoint]) -> list[CheckpointAnswer]:
     rules = CheckpointsSpec.model_validate(job.resolved_spec["checkpoints"])
     steps = [row.step for row in checkpoints.newest_checkpoints(session, job.id)]
-    kept = checkpoints.why_kept(steps, keep_last=rules.keep_last, keep_every=rules.keep_every)
-    return [CheckpointAnswer.of(row, kept_because=kept[row.step]) for row in rows]
+    kept = checkpoints.why_kept(
+        steps,
+        keep_last=rules.keep_last,
+        keep_every=rules.keep_every,
+        best=best_steps(session, job.id, rules.keep_best),
+    )
+    measured = quality_at(session, job.id, [row.step for row in rows])
+    return [CheckpointAnswer.of(row, kept_because=kept[row.step], quality=measured.get(row.step)) for row in rows]

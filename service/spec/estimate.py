@@ -19,6 +19,7 @@ SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in
 AUGMENT_HELD = 8  # of a picture that is changed on its way to D, for each kind of change in turn
 FRAGMENTATION = 1.5  # what the allocator holds over what lives, activations being of many sizes
 MOMENTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}  # that an optimiser keeps of each weight
+MEASURED_COPIES = 6  # in float64, of what quality is measured of: real and made rows, their features, a baseline
 CHECKPOINT_HEADER_BYTES = 16 * 2**10
 KNOT_BYTES = 24  # of a mixed table's encoding: a value and its interval of scores
 MOST_KNOTS = 1_000  # of a column in worker.gan.data.quantiles, and some more for values that are frequent
@@ -51,9 +52,14 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
     return Estimate(
         generator_parameters=size.generator.parameters,
         discriminator_parameters=size.discriminator.parameters,
-        memory_bytes=TRAINER_BYTES + number_bytes * numbers,
+        memory_bytes=TRAINER_BYTES + number_bytes * numbers + measuring_bytes(spec, facts),
         checkpoint_bytes=CHECKPOINT_HEADER_BYTES + encoding_bytes(facts) + number_bytes * kept,
     )
+
+
+def measuring_bytes(spec: JobSpec, facts: DatasetFacts) -> int:
+    """Bound what measuring quality holds beside a training."""
+    return 8 * MEASURED_COPIES * spec.quality.count * prod(facts.shape) if spec.quality.every_steps else 0
 
 
 def encoding_bytes(facts: DatasetFacts) -> int:

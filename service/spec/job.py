@@ -205,6 +205,9 @@ class CheckpointsSpec(Strict):
     keep_every: int | None = Field(
         None, ge=1, le=MAX_STEPS, description="Also at each multiple of this step, and kept as long as the job."
     )
+    keep_best: int = Field(
+        1, ge=0, le=1000, description="How many with the best quality are kept; above 0 each measured step is saved."
+    )
 
 
 class SamplesSpec(Strict):
@@ -234,6 +237,34 @@ class HealthSpec(Strict):
     on_memorisation: HealthAction = "warn"
 
 
+class EarlyStopSpec(Strict):
+    """When a job has succeeded early: the followed metric no longer gets better. Losses of a GAN never say so."""
+
+    patience_points: int = Field(5, ge=1, le=1000, description="Measuring points without a better value.")
+    min_delta: float = Field(0.0, ge=0, le=1e6, description="What a value must be better by to count.")
+
+
+class QualitySpec(Strict):
+    """When samples are measured against data that is kept aside. The last step is measured too."""
+
+    every_steps: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_STEPS,
+        description="Steps between measuring points; a fifth of max_steps when not given, 0 is never.",
+    )
+    held_out: float | None = Field(
+        None, ge=0, le=0.5, description="Share of the rows kept aside for it; a fifth when not given."
+    )
+    count: int = Field(
+        1_000, ge=10, le=5_000, description="Samples, and as many held-out rows as far as there are any."
+    )
+    metric: str | None = Field(
+        None, max_length=32, description="Name from /catalog of what `best` goes by; by the data when null."
+    )
+    early_stop: EarlyStopSpec | None = Field(None, description="End the job once the metric no longer gets better.")
+
+
 class ResourcesSpec(Strict):
     """What a worker gives to the job."""
 
@@ -260,6 +291,7 @@ class JobSpec(Strict):
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
     checkpoints: CheckpointsSpec = CheckpointsSpec()
     samples: SamplesSpec = SamplesSpec()
+    quality: QualitySpec = QualitySpec()
     health: HealthSpec = HealthSpec()
     resources: ResourcesSpec = ResourcesSpec()
     versions: dict[Annotated[str, StringConstraints(max_length=64)], LabelValue] | None = Field(

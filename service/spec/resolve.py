@@ -17,6 +17,13 @@ from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
 from service.spec.faults import faults_of
 from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, ScheduledValue, Strict
+from service.spec.measuring import (
+    fill_quality,
+    follows_a_metric,
+    held_out_rows,
+    measures_against_something,
+    stops_by_what_is_measured,
+)
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.recipes import recipe_for
@@ -55,7 +62,7 @@ def resolve(posted: JobSpec, *, memory_limit_bytes: int, find_upload: FindUpload
     merged = merge(defaults, posted.model_dump(mode="json", exclude_unset=True))
     merged["dataset"] = {"name": ref.name, "params": ref.params, "sha256": facts.sha256}
     merged["model"]["architecture"] = architecture
-    spec = _fill(parse_spec(merged))
+    spec = _fill(parse_spec(merged), facts)
     _check(spec, facts, memory_limit_bytes)
     return Resolved(spec, facts, estimate(spec, facts))
 
@@ -119,12 +126,13 @@ def _architecture(posted: JobSpec, facts: DatasetFacts) -> str:
     return name
 
 
-def _fill(spec: JobSpec) -> JobSpec:
-    """Give every value that depends on others: the seed, the horizons, the cadence of samples, the versions."""
+def _fill(spec: JobSpec, facts: DatasetFacts) -> JobSpec:
+    """Give every value that depends on others: the seed, the horizons, the cadences, the versions."""
     max_steps = spec.loop.max_steps
     values = spec.model_dump(mode="json")
     values["seed"] = secrets.randbelow(LARGEST_SEED + 1) if spec.seed is None else spec.seed
     values["samples"]["every_steps"] = spec.samples.every_steps or ceil(max_steps / SAMPLING_POINTS)
+    values["quality"] = fill_quality(spec, facts).model_dump()
     for key in SCHEDULED:
         value = getattr(spec.objective, key)
         scheduled = value if isinstance(value, ScheduledValue) else ScheduledValue(initial=value)
@@ -173,10 +181,11 @@ def _check_schedules(spec: JobSpec) -> Iterable[Fault]:
 
 
 def _batch_fits_data(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
-    if spec.loop.batch_size <= facts.count:
+    count = facts.count - held_out_rows(spec.quality, facts)
+    if spec.loop.batch_size <= count:
         return None
-    message = f"a batch of {spec.loop.batch_size} is larger than the data: {facts.name} has {facts.count} samples"
-    return Fault("/loop/batch_size", "batch_larger_than_data", message, {"maximum": facts.count}, spec.loop.batch_size)
+    message = f"a batch of {spec.loop.batch_size} is larger than the data: {facts.name} has {count} samples to train on"
+    return Fault("/loop/batch_size", "batch_larger_than_data", message, {"maximum": count}, spec.loop.batch_size)
 
 
 def _smooths_a_label(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
@@ -215,6 +224,9 @@ CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _smooths_a_label,
     _augments_pictures,
     _adapts_by_signs,
+    measures_against_something,
+    follows_a_metric,
+    stops_by_what_is_measured,
 )
 
 

@@ -12,6 +12,7 @@ from service.models import Checkpoint, Job
 from service.store.doomed import doom_rows
 from service.store.events import add_event
 from service.store.pages import Page, decode_number_cursor, make_page
+from service.store.quality import best_steps
 from service.store.steps import find_at_step
 
 
@@ -57,13 +58,18 @@ def newest_checkpoints(session: Session, job_id: str) -> Sequence[Checkpoint]:
 
 
 def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
-    """Return the checkpoint at a step, or `latest`; raise NotFound (`no_best_yet` for `best` without a metric)."""
+    """Return the checkpoint at a step, `latest` or `best`; raise NotFound (`no_best_yet` before the first metric)."""
     if which == "best":
-        raise NotFound("checkpoint", "best: no quality metric has been measured yet", code="no_best_yet")
+        best = best_steps(session, job_id, 1)
+        if not best:
+            raise NotFound("checkpoint", "best: no quality metric has been measured yet", code="no_best_yet")
+        which = str(best[0])
     return find_at_step(session, Checkpoint, job_id, which)
 
 
-def why_kept(steps: Iterable[int], *, keep_last: int, keep_every: int | None) -> dict[int, list[str]]:
+def why_kept(
+    steps: Iterable[int], *, keep_last: int, keep_every: int | None, best: Sequence[int] = ()
+) -> dict[int, list[str]]:
     """Return for the step of each checkpoint the reasons for which it stays; those without any are to go."""
     reasons = {}
     for rank, step in enumerate(sorted(steps, reverse=True)):
@@ -71,13 +77,17 @@ def why_kept(steps: Iterable[int], *, keep_last: int, keep_every: int | None) ->
             "latest": rank == 0,
             "recent": rank < keep_last,
             "multiple": keep_every is not None and step % keep_every == 0,
+            "best": step in best,
         }
         reasons[step] = [reason for reason, does_hold in holds.items() if does_hold]
     return reasons
 
 
-def retire_checkpoints(session: Session, job: Job, *, keep_last: int, keep_every: int | None = None) -> None:
+def retire_checkpoints(
+    session: Session, job: Job, *, keep_last: int, keep_every: int | None = None, keep_best: int = 0
+) -> None:
     """Drop the checkpoints of a job that nothing keeps."""
     rows = newest_checkpoints(session, job.id)
-    kept = why_kept([row.step for row in rows], keep_last=keep_last, keep_every=keep_every)
+    best = best_steps(session, job.id, keep_best)
+    kept = why_kept([row.step for row in rows], keep_last=keep_last, keep_every=keep_every, best=best)
     doom_rows(session, [row for row in rows if not kept[row.step]])

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from service.models import Checkpoint, Job, Sample
 from service.store import history
 from service.store.doomed import doom_rows
+from service.store.quality import cut_quality
 
 
 def position_at(checkpoint: Checkpoint | None) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def cut_after(session: Session, job: Job, step: int) -> None:
     history.cut_after(session, job.id, step)
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
     doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))
+    cut_quality(session, job.id, step)
     if job.diagnosis is not None:
         rules = {name: rule for name, rule in job.diagnosis["rules"].items() if rule["since_step"] <= step}
         job.diagnosis = job.diagnosis | {"rules": rules}

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     SAMPLES = 4
     TORCH_GLOBAL = 5
     ROUND = 6
+    QUALITY = 7
 
 
 def random_for(seed: int, stream: Stream, draw: int) -> torch.Generator:

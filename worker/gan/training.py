@@ -60,6 +60,7 @@ class Training:
         self.spec, self.seed = spec, spec.seed
         self.data = data
         self.step_number = 0
+        self.merits: dict[int, float] = {}  # of measured steps; kept here, so that a resume stops where it should
         self._device, self._dtype = device, dtype
 
         generator, discriminator = networks or make_networks(
@@ -144,6 +145,10 @@ class Training:
         latents = self.draw_latents(count, random_for(self.seed, Stream.SAMPLES, 0))
         return latents, shown_labels(count, self.data.facts) if self.spec.model.conditional else None
 
+    def sample_for_quality(self, count: int, labels: Tensor | None) -> Tensor:
+        """Sample from latents that are the same at each measuring point, so that points differ by the weights alone."""
+        return self.sample(self.draw_latents(count, random_for(self.seed, Stream.QUALITY, 0)), labels)
+
     def state(self) -> TrainingState:
         """Copy everything that the next step depends on to the host."""
         tensors = {
@@ -169,6 +174,7 @@ class Training:
             load_network(self.average.network, part("ema", state.tensors))
         self.step_number = state.facts["step"]
         self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
+        self.merits = dict(state.facts.get("merits", []))
         self.recorder.restart(first_step=self.step_number + 1)
 
     @property
@@ -233,6 +239,7 @@ class Training:
             "rate_factor": self.rate_factor,
             **self.spec.model_dump(mode="json", include={"model", "dataset"}),
             "data": facts_to_json(self.data.facts),
+            "merits": list(self.merits.items()),
         }
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MOST_HELD_OUT = 10_000  # rows, for they are held in memory
+
 
 @dataclass(frozen=True)
 class Split:
@@ -20,7 +22,8 @@ class Split:
         order = random.permutation(count)
         classes = np.zeros(count, np.int64) if labels is None else np.asarray(labels)
         aside = np.zeros(count, bool)
+        share = min(self.held_out, MOST_HELD_OUT / max(1, count))
         for label in np.unique(classes):
             members = order[classes[order] == label]
-            aside[members[: round(self.held_out * len(members))]] = True
+            aside[members[: round(share * len(members))]] = True
         return np.flatnonzero(~aside), np.flatnonzero(aside)

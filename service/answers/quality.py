@@ -1,0 +1,55 @@
+"""Measured quality, as clients see it."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from service.answers.writing import PageAnswer
+from service.models import Quality, Yardstick
+from service.spec.quality import MetricFacts
+
+Metrics = dict[str, float | None]
+
+
+class QualityAnswer(BaseModel):
+    """What was measured at a step, and what it is compared with."""
+
+    step: int
+    attempt: int
+    checkpoint: int | None = Field(description="The step of the checkpoint that has these weights, null where none is.")
+    metrics: Metrics = Field(description="By the names in /catalog; null where a number is not finite.")
+    real: Metrics | None = Field(description="What as many training rows reach, as if a generator had made them.")
+    baselines: dict[str, Metrics] | None = Field(description="What generators that need no training reach, by name.")
+
+    @classmethod
+    def of(cls, row: Quality, *, saved: Sequence[int], yardstick: Yardstick | None) -> Self:
+        """Tell a measured step; `saved` are the steps of the checkpoints that are kept."""
+        return cls(
+            step=row.step,
+            attempt=row.attempt,
+            checkpoint=row.step if row.step in saved else None,
+            metrics=row.metrics,
+            real=yardstick and yardstick.real,
+            baselines=yardstick and yardstick.baselines,
+        )
+
+
+class QualityPage(PageAnswer[QualityAnswer]):
+    """Measured steps, ascending."""
+
+
+class MetricAnswer(BaseModel):
+    """A metric of quality."""
+
+    name: str
+    better: str | None = Field(description="higher or lower; null where a right value lies between.")
+    description: str
+    modalities: list[str]
+    needs: str | None = Field(description="What the data must have besides: a known mixture, labels or names.")
+    is_costly: bool = Field(description="Measured at the end alone unless it is followed.")
+
+    @classmethod
+    def of(cls, metric: MetricFacts) -> Self:
+        """Tell a metric."""
+        return cls.model_validate(metric, from_attributes=True)

@@ -1,0 +1,1 @@
+"""Measures of quality: what a generator makes against rows of the data that nothing has learnt from."""

@@ -1,0 +1,201 @@
+"""Everything that quality is measured against: held-out rows, features, judges, and what trivial generators reach."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import sklearn
+import torch
+
+from service.spec.facts import DatasetFacts
+from service.spec.job import DatasetRef
+from worker.gan.data.points import Mixture
+from worker.gan.data.split import Split
+from worker.gan.data.training_data import Rows, TrainingData
+from worker.gan.metrics.baselines import baselines_for
+from worker.gan.metrics.cache import Cache
+from worker.gan.metrics.classifiers import detection_auc, train_on_made_test_on_real
+from worker.gan.metrics.features import Features, features_for, label_column, label_free
+from worker.gan.metrics.frechet import frechet_distance, kernel_distance
+from worker.gan.metrics.judges import JUDGES, JUDGES_VERSION, Judge, as_fractions, teach_judges
+from worker.gan.metrics.mixtures import law_of, mixture_metrics
+from worker.gan.metrics.neighbours import Neighbourhood
+from worker.gan.metrics.sounds import spectral_convergence
+from worker.gan.metrics.tables import column_metrics
+
+MOST_TRAINING_ROWS = 5_000  # that baselines and judges learn from
+LEAST_TRAINING_ROWS, MOST_NUMBERS = 1_000, 2**21  # among which nearest neighbours are looked for
+LAW_SAMPLES = 5_000  # to count the modes of a known mixture by
+METRICS_VERSION = 1  # raise it whenever the same samples would be measured otherwise
+
+Metrics = dict[str, float | None]
+"""Numbers by name; None is one that is not finite."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Measures rows in data units, as they are exported, against as many held-out rows `real`."""
+
+    facts: DatasetFacts
+    train: Rows
+    real: Rows
+    judges: Sequence[Judge]
+    features: Features
+    features_but_label: Features
+    neighbourhood: Neighbourhood
+    law: Mixture | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows should be made to be measured."""
+        return LAW_SAMPLES if self.law is not None else len(self.real.values)
+
+    def as_rows(self, values: np.ndarray, labels: np.ndarray | None) -> Rows:
+        """Return made rows with their labels: those in the table itself, or those that they were made for."""
+        column = label_column(self.facts)
+        if column is None:
+            return Rows(values, labels)
+        codes = np.nan_to_num(values[:, column], nan=len(self.facts.table[column].categories))
+        return Rows(values, codes.astype(np.int64))
+
+    def measure(self, made: Rows) -> Metrics:
+        """Return what is cheap enough to be measured again and again. made has at least as many rows as `real`."""
+        metrics: dict[str, float | None] = {}
+        if self.law is not None:
+            metrics |= mixture_metrics(self.law, made.values)
+        made = made.taken(np.arange(min(len(made.values), len(self.real.values))))
+        metrics |= self._of_neighbours(made)
+        match self.facts.modality:
+            case "image":
+                metrics |= self._of_judges(made.values)
+            case "audio":
+                metrics |= self._of_sounds(made.values)
+            case "table":
+                metrics |= column_metrics(self.facts, self.real.values, made.values)
+        return {name: _finite(value) for name, value in (metrics | self._of_labels(made)).items()}
+
+    def measure_thoroughly(self, made: Rows) -> Metrics:
+        """Return the same and what takes seconds."""
+        made = made.taken(np.arange(min(len(made.values), len(self.real.values))))
+        metrics = self.measure(made)
+        if self.facts.modality == "table":
+            metrics["detection_auc"] = detection_auc(self.features(self.real.values), self.features(made.values))
+        return metrics
+
+    def of_training_rows(self) -> Metrics:
+        """Measure training rows as if a generator had made them: what real data of this size reaches."""
+        if self.train.labels is None or self.real.labels is None:
+            count = min(len(self.real.values), len(self.train.values))
+            return self.measure_thoroughly(self.train.taken(_evenly(len(self.train.values), count)))
+        return self.measure_thoroughly(self.train.taken(_alike(self.train.labels, self.real.labels)))
+
+    def of_baselines(self, data: TrainingData) -> dict[str, Metrics]:
+        """Measure generators that need no training, each exported as a trained one would be."""
+        measured = {}
+        for name, draw in baselines_for(self.facts).items():
+            drawn = draw(self.train, self.real, np.random.Generator(np.random.PCG64(0)))
+            exported = data.to_data_units(data.encoding.forward(drawn))
+            measured[name] = self.measure_thoroughly(self.as_rows(exported, self.real.labels))
+        return measured
+
+    def _of_neighbours(self, made: Rows) -> dict[str, float]:
+        features = self.features(made.values)
+        return self.neighbourhood.metrics(features) | self.neighbourhood.memorisation(features)
+
+    def _of_judges(self, made: np.ndarray) -> dict[str, float]:
+        pictures = [as_fractions(self.facts, values) for values in (self.real.values, made)]
+        units = [[judge.units(part) for part in pictures] for judge in self.judges]
+        metrics = {
+            "frechet": float(np.mean([frechet_distance(*pair) for pair in units])),
+            "kernel_distance": float(np.mean([kernel_distance(*pair) for pair in units])),
+        }
+        if self.train.labels is not None:
+            scores = np.mean([judge.scores(pair[1]) for judge, pair in zip(self.judges, units, strict=True)], axis=0)
+            shares = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]) / len(made)
+            metrics["smallest_class"] = float(shares.min())
+        return metrics
+
+    def _of_sounds(self, made: np.ndarray) -> dict[str, float]:
+        features = self.features(self.real.values), self.features(made)
+        return {
+            "frechet": frechet_distance(*features),
+            "kernel_distance": kernel_distance(*features),
+            "spectral_convergence": spectral_convergence(self.real.values, made),
+        }
+
+    def _of_labels(self, made: Rows) -> Metrics:
+        if made.labels is None or self.real.labels is None:
+            return {}
+        parts = self.features_but_label(made.values), made.labels, self.features_but_label(self.real.values)
+        accuracy = train_on_made_test_on_real(*parts, self.real.labels)
+        return {} if accuracy is None else {"tstr": accuracy}
+
+
+def make_yardstick(ref: DatasetRef, data: TrainingData, *, count: int, split: Split, cache: Cache) -> Yardstick:
+    """Take the measure of an opened data set of which part was held out; at most `count` of those rows are used."""
+    if data.held_out is None:
+        raise ValueError("nothing was kept aside to measure against")
+    train = training_rows(data)
+    real = data.held_out.taken(_evenly(len(data.held_out.values), count))
+    judges = known_judges(data.facts, train, cache, key_of(data.facts, split, JUDGES_VERSION))
+    features = features_for(data.facts, train, judges)
+    known = features(train.values)
+    some = _evenly(len(known), max(LEAST_TRAINING_ROWS, MOST_NUMBERS // known.shape[1]))
+    return Yardstick(
+        data.facts,
+        train,
+        real,
+        judges,
+        features=features,
+        features_but_label=label_free(data.facts, train) or features,
+        neighbourhood=Neighbourhood.of(known[some], features(real.values)),
+        law=law_of(ref),
+    )
+
+
+def training_rows(data: TrainingData) -> Rows:
+    """Return rows that are trained on, as they would be exported."""
+    most = min(MOST_TRAINING_ROWS, max(LEAST_TRAINING_ROWS, 4 * MOST_NUMBERS // prod(data.facts.shape)))
+    which = _evenly(len(data.samples), most)
+    samples = data.samples[torch.from_numpy(which)]
+    return Rows(data.to_data_units(samples), None if data.labels is None else data.labels.numpy()[which])
+
+
+def known_judges(facts: DatasetFacts, train: Rows, cache: Cache, key: str) -> list[Judge]:
+    """Teach the judges of pictures, or take those that were taught of the same rows before."""
+    if facts.modality != "image":
+        return []
+    kept = cache.load(f"judges-{key}")
+    if kept is None:
+        judges = teach_judges(facts, train)
+        cache.keep(f"judges-{key}", [weight for judge in judges for weight in judge.weights])
+        return judges
+    return [Judge(kept[first : first + len(kept) // JUDGES]) for first in range(0, len(kept), len(kept) // JUDGES)]
+
+
+def key_of(facts: DatasetFacts, split: Split, *versions: object) -> str:
+    """Name what follows from the content of a data set and how it is split."""
+    named = [facts.name, facts.sha256, list(facts.shape), split.held_out, split.seed, *versions, np.__version__]
+    return hashlib.sha256(json.dumps([*named, sklearn.__version__, torch.__version__]).encode()).hexdigest()
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """Return at most so many of the numbers below count, evenly spaced."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
+def _alike(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the numbers of rows of the classes that are wanted, of each as many as wanted where there are so many."""
+    chosen = []
+    for label, count in zip(*np.unique(wanted, return_counts=True), strict=True):
+        members = np.flatnonzero(labels == label)
+        chosen.append(members[_evenly(len(members), count)])  # neighbours may be of one hand: the digits' are
+    return np.concatenate(chosen)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
