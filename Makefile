@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo run test chaos scenarios lint format lock readme clean chromium
+.PHONY: help demo run test chaos scenarios quality lint format lock readme clean chromium
 .DEFAULT_GOAL := help
 
 help: ## Say what the targets do.
@@ -26,6 +26,10 @@ chaos: .venv/installed-test ## Break a running service on purpose for MINUTES=50
 
 scenarios: .venv/installed-test ## Measure each promise of docs/guarantees.md with the service's real constants.
 	$(BIN)/python -m chaos scenario
+
+BARS ?=
+quality: .venv/installed-test ## Train the default recipes on known data, BARS="B1 B4" of them; writes docs/bars.md.
+	$(BIN)/python -m benchmarks.quality $(if $(BARS),--bars "$(BARS)")
 
 lint: .venv/installed-test ## Run the checks that need no running code.
 	$(BIN)/ruff check

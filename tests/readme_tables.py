@@ -15,7 +15,7 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-ROOMS = ("ganymede", "service", "worker", "migrations", "chaos", "tests")
+ROOMS = ("ganymede", "service", "worker", "migrations", "chaos", "benchmarks", "tests")
 BESIDE_THE_ROOMS = {
     "Makefile": "The commands: demo, run, test and their set-up.",
     "pyproject.toml": "Dependencies, and the settings of all checks.",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("ganymede", "service", "worker", "migrations", "chaos")
+PACKAGES = ("ganymede", "service", "worker", "migrations", "chaos", "benchmarks")
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
@@ -38,6 +38,7 @@ def copied_tree(tmp_path: Path) -> Path:
         ("ganymede/client.py", "import flask"),
         ("service/spec/job.py", "import numpy"),
         ("ganymede/up.py", "import chaos.stack"),
+        ("worker/main.py", "import benchmarks.quality.bars"),
     ],
 )
 def test_a_forbidden_import_breaks_its_contract(copied_tree: Path, module: str, forbidden: str) -> None:

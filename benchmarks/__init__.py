@@ -1,0 +1,1 @@
+"""Measured pages of docs/: what they say is run again by one make target. Nothing here is installed."""
