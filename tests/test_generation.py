@@ -16,6 +16,7 @@ from tests.readme_tables import ROOT
 from worker.gan.files import Part, UnreadableState, generator_file, write_state
 from worker.gan.generation import OpenedGenerator, open_generator
 from worker.gan.samples import exporter_for
+from worker.gan.state import TrainingState
 from worker.gan.training import Training
 
 PAGE = (ROOT / "docs" / "generator.md").read_text()
@@ -100,6 +101,14 @@ def test_labels_and_counts_that_do_not_fit_are_refused(dataset: str, count: int,
 def test_a_whole_training_state_is_refused_by_what_to_ask_for_instead() -> None:
     with pytest.raises(UnreadableState, match="generator or ema"):
         open_generator(write_state(trained("ring").state()))
+
+
+def test_a_file_that_does_not_say_its_units_is_refused() -> None:
+    state = trained("ring").state()
+    bare = {**state.facts, "data": {"modality": "vector", "shape": [2], "labels": [], "columns": ["x", "y"]}}
+
+    with pytest.raises(UnreadableState, match="units"):
+        open_generator(generator_file(TrainingState(state.tensors, bare), "generator"))
 
 
 @pytest.mark.parametrize("name", DATASETS)

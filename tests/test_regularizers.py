@@ -212,6 +212,15 @@ def test_top_k_teaches_the_generator_by_its_best_samples_alone() -> None:
     assert rows["d_loss_fake"][0] == pytest.approx(nn.functional.softplus(scored[1]).mean().item())
 
 
+def test_top_k_that_fades_to_nothing_keeps_the_best_sample() -> None:
+    fading = {"name": "linear", "initial": 1.0, "horizon_steps": 2}
+    training = small_training(small_spec(objective={"top_k": fading}))
+
+    rows = rows_of(training, 4)
+
+    assert np.isfinite(rows["g_loss"]).all()
+
+
 def test_a_clipped_gradient_moves_the_weights_by_its_limit_and_is_recorded_whole() -> None:
     plain = {"name": "sgd", "lr": 1.0, "clip_gradient": 1e-3}
     training = small_training(small_spec(optimizer={"generator": plain}), dtype=torch.float64)

@@ -34,7 +34,7 @@ def a_troubled_job(engine: Engine) -> tuple[str, int]:
             save_checkpoint(session, job, step)
         standing = {"state": "raised", "finding": None}
         job.diagnosis = {
-            "past": {},
+            "past": {"diversity": 0.9, "coverage": 0.9},
             "rules": {"saturation": {**standing, "since_step": 5}, "divergence": {**standing, "since_step": 40}},
         }
     return job_id, attempt
@@ -53,6 +53,7 @@ def test_a_rollback_cuts_what_follows_the_last_healthy_checkpoint_and_queues_the
         assert [row.step for row in session.query(Checkpoint).order_by(Checkpoint.step)] == [10, 20]
         assert job.diagnosis is not None
         assert list(job.diagnosis["rules"]) == ["saturation"]
+        assert "past" not in job.diagnosis  # the best of steps that are gone is no measure of those to come
         told = session.query(Event).filter_by(job_id=job_id, type="rollback").one()
         assert told.data == {"to_step": 20, "attempt": 1, "rule": "diverged", "rate_factor": 0.5}
         assert "Rolled back to step 20, with 0.5 of the learning rates." in told.message

@@ -88,7 +88,7 @@ class Flusher:
             if self.ended:
                 return
             batch = self._outbox.batch()
-            ending = self._outbox.verdict or ending
+            ending = batch.verdict or ending
             with writing(self._engine) as session:
                 orders = transitions.flush(session, self._attempt.job_id, self._attempt.number, batch.progress)
                 batch.write(session, session.get_one(Job, self._attempt.job_id))

@@ -56,6 +56,7 @@ class Batch:
     columns: Sequence[str]
     blocks: Sequence[Block]
     rows_to_add: Sequence[Row]
+    verdict: Ending | None  # of the doctor, once all that it was found by is in this batch
 
     def write(self, session: Session, job: Job) -> None:
         """Append to the history what follows its last step, then show the files, which belong to steps up to there."""
@@ -149,7 +150,14 @@ class Outbox:
         with self._lock:
             self._collect()
             columns = self._training.recorder.columns if self._training else ()
-            return Batch(self._attempt, self._progress(), columns, tuple(self._blocks), tuple(self._rows_to_add))
+            return Batch(
+                self._attempt,
+                self._progress(),
+                columns,
+                tuple(self._blocks),
+                tuple(self._rows_to_add),
+                self.verdict,
+            )
 
     def forget(self, batch: Batch) -> None:
         """Drop what has been committed."""

@@ -25,10 +25,12 @@ def position_at(checkpoint: Checkpoint | None) -> dict[str, Any]:
 
 def cut_after(session: Session, job: Job, step: int) -> None:
     """Remove everything that was recorded after a step, so that each later one will stand exactly once."""
+    loses_steps = (history.last_step(session, job.id) or 0) > step
     history.cut_after(session, job.id, step)
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
     doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))
     cut_quality(session, job.id, step)
-    if job.diagnosis is not None:
+    if job.diagnosis is not None and loses_steps:
         rules = {name: rule for name, rule in job.diagnosis["rules"].items() if rule["since_step"] <= step}
-        job.diagnosis = job.diagnosis | {"rules": rules}
+        # The best that was ever seen may have been seen in them: judging by it would take a beginner for a collapse.
+        job.diagnosis = {"rules": rules}

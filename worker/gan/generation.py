@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts, facts_from_json
@@ -74,7 +75,10 @@ def open_generator(source: bytes | Path) -> OpenedGenerator:
     if "part" not in state.facts:
         raise UnreadableState("a whole training state: ask for one part of it, generator or ema")
     model = ModelSpec.model_validate(state.facts["model"])
-    facts = facts_from_json(state.facts["data"])
+    try:
+        facts = facts_from_json(state.facts["data"])
+    except ValidationError:
+        raise UnreadableState("a generator of a version whose files did not say the units of the data") from None
     learnt = {name: tensor.numpy() for name, tensor in part(ENCODING, state.tensors).items()}
     weights = {name: tensor for name, tensor in state.tensors.items() if not name.startswith(f"{ENCODING}.")}
     network = make_generator(model, facts)

@@ -75,7 +75,7 @@ class Doctor:
 
     def remember(self, record: Mapping[str, Any]) -> None:
         """Go on from a record; the rows and check-ups before it are not needed to keep a rule where it stands."""
-        self._past = Past(**record["past"])
+        self._past = Past(**record.get("past", {}))
         for name, kept in record["rules"].items():
             if name in self._standings and self._standings[name].is_judged:
                 finding = Finding(**kept["finding"]) if kept["finding"] else None
