@@ -20,5 +20,10 @@ def damage(blobs: BlobStore, file: dict[str, Any], how: str) -> None:
         damaged = DAMAGES[how](reader.read())
     if damaged is None:
         blobs.delete(file["key"])
-    else:
-        blobs.put(file["key"], damaged)
+        return
+    while True:
+        try:
+            blobs.put(file["key"], damaged)
+        except FileNotFoundError:
+            continue  # the sweep that follows the end of an attempt took the unfinished file away
+        return
