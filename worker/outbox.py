@@ -56,7 +56,7 @@ class Batch:
     columns: Sequence[str]
     blocks: Sequence[Block]
     rows_to_add: Sequence[Row]
-    verdict: Ending | None  # of the doctor, once all that it was found by is in this batch
+    verdict: Ending | None = None  # of the doctor, once all that it was found by is in this batch
 
     def write(self, session: Session, job: Job) -> None:
         """Append to the history what follows its last step, then show the files, which belong to steps up to there."""
