@@ -145,9 +145,9 @@ class Life:
         """End the attempt if what stopped the loop still holds; a cancel goes before everything."""
         if self.desired == "cancel":
             self._end("cancelled", "user_request")
-        elif why in {"diverged", "bad_dataset"}:
+        elif why in {"diverged", "unhealthy", "bad_dataset"}:
             self._end("failed", why)
-        elif why == "max_seconds" or (why == "max_steps" and self.step >= self.max_steps):
+        elif why in {"max_seconds", "early_stop"} or (why == "max_steps" and self.step >= self.max_steps):
             self._end("succeeded", why)
         elif why == "drain" or (why == "pause" and self.desired == "pause"):
             self._set_aside()

@@ -137,7 +137,7 @@ class Lives(Twins, RuleBasedStateMachine):
         """End an attempt for any reason, with a checkpoint where the next attempt or the owner needs one."""
         trainer = nth(self.running_trainers(), which)
         trainer.take_steps(steps)
-        if why not in (Why.CANCEL, Why.DIVERGED, Why.BAD_DATASET):
+        if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY, Why.BAD_DATASET):
             trainer.save("checkpoint")
         self.owner_asks(trainer.job_id, ask)
         self.flush(trainer, why, fate)
