@@ -140,7 +140,7 @@ def test_all_faults_come_at_once(client: CheckedClient) -> None:
     ("spec", "pointer", "number"),
     [
         ({"dataset": "digitz"}, "/dataset", "digits"),
-        ({"dataset": "iris", "loop": {"batch_size": 151}}, "/loop/batch_size", "150"),
+        ({"dataset": "iris", "loop": {"batch_size": 151}}, "/loop/batch_size", "120"),
         ({"dataset": "digits", "model": {"generator": {"width": 8192, "depth": 16}}}, "/model", "GiB"),
     ],
 )
