@@ -76,6 +76,7 @@ class ForkServer:
         tracker: Any = resource_tracker._resource_tracker  # noqa: SLF001
         tracker._fd = os.open(os.devnull, os.O_WRONLY)  # noqa: SLF001
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads at its import
+        os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # as would pyarrow's allocator
         # Threads that wait for work by spinning starve each other as soon as there are more of them than free cores:
         # on two busy cores 300 small steps took 18 s with two spinning threads and 1.1 s with two that sleep.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
