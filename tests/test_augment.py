@@ -5,7 +5,7 @@ import torch
 from small_training import rows_of, small_spec, small_training
 from torch import Tensor
 
-from service.spec.job import AugmentSpec
+from service.spec.parts.objective import AugmentSpec
 from worker.gan.views.augment import CHANGES, Augment, change_colour, cut_out, move
 
 COUNT = 40

@@ -12,7 +12,8 @@ from torch import nn
 from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
-from service.spec.job import DatasetRef, DiscriminatorSpec, ModelSpec, NetworkSpec
+from service.spec.job import DatasetRef
+from service.spec.parts.model import DiscriminatorSpec, ModelSpec, NetworkSpec
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation

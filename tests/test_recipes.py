@@ -9,8 +9,9 @@ import torch
 from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS, RingParams
 from service.spec.facts import DatasetFacts, Modality
-from service.spec.job import JobSpec, ScheduledValue
+from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
+from service.spec.parts.schedules import ScheduledValue
 from service.spec.recipes import RECIPES, batch_for, codebook_size, recipe_for
 from service.spec.resolve import parse_spec, resolve
 from worker.gan.data.points import ring_mixture

@@ -9,7 +9,8 @@ import torch
 from small_training import rows_of, small_spec, small_training, weights_of
 from torch import Tensor, nn
 
-from service.spec.job import JobSpec, OptimizerSpec
+from service.spec.job import JobSpec
+from service.spec.parts.optimizer import OptimizerSpec
 from service.spec.regularizers import PENALTIES as DESCRIBED_PENALTIES
 from service.spec.regularizers import REGULARIZERS
 from worker.gan.batches import Batch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.spec.job import Schedule, ScheduledValue
+from service.spec.parts.schedules import Schedule, ScheduledValue
 from worker.gan.schedules import fraction_at, weight_at
 
 

@@ -7,7 +7,8 @@ import pytest
 from service.errors import Fault, InvalidInput
 from service.spec.datasets import DATASETS
 from service.spec.faults import MOST_FAULTS
-from service.spec.job import JobSpec, ScheduledValue
+from service.spec.job import JobSpec
+from service.spec.parts.schedules import ScheduledValue
 from service.spec.resolve import merge, parse_spec, resolve
 from tests.building import MEMORY_LIMIT_BYTES, a_resolved, a_spec
 

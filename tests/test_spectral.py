@@ -8,7 +8,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from service.spec.architectures import ARCHITECTURES
 from service.spec.datasets import DATASETS
-from service.spec.job import DatasetRef, DiscriminatorSpec, ModelSpec
+from service.spec.job import DatasetRef
+from service.spec.parts.model import DiscriminatorSpec, ModelSpec
 from worker.gan.data.registry import open_dataset
 from worker.gan.networks.players import Discriminator
 from worker.gan.networks.registry import NETWORKS, make_networks

@@ -13,7 +13,8 @@ from service.spec import objectives as described
 from service.spec.architectures import ARCHITECTURES
 from service.spec.columns import recorded_columns
 from service.spec.datasets import DATASETS
-from service.spec.job import EmaSpec, JobSpec
+from service.spec.job import JobSpec
+from service.spec.parts.model import EmaSpec
 from service.spec.regularizers import SCHEDULED
 from service.spec.resolve import merge
 from worker.gan.data.registry import open_dataset

@@ -17,7 +17,8 @@ from service.crashpoints import crash_point
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
 from service.models import TERMINAL, Job
-from service.spec.job import MAX_STEPS, JobSpec, Label, LabelValue
+from service.spec.job import JobSpec, Label, LabelValue
+from service.spec.parts.strict import MAX_STEPS
 from service.spec.resolve import Resolved, resolve
 from service.store import jobs
 from service.store.datasets import hold_for_job, uploads_of

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pydantic import Field, model_validator
 
 from service.spec.facts import DAY_FORMAT, BuiltinDataset, DatasetFacts, TableColumn
-from service.spec.job import Strict
+from service.spec.parts.strict import Strict
 from service.spec.tables import table_shape
 
 GENERATOR_VERSION = 1  # raise it whenever a generated set would come out otherwise from the same parameters

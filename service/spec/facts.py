@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from service.spec.job import ModelSpec, Strict
+from service.spec.parts.model import ModelSpec
+from service.spec.parts.strict import Strict
 
 Modality = Literal["vector", "image", "table", "audio"]
 

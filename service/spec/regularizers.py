@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.spec.job import ScheduledValue
+from service.spec.parts.schedules import ScheduledValue
 
 PENALTIES = ("r1", "r2", "gradient_penalty", "dragan", "lecam")
 SCHEDULED = (*PENALTIES, "instance_noise", "top_k")

@@ -16,7 +16,7 @@ from service.spec.datasets import DATASETS, NoParams
 from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
 from service.spec.faults import faults_of
-from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec, Schedule, ScheduledValue, Strict
+from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec
 from service.spec.measuring import (
     fill_quality,
     follows_a_metric,
@@ -26,6 +26,8 @@ from service.spec.measuring import (
 )
 from service.spec.objectives import OBJECTIVES
 from service.spec.optimizers import OPTIMIZERS
+from service.spec.parts.schedules import Schedule, ScheduledValue
+from service.spec.parts.strict import Strict
 from service.spec.recipes import recipe_for
 from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads

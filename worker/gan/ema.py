@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from service.spec.job import EmaSpec
+from service.spec.parts.model import EmaSpec
 
 
 class Average:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts, facts_from_json
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from worker.gan.data.encoding import restore_encoding
 from worker.gan.files import UnreadableState, read_state
 from worker.gan.networks.players import Generator

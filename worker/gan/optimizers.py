@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch.nn import Parameter
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from service.spec.job import OptimizerSpec
+from service.spec.parts.optimizer import OptimizerSpec
 
 
 def adam(parameters: list[Parameter], spec: OptimizerSpec) -> Optimizer:

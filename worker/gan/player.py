@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from service.spec.job import OptimizerSpec
+from service.spec.parts.optimizer import OptimizerSpec
 from worker.gan.optimizers import OPTIMIZERS
 from worker.gan.schedules import fraction_at
 

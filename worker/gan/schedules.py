@@ -2,7 +2,7 @@
 
 from math import cos, pi
 
-from service.spec.job import Schedule, ScheduledValue
+from service.spec.parts.schedules import Schedule, ScheduledValue
 
 
 def fraction_at(schedule: Schedule, step: int) -> float:

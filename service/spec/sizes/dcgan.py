@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
 
 DCGAN_HELD = 3  # for each unit of a dcgan: its sum, that normalised, its activation

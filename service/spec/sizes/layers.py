@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 
 
 def classes_of(model: ModelSpec, facts: DatasetFacts) -> int:

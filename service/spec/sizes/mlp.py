@@ -3,7 +3,7 @@
 from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import dense, head_parameters, latent_parameters, latent_width, spectral_numbers
 
 DEFAULT_DEPTH = 3  # hidden layers of an mlp whose spec names none

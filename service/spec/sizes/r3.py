@@ -4,7 +4,7 @@ from itertools import pairwise
 from math import gcd, prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
-from service.spec.job import ModelSpec, NetworkSpec
+from service.spec.parts.model import ModelSpec, NetworkSpec
 from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_units
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import classes_of, head_parameters, latent_parameters, latent_width
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides, pyramid_units
 

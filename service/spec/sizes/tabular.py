@@ -3,7 +3,7 @@
 from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import classes_of, dense, latent_parameters, latent_width
 from service.spec.sizes.mlp import DEFAULT_DEPTH, MLP_HELD, mlp_discriminator_size
 from service.spec.tables import layout_of

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.dcgan import convolution_channels, convolution_levels, convolution_sides
 from service.spec.sizes.layers import classes_of
 from worker.gan.data.training_data import TrainingData

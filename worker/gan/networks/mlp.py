@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec, NetworkSpec
+from service.spec.parts.model import ModelSpec, NetworkSpec
 from service.spec.sizes.layers import classes_of
 from service.spec.sizes.mlp import DEFAULT_DEPTH
 from worker.gan.data.encoding import MANY_COORDINATES

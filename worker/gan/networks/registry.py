@@ -3,7 +3,7 @@
 import torch
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator

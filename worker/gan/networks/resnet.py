@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import classes_of
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides
 from worker.gan.data.training_data import TrainingData

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.facts import DatasetFacts
-from service.spec.job import ModelSpec
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.layers import classes_of
 from service.spec.sizes.wave import KERNEL, STRIDE, wave_channels, wave_lengths
 from worker.gan.data.training_data import TrainingData

@@ -1,6 +1,6 @@
 """Penalties by their key in a spec's objective. What is said of them to clients stands in service.spec.regularizers."""
 
-from service.spec.job import ObjectiveSpec
+from service.spec.parts.objective import ObjectiveSpec
 from service.spec.regularizers import highest
 from worker.gan.penalties.gradient import FakeSlope, RealSlope, SlopeAround, SlopeBetween
 from worker.gan.penalties.lecam import LeCam

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from service.spec.job import AugmentSpec
+from service.spec.parts.objective import AugmentSpec
 from worker.gan.rounds import View
 
 FURTHEST = 1 / 8  # of a side, that a picture is moved

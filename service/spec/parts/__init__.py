@@ -1,0 +1,1 @@
+"""The parts of a job spec: one module for each topic."""
