@@ -17,6 +17,7 @@ from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Checkup, Examiner
 from worker.gan.diagnosis.doctor import Change, Doctor
 from worker.gan.diagnosis.rules import CHECKUPS, JUDGES, WINDOW
 from worker.gan.files import read_state, write_state
+from worker.gan.state import TrainingState
 from worker.gan.training import Training
 
 WELL = {"diversity": 1.0, "coverage": 1.0, "distance": 0.01, "memory": None}
@@ -160,9 +161,12 @@ class Ward:
         for _ in range(steps):
             self.training.step()
             if self.training.step_number % CHECK_EVERY_STEPS == 0:
-                self.doctor.see(self.training.recorder.take()[1])
+                self.look()
                 self.changes += self.doctor.judge(self.examiner.examine(self.training))
         return self
+
+    def look(self) -> None:
+        self.doctor.see(self.training.recorder.take()[1])
 
     @property
     def raised(self) -> list[str]:
@@ -198,6 +202,49 @@ def test_reals_are_as_varied_as_reals_and_one_point_is_not() -> None:
     assert at_worst.diversity == pytest.approx(0, abs=1e-6)
     assert at_worst.coverage < 0.2
     assert at_worst.distance > 0.3
+
+
+def interrupted(ward: Ward) -> Ward:
+    """Save a ward as a checkpoint does and open it again, with nothing else known of it."""
+    ward.look()
+    state, health = ward.training.state(), ward.doctor.state()
+    saved = read_state(write_state(TrainingState(state.tensors | health.tensors, state.facts | health.facts)))
+    resumed = Ward(ward.training.spec)
+    resumed.training.restore(saved)
+    resumed.doctor.restore(saved)
+    return resumed
+
+
+def test_an_interrupted_training_raises_and_clears_what_the_unbroken_one_does() -> None:
+    braked = {"lr": 0.01, "schedule": {"name": "linear", "horizon_steps": 100}}
+    spec = small_spec(
+        dataset="breast_cancer",
+        objective={"loss": "saturating"},
+        loop={"batch_size": 32},
+        optimizer={"discriminator": braked},
+    )
+    unbroken, broken = Ward(spec).train(300), Ward(spec)
+    changes = []
+
+    for steps in (130, 45, 60, 65):  # in the midst of windows, and of what lies between two check-ups
+        broken.train(steps)
+        changes += broken.changes
+        broken = interrupted(broken)
+
+    assert {change.standing.state for change in changes} == {"raised", "cleared"}
+    assert changes == unbroken.changes
+    assert broken.doctor.record() == unbroken.doctor.record()
+
+
+def test_a_checkpoint_of_before_the_doctor_was_saved_leaves_rules_where_they_stand() -> None:
+    spec = small_spec()
+    doctor = Doctor(spec, recorded_columns(spec), has_held_out=False)
+    doctor.diverged(3)
+    before = doctor.record()
+
+    doctor.restore(small_training(spec).state())
+
+    assert doctor.record() == before
 
 
 def test_what_a_doctor_remembers_is_what_was_recorded() -> None:

@@ -11,7 +11,7 @@ import torch
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from service.blobs import BlobStore, make_blobs
+from service.blobs import BlobStore, make_blobs, read_verified
 from service.db import make_engine, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Job
@@ -27,6 +27,8 @@ from worker.endings import Ending, Why
 from worker.exactness import difference, machine_facts
 from worker.flusher import Flusher
 from worker.gan.data.registry import open_dataset
+from worker.gan.diagnosis.doctor import Doctor
+from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
@@ -60,7 +62,7 @@ class Desk:
         self.training = Training(
             self.spec, open_dataset(self.spec.dataset), device=torch.device("cpu"), dtype=torch.float32
         )
-        self.outbox.follow(self.training)
+        self.outbox.follow(self.training, Doctor(self.spec, self.training.recorder.columns, has_held_out=False))
 
     def saver(self, blobs: BlobStore | None = None) -> Saver:
         return Saver(
@@ -277,6 +279,19 @@ def test_a_checkpoint_is_shown_with_the_history_up_to_its_step_and_old_ones_reti
     assert [row.step for row in rows] == [3, 4, 5]
     assert [row.losses["step"] for row in rows] == [3, 4, 5]
     assert desk.recorded == (1, 6)
+
+
+def test_a_checkpoint_holds_the_rows_that_the_rules_judge_by(desk: Desk) -> None:
+    desk.take_steps(3)
+    desk.saver().save_checkpoint(desk.training)
+
+    desk.flusher._flush(None)
+
+    with reading(desk.engine) as session:
+        file = session.query(Checkpoint).one().files["all"]
+    state = read_state(read_verified(desk.blobs, file))
+    assert state.tensors["diagnosis.rows.d_loss"].shape == (3,)
+    assert state.facts["diagnosis"]["rules"]["collapse"]["state"] == "healthy"
 
 
 class FullBlobs:

@@ -20,6 +20,7 @@ from worker.endings import Ending
 from worker.gan.diagnosis.checkup import Checkup
 from worker.gan.diagnosis.doctor import Change, Doctor
 from worker.gan.recorder import first_non_finite
+from worker.gan.state import TrainingState
 from worker.gan.training import Training
 from worker.treatment import Row, diagnosis_row, ending_for, event_row
 
@@ -88,7 +89,6 @@ class Outbox:
         self._samples_per_step = loop.batch_size * loop.discriminator_steps
         self._step = self._written_step = origin.step if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
-        self._diagnosis = attempt.diagnosis
         self._training: Training | None = None
         self._doctor: Doctor | None = None
         self._began_at = 0.0
@@ -98,11 +98,8 @@ class Outbox:
         self._marks: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
         self._lock = threading.Lock()
 
-    def follow(self, training: Training) -> None:
-        """Take the steps of a training from now on; its clock runs from here."""
-        doctor = Doctor(training.spec, training.recorder.columns, has_held_out=training.data.held_out is not None)
-        if self._diagnosis is not None:
-            doctor.remember(self._diagnosis)
+    def follow(self, training: Training, doctor: Doctor) -> None:
+        """Take the steps of a training from now on, and let the doctor judge them; its clock runs from here."""
         with self._lock:
             self._training, self._doctor, self._began_at = training, doctor, monotonic_s()
         self.record_health()
@@ -130,6 +127,11 @@ class Outbox:
             if self._doctor is not None and self.verdict is None:
                 for change in self._doctor.judge(checkup):
                     self._follow(change, self._doctor)
+
+    def health(self) -> TrainingState:
+        """Return the doctor's part of a checkpoint; called between two steps, once every step so far was looked at."""
+        with self._lock:
+            return TrainingState({}, {}) if self._doctor is None else self._doctor.state()
 
     def record_health(self) -> None:
         """Write with the next flush where each rule stands."""

@@ -57,8 +57,9 @@ class Saver:
         if step == self._saved_step or self._outbox.verdict:
             return
         with self._vigil.phase("save a checkpoint", _SAVE_DEADLINE_S):
-            state = training.state()
-            whole = TrainingState(state.tensors, {**state.facts, "machine": self._machine})
+            state, health = training.state(), self._outbox.health()
+            facts = {**state.facts, **health.facts, "machine": self._machine}
+            whole = TrainingState(state.tensors | health.tensors, facts)
             files = {"all": self._store(f"checkpoint-{step}.safetensors", write_state(whole))}
             for which in parts(state):
                 files[which] = self._store(f"{which}-{step}.safetensors", generator_file(state, which))

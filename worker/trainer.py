@@ -26,6 +26,7 @@ from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
+from worker.gan.diagnosis.doctor import Doctor
 from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.isolation import isolate, limit_memory
@@ -99,11 +100,11 @@ class _Trainer:
         self._flusher.start()
         try:
             with self._vigil.phase("open the data and build the networks", _OPENING_DEADLINE_S):
-                training = self._open()
+                training, doctor = self._open()
         except DatasetChanged as error:
             self._flusher.end(Ending(Why.BAD_DATASET, f"{error}."))
             return
-        self._outbox.follow(training)
+        self._outbox.follow(training, doctor)
         while not self._flusher.ended:
             try:
                 why = self._pull_steps(training)
@@ -112,8 +113,8 @@ class _Trainer:
                 why = Why.DRAIN
             self._flusher.end(Ending(why))
 
-    def _open(self) -> Training:
-        """Return the training at the step that this attempt begins from."""
+    def _open(self) -> tuple[Training, Doctor]:
+        """Return the training at the step that this attempt begins from, and the doctor who has followed it so far."""
         dtype = torch.float64 if self._spec.resources.precision == "float64" else torch.float32
         data = open_data(
             _reference(self._spec),
@@ -123,13 +124,17 @@ class _Trainer:
             cache=self._settings.home.absolute() / "cache",
         )
         training = Training(self._spec, data, device=self._device, dtype=dtype)
+        doctor = Doctor(self._spec, training.recorder.columns, has_held_out=data.held_out is not None)
+        if self._attempt.diagnosis is not None:
+            doctor.remember(self._attempt.diagnosis)  # all that is known where the checkpoint is of an older version
         if self._attempt.origin is not None:
             state = read_state(read_verified(self._blobs, self._attempt.origin.file))
             training.restore(state)
+            doctor.restore(state)
             self._note(difference(state.facts.get("machine", {}), self._machine))
             crash_point("restore.done")
         training.rate_factor = self._attempt.rate_factor  # the checkpoint may be of before a rollback
-        return training
+        return training, doctor
 
     def _pull_steps(self, training: Training) -> Why:
         """Train until there is a reason to stop; between saves the loop waits for nothing but its own steps."""

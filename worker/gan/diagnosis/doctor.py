@@ -2,16 +2,20 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from service.spec.health import RULES, RuleState
 from service.spec.job import JobSpec
 from worker.gan.diagnosis.case import Case, Finding, Past
 from worker.gan.diagnosis.checkup import Checkup
-from worker.gan.diagnosis.rules import CHECKUPS, JUDGES, WINDOW
+from worker.gan.diagnosis.rules import CHECKUPS, COLUMNS, JUDGES, WINDOW
+from worker.gan.state import TrainingState, part, snapshot
+
+_RECORD, _ROWS, _CHECKUPS = "diagnosis", "diagnosis.rows", "diagnosis.checkups"  # in a training state
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,10 @@ class Doctor:
     """Judges at every check-up, so that what it finds follows from the steps and not from when somebody looked."""
 
     def __init__(self, spec: JobSpec, columns: Sequence[str], *, has_held_out: bool) -> None:
-        self.spec, self._columns = spec, columns
-        self._rows = np.empty((0, len(columns)))
+        self.spec = spec
+        self._columns = [column for column in COLUMNS if column in columns]
+        self._which = [columns.index(column) for column in self._columns]
+        self._rows = np.empty((0, len(self._columns)))
         self._checkups: deque[Checkup] = deque(maxlen=CHECKUPS)
         self._past = Past()
         self._standings = {
@@ -51,13 +57,13 @@ class Doctor:
 
     def see(self, rows: np.ndarray) -> None:
         """Take the rows (n, columns) of the next steps."""
-        self._rows = np.concatenate([self._rows, rows])[-WINDOW:]
+        self._rows = np.concatenate([self._rows, rows[:, self._which]])[-WINDOW:]
 
     def judge(self, checkup: Checkup) -> list[Change]:
         """Let every rule judge what was seen up to a check-up; return the rules that this has raised or cleared."""
         self._checkups.append(checkup)
         self._past = self._past.and_then(checkup)
-        rows = dict(zip(self._columns, self._rows.T.astype(float), strict=True))
+        rows = dict(zip(self._columns, self._rows.T, strict=True))
         case = Case(self.spec, checkup.step, rows, tuple(self._checkups), self._past)
         changes = [self._apply(name, case) for name, standing in self._standings.items() if standing.is_judged]
         return [change for change in changes if change is not None]
@@ -73,8 +79,28 @@ class Doctor:
             "rules": {name: asdict(standing) for name, standing in self._standings.items()},
         }
 
+    def state(self) -> TrainingState:
+        """Return what the next judgement depends on, to be saved with the training that is followed."""
+        rows = dict(zip(self._columns, self._rows.T, strict=True))
+        checkups = {
+            field.name: np.array([getattr(each, field.name) for each in self._checkups], dtype=float)  # None is nan
+            for field in fields(Checkup)
+        }
+        return TrainingState(_snapshot(_ROWS, rows) | _snapshot(_CHECKUPS, checkups), {_RECORD: self.record()})
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on as the doctor whose state was saved with this one; a state of before that was saved changes nothing."""
+        if _RECORD not in state.facts:
+            return
+        rows = {name: tensor.numpy() for name, tensor in part(_ROWS, state.tensors).items()}
+        checkups = {name: tensor.tolist() for name, tensor in part(_CHECKUPS, state.tensors).items()}
+        self._rows = np.stack([rows[column] for column in self._columns], axis=1)
+        self._checkups.clear()
+        self._checkups.extend(map(_checkup, zip(*(checkups[field.name] for field in fields(Checkup)), strict=True)))
+        self.remember(state.facts[_RECORD])
+
     def remember(self, record: Mapping[str, Any]) -> None:
-        """Go on from a record; the rows and check-ups before it are not needed to keep a rule where it stands."""
+        """Let each rule stand where a record says."""
         self._past = Past(**record.get("past", {}))
         for name, kept in record["rules"].items():
             if name in self._standings and self._standings[name].is_judged:
@@ -96,6 +122,15 @@ class Doctor:
     def _move(self, name: str, standing: Standing) -> Change:
         self._standings[name] = standing
         return Change(name, standing)
+
+
+def _snapshot(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return snapshot(prefix, {name: torch.from_numpy(values) for name, values in columns.items()})
+
+
+def _checkup(values: tuple[float, ...]) -> Checkup:
+    step, diversity, coverage, distance, memory = values
+    return Checkup(int(step), diversity, coverage, distance, None if np.isnan(memory) else memory)
 
 
 def applies(spec: JobSpec, rule: str, *, has_held_out: bool) -> bool:

@@ -6,6 +6,7 @@ from service.spec.objectives import reduction_factor, references
 from worker.gan.diagnosis.case import Case, Finding, Rule, found
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS
 
+COLUMNS = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")  # that rules look at, where a job records them
 WINDOW = 400  # rows that a rule can look back on
 CHECKUPS = 8  # and check-ups
 _SHORT, _LONG = 50, 200
