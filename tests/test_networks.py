@@ -1,6 +1,7 @@
 """The networks: their shapes, their exact sizes, where their weights come from, and the parts with a closed form."""
 
 import itertools
+import math
 from math import prod
 
 import numpy as np
@@ -14,9 +15,11 @@ from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef
 from service.spec.parts.model import DiscriminatorSpec, ModelSpec, NetworkSpec
+from service.spec.resolve import COORDINATES
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
+from worker.gan.networks.mlp import FourierFeatures
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.r3 import Block
 from worker.gan.networks.registry import NETWORKS, make_networks
@@ -26,6 +29,7 @@ from worker.gan.networks.wave import PhaseShuffle
 COUNT = 6
 SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
 HELD_DISCRIMINATOR = DiscriminatorSpec(width=7, depth=4, spectral_norm=True)
+FINE = {"discriminator": DiscriminatorSpec(width=7, octaves=3)}
 PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
 
 
@@ -62,7 +66,8 @@ def models(data: TrainingData) -> list[ModelSpec]:
     return [
         ModelSpec(architecture=name, latent_dim=9, latent_codes=codes, conditional=conditional, **sizes)
         for name, codes, conditional in itertools.product(names, [0, 5], told)
-        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": HELD_DISCRIMINATOR}]
+        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": HELD_DISCRIMINATOR}, FINE]
+        if sizes != FINE or (name == "mlp" and data.facts.modality in COORDINATES)
     ]
 
 
@@ -244,6 +249,20 @@ def test_pixels_are_magnified_by_what_they_vary() -> None:
 
     spread = digits.samples.double().std(dim=0)
     torch.testing.assert_close(factor.double(), 1 / (spread + 0.2), rtol=1e-5, atol=0)
+
+
+def test_octaves_are_sines_and_cosines_of_doubling_frequency_and_falling_power() -> None:
+    points = torch.tensor([[0.3, -1.2]], dtype=torch.float64)
+
+    read = FourierFeatures(3).double()(points)
+
+    waves = [
+        2 ** (-octave / 2) * wave(2**octave * coordinate)
+        for coordinate in (0.3, -1.2)
+        for wave in (math.sin, math.cos)
+        for octave in range(3)
+    ]
+    assert read.tolist()[0] == pytest.approx([0.3, -1.2, *waves])
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)

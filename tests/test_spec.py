@@ -65,6 +65,11 @@ def test_all_faults_come_back_at_once() -> None:
             "no_label_to_smooth",
         ),
         ({"dataset": "ring", "objective": {"augment": {}}}, "/objective/augment", "not_pictures"),
+        (
+            {"dataset": "digits", "model": {"discriminator": {"octaves": 3}}},
+            "/model/discriminator/octaves",
+            "no_coordinates",
+        ),
         ({"dataset": "digits", "objective": {"augment": {"policy": []}}}, "/objective/augment/policy", "too_short"),
         (
             {"dataset": "digits", "objective": {"loss": "rpgan", "augment": {"probability": "adaptive"}}},

@@ -32,6 +32,7 @@ from service.spec.recipes import recipe_for
 from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
 
+COORDINATES = ("vector", "table")  # modalities whose numbers each have a meaning of their own
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
 GIB = 2**30
 
@@ -204,6 +205,15 @@ def _has_labels_to_condition_on(spec: JobSpec, facts: DatasetFacts) -> Fault | N
     return Fault("/model/conditional", "no_labels", f"{facts.name} has no labels to condition on", False, True)
 
 
+def _reads_coordinates(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
+    octaves, architecture = spec.model.discriminator.octaves, spec.model.architecture
+    if not octaves or (architecture == "mlp" and facts.modality in COORDINATES):
+        return None
+    message = f"only an mlp of {' or '.join(COORDINATES)} data reads octaves; {facts.name} is {facts.modality} data"
+    fault = "no_coordinates"
+    return Fault("/model/discriminator/octaves", fault, f"{message} and its networks are {architecture}", 0, octaves)
+
+
 def _augments_pictures(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
     if spec.objective.augment is None or facts.modality == "image":
         return None
@@ -225,6 +235,7 @@ CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _has_labels_to_condition_on,
     _smooths_a_label,
     _augments_pictures,
+    _reads_coordinates,
     _adapts_by_signs,
     measures_against_something,
     follows_a_metric,

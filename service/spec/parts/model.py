@@ -37,6 +37,12 @@ class DiscriminatorSpec(NetworkSpec):
     spectral_norm: bool = Field(
         False, description="Divide each layer's weights by their largest singular value; a dcgan's D is not normalised."
     )
+    octaves: int = Field(
+        0,
+        ge=0,
+        le=12,
+        description="Octaves of sines and cosines of each coordinate that an mlp reads beside it, for fine structure.",
+    )
 
 
 class ModelSpec(Strict):

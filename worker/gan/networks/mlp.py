@@ -44,13 +44,16 @@ class MlpGenerator(Generator):
 
 
 class MlpDiscriminator(Discriminator):
-    """The values of a sample through hidden layers to its logit; pixels are first given like spreads."""
+    """The values of a sample through hidden layers to its logit; pixels are first given like spreads, coordinates
+    their sines and cosines where asked for.
+    """
 
     def __init__(self, model: ModelSpec, data: TrainingData, random: torch.Generator) -> None:
         super().__init__()
         spec = model.discriminator
         self.scale = PixelScale(data.specimens()) if data.facts.modality == "image" else nn.Identity()
-        first = nn.Linear(prod(data.facts.shape), spec.width)
+        self.fourier = FourierFeatures(spec.octaves) if spec.octaves else nn.Identity()
+        first = nn.Linear(prod(data.facts.shape) * (1 + 2 * spec.octaves), spec.width)
         self.hidden = nn.Sequential(first, make_activation(spec.activation), *hidden_layers(spec.width, spec))
         self.head = Head(spec.width, classes_of(model, data.facts))
         initialise_layers(self.hidden, he_gain(spec.activation), random)
@@ -58,7 +61,7 @@ class MlpDiscriminator(Discriminator):
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         """Score each sample."""
-        features = self.hidden(self.scale(samples).flatten(1))
+        features = self.hidden(self.fourier(self.scale(samples).flatten(1)))
         logits: Tensor = self.head(features, labels)
         return logits
 
@@ -75,6 +78,28 @@ class PixelScale(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Scale each pixel by its own factor."""
         return samples * self.factor
+
+
+class FourierFeatures(nn.Module):
+    """Coordinates (N, D), and the sines and cosines of each at octaves: (N, D (1 + 2 octaves)).
+
+    A network learns a function the later the finer it is (Rahaman et al. 2019), so a plain D never sees how wide a
+    narrow mode is; octaves bring fine structure near (Mildenhall et al. 2020, eq. 4). The height 2^(-j/2) of octave j,
+    as of 1/f noise, lets coarse structure be learnt first.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, octaves: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2.0 ** torch.arange(octaves), persistent=False)
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        """Append the waves to the coordinates."""
+        angles = coordinates[:, :, None] * self.frequencies
+        heights = self.frequencies.rsqrt()
+        waves = torch.cat([heights * angles.sin(), heights * angles.cos()], dim=2)
+        return torch.cat([coordinates, waves.flatten(1)], dim=1)
 
 
 def hidden_layers(width: int, spec: NetworkSpec) -> list[nn.Module]:
