@@ -133,8 +133,8 @@ def _require_shown_blobs(copy: Path) -> None:
 
 
 def _files_shown(database: sqlite3.Connection) -> list[str]:
-    """Return the files of all rows that show blobs; a backup of an earlier version has no data sets."""
-    known = database.execute("SELECT name FROM sqlite_master WHERE name = 'datasets'").fetchall()
+    """Return the files of all rows that show blobs; a backup of an earlier version has no data sets or orders."""
+    known = database.execute("SELECT name FROM sqlite_master WHERE name IN ('datasets', 'orders')").fetchall()
     tables = ["checkpoints", "samples", *(name for (name,) in known)]
     return [files for table in tables for (files,) in database.execute(f"SELECT files FROM {table}")]  # noqa: S608
 

@@ -22,6 +22,8 @@ from service.settings import Settings
 
 TRAIN = "ganymede.train"  # the task, and its queue
 INGEST = "ganymede.ingest"  # the task that prepares data sets, and its queue
+SAMPLE = "ganymede.sample"  # the task that carries out orders for samples, and its queue
+TASKS = (SAMPLE, TRAIN, INGEST)  # somebody waits for the first
 
 _TRANSPORT = "ganymede"  # kombu's name for ours
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes, and Valkey binds a temporary name beside it
@@ -155,7 +157,7 @@ class Wakeups:
                 self._log.warning("wake-up not published", error=str(error))
 
     def _publish_wanted(self) -> None:
-        wanted = [task for task in (TRAIN, INGEST) if task in self._tasks]
+        wanted = [task for task in TASKS if task in self._tasks]
         if not wanted:
             return
         self._tasks.difference_update(wanted)

@@ -245,6 +245,57 @@ class Sample(Table):
     created_at: Mapped[datetime]
 
 
+class OrderState(StrEnum):
+    """How far an order is. One that is queued waits for a worker, also where an attempt at it was lost."""
+
+    QUEUED = "queued"
+    RENDERING = "rendering"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Order(Table):
+    """Samples that a client has asked for. Its file can always be made again: the same identity, the same bytes."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    identity: Mapped[str] = mapped_column(String(64))  # hash of the generator's bytes and of what it is to draw
+    generator: Mapped[dict[str, Any]]  # step, part, key, size and SHA-256 of its file
+    drawing: Mapped[dict[str, Any]]  # what the generator is to do
+    request: Mapped[dict[str, Any]]  # the same in the words of the client, with every value filled in
+    state: Mapped[str] = mapped_column(String(16))
+    version: Mapped[int] = mapped_column(default=1)  # grows with every change a client can see
+    attempt: Mapped[int] = mapped_column(default=0)  # the fencing token
+    losses: Mapped[int] = mapped_column(default=0)  # attempts that were lost
+    worker: Mapped[str | None] = mapped_column(String(200))
+    beat: Mapped[int] = mapped_column(default=0)
+    stored_bytes: Mapped[int] = mapped_column(default=0)
+    files: Mapped[dict[str, Any]]  # once it is ready, `samples`: key, size and SHA-256
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]  # ready or failed since
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "identity"),
+        Index("ix_orders_owner_id_id", "owner_id", "id"),
+        Index("ix_orders_state_id", "state", "id"),
+    )
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the order is ready or has failed."""
+        return self.state in {OrderState.READY, OrderState.FAILED}
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Tell whether a worker is at it."""
+        return self.state == OrderState.RENDERING
+
+
 class Quality(Table):
     """The metrics of a step. `merit` is the followed one, turned so that more is better; null where it says nothing."""
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.db import reading, writing
 from service.errors import BlobMissing
-from service.models import Checkpoint, Dataset, Installation, Job, Sample, State
+from service.models import Checkpoint, Dataset, Installation, Job, Order, Sample, State
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom, keys_of
+from service.store.orders import ID_PREFIX as ORDER_PREFIX
 
 _OWNER = ".database"  # the store's own note of the database that it belongs to
 
@@ -32,12 +33,14 @@ def belongs_to(blobs: BlobStore, engine: Engine) -> bool:
 
 
 def list_stored(blobs: BlobStore) -> Iterator[str]:
-    """Yield the ids of all jobs and data sets that have left anything in the store, deleted ones too."""
-    return (name for name in blobs.list_directories() if name.startswith(("job_", ID_PREFIX)))
+    """Yield the ids of all jobs, orders and data sets that have left anything in the store, deleted ones too."""
+    return (name for name in blobs.list_directories() if name.startswith(("job_", ID_PREFIX, ORDER_PREFIX)))
 
 
 def sweep_orphans(engine: Engine, blobs: BlobStore, owner: str) -> None:
-    """Doom what the attempts of a job or data set that are over have stored and no row shows; remove unfinished files.
+    """Doom what attempts that are over have stored and no row shows; remove unfinished files.
+
+    `owner` is the id of a job, an order or a data set.
 
     Any number may sweep at once, at any time, beside an attempt that runs and beside one that does not know that it
     is over.
@@ -65,7 +68,7 @@ def sweep_orphans(engine: Engine, blobs: BlobStore, owner: str) -> None:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the database says of a job or data set: the keys it shows, its newest attempt and whether that goes on."""
+    """What the database says of an owner of blobs: the keys it shows, its newest attempt and whether that goes on."""
 
     shown: set[str] = field(default_factory=set)
     attempt: int | None = None
@@ -78,11 +81,11 @@ class _Record:
 
 
 def _record_of(session: Session, owner: str) -> _Record:
-    if owner.startswith(ID_PREFIX):
-        dataset = session.get(Dataset, owner)
-        if dataset is None:
+    if owner.startswith((ID_PREFIX, ORDER_PREFIX)):
+        row = session.get(Order, owner) if owner.startswith(ORDER_PREFIX) else session.get(Dataset, owner)
+        if row is None:
             return _Record()
-        return _Record({*keys_of(dataset.files)}, dataset.attempt, dataset.is_in_hand, dataset.is_settled)
+        return _Record({*keys_of(row.files)}, row.attempt, row.is_in_hand, row.is_settled)
     job = session.get(Job, owner)
     if job is None:
         return _Record()

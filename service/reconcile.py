@@ -12,15 +12,15 @@ import structlog
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore
-from service.broker import INGEST, Wakeups
+from service.broker import INGEST, SAMPLE, Wakeups
 from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.models import Dataset, DatasetState
+from service.models import Dataset, DatasetState, Order
 from service.orphans import belongs_to, list_stored, sweep_orphans
 from service.settings import Settings
-from service.store import preparation, transitions
+from service.store import orders, preparation, transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
 from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
@@ -74,13 +74,13 @@ class Reconciler:
         self._engine, self._blobs, self._settings, self._wakeups = engine, blobs, settings, wakeups
         self._clock = clock
         self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
-        self._preparations = Stillness()
+        self._preparations, self._orders = Stillness(), Stillness()
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
         self._swept_at = clock()
         self._no_blob = f"/{secrets.token_hex(8)}"  # a key that no blob has, and no other reconciler
         self._owns_store = False  # until the store has said so
-        self._unswept: dict[str, None] = {}  # jobs and data sets whose orphans are to be looked for, in order
+        self._unswept: dict[str, None] = {}  # jobs, orders and data sets whose orphans are to be looked for, in order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._log = structlog.get_logger()
@@ -99,6 +99,7 @@ class Reconciler:
         elapsed_s = self._elapsed()
         self._expire_leases(elapsed_s)
         self._expire_preparations(elapsed_s)
+        self._expire_orders(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
@@ -185,6 +186,28 @@ class Reconciler:
         self._unswept[dataset.id] = None
         self._wakeups.announce(INGEST)
 
+    def _expire_orders(self, elapsed_s: float) -> None:
+        """Declare lost the attempts at orders for samples whose beat has stood still for the time to live."""
+        with reading(self._engine) as session:
+            in_hand = orders.list_in_hand(session)
+        self._orders.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
+        for order in in_hand:
+            if self._orders.of((order.id, order.attempt)) >= self._settings.ttl_s:
+                self._lose_order(order)
+
+    def _lose_order(self, order: Order) -> None:
+        message = f"Nothing was heard of its rendering for {self._settings.ttl_s:g} s."
+        most = self._settings.losses_in_row
+        try:
+            with writing(self._engine) as session:
+                lost = orders.lose_order
+                lost(session, order.id, order.attempt, code="sampling_failed", message=message, most_losses=most)
+        except AttemptOver:
+            return  # another reconciler was first, or the attempt has ended
+        self._log.warning("order not heard of", order=order.id, attempt=order.attempt)
+        self._unswept[order.id] = None
+        self._wakeups.announce(SAMPLE)
+
     def _end_holds(self, elapsed_s: float) -> None:
         """Let jobs be claimed again that have waited out their back-off."""
         with reading(self._engine) as session:
@@ -253,13 +276,16 @@ class Reconciler:
         return True
 
     def _mend(self) -> None:
-        """Do what in normal life leaves nothing to do, and announce the jobs and data sets that wait."""
+        """Do what in normal life leaves nothing to do, and announce the jobs, data sets and orders that wait."""
         with writing(self._engine) as session:
             transitions.apply_desired(session)
         with reading(self._engine) as session:
             waiting = transitions.next_claimable(session, devices=_ANY_DEVICE, limit=1)
             unprepared = preparation.next_to_prepare(session, limit=1)
+            ordered = orders.next_orders(session, limit=1)
         if waiting:
             self._wakeups.announce()
         if unprepared:
             self._wakeups.announce(INGEST)
+        if ordered:
+            self._wakeups.announce(SAMPLE)

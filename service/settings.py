@@ -50,6 +50,14 @@ class Settings(BaseSettings):
         2 * GIB, ge=64 * 2**20, description="Memory that the preparation of an upload may use."
     )
     prepare_s: float = Field(1800.0, ge=1, description="Seconds that the preparation of an upload may take.")
+    sample_memory_bytes: int = Field(
+        2 * GIB, ge=64 * 2**20, description="Memory that the process of samples on demand may use."
+    )
+    sample_s: float = Field(120.0, ge=1, description="Seconds that samples on demand may take.")
+    sample_quota_bytes: int = Field(
+        4 * GIB, ge=1024, description="Bytes of samples on demand that are kept for one owner; the oldest go."
+    )
+    max_live_orders: int = Field(100, ge=1, description="Samples on demand that one owner may wait for at once.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
     dataset_max_bytes: int = Field(4 * GIB, ge=1024, description="Largest upload of a data set.")
     dataset_quota_bytes: int = Field(64 * GIB, ge=1024, description="Bytes of data sets that one owner may keep.")

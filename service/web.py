@@ -9,10 +9,13 @@ from sqlalchemy import Engine
 
 from service.blobs import BlobStore
 from service.broker import TRAIN
+from service.clock import monotonic_s
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.settings import Settings
 from service.store.keys import Scope
+
+LOOK_S = 0.2  # between two looks of a request that waits
 
 
 class Announcer(Protocol):
@@ -29,13 +32,18 @@ class LongPolls:
         self._free = threading.BoundedSemaphore(max(1, threads // 2))
         self._stopping = threading.Event()
 
-    def poll(self, is_over: Callable[[], bool], *, timeout_s: float, every_s: float = 0.2) -> None:
-        """Ask again until it is over, the time is up or the process stops; return at once where no thread is free."""
+    def poll(self, is_over: Callable[[], bool], *, timeout_s: float, soonest_s: float = LOOK_S) -> None:
+        """Ask again until it is over, the time is up or the process stops; return at once where no thread is free.
+
+        Asks next after a tenth of the time waited: not before soonest_s, nor after LOOK_S.
+        """
         if not self._free.acquire(blocking=False):
             return
+        began = monotonic_s()
         try:
-            for _ in range(int(timeout_s / every_s) + 1):
-                if is_over() or self._stopping.wait(every_s):
+            while not is_over() and (left_s := timeout_s + began - monotonic_s()) > 0:
+                pause_s = min(max(soonest_s, (monotonic_s() - began) / 10), LOOK_S, left_s)
+                if self._stopping.wait(pause_s):
                     return
         finally:
             self._free.release()

@@ -7,13 +7,14 @@ from sqlalchemy.orm import Session
 
 from service.blobs import sha256_of
 from service.db import writing
-from service.models import Checkpoint, Dataset, Job
+from service.models import Checkpoint, Dataset, Job, Order
 from service.spec.datasets import DIGITS
+from service.spec.drawing import Drawing
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.resolve import Resolved, parse_spec, resolve
 from service.spec.uploads import FindUpload, no_uploads
-from service.store import checkpoints, datasets, jobs, preparation, transitions
+from service.store import checkpoints, datasets, jobs, orders, preparation, transitions
 from service.store.keys import LOCAL_OWNER
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
@@ -57,6 +58,14 @@ def save_checkpoint(session: Session, job: Job, step: int, **values: Any) -> Che
     files = {"all": {"key": f"{job.id}/{job.attempt}/all-{step}", "size": 1, "sha256": "0" * 64}}
     given = {"samples_seen": step * 64, "trained_s": step / 100, "losses": {}, "files": files, **values}
     return checkpoints.add_checkpoint(session, transitions.fence(session, job.id, job.attempt), step=step, **given)
+
+
+def add_order(session: Session, job: Job, *, seed: int = 1) -> Order:
+    """Store an order for samples of a generator that is recorded and nowhere."""
+    generator = {"key": f"{job.id}/1/generator", "size": 1, "sha256": "0" * 64, "part": "generator", "step": 10}
+    request = {"checkpoint": 10, "n": 5, "seed": seed, "format": "csv"}
+    create = orders.create_order
+    return create(session, job, generator=generator, drawing=Drawing(5, seed, "csv"), request=request)
 
 
 def a_file(dataset: Dataset, name: str) -> dict[str, Any]:

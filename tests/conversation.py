@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from service.app import create_app
 from service.blobs import BlobStore, make_blobs
-from service.broker import INGEST, TRAIN
+from service.broker import INGEST, SAMPLE, TRAIN
 from service.settings import Settings
 
 DOCUMENT = "urn:document"
@@ -40,10 +40,12 @@ class Announcements:
 
     count: int = 0
     uploads: int = 0
+    orders: int = 0
 
     def announce(self, task: str = TRAIN) -> None:
         self.count += task == TRAIN
         self.uploads += task == INGEST
+        self.orders += task == SAMPLE
 
 
 class CheckedClient(FlaskClient):

@@ -9,11 +9,11 @@ import safetensors.torch
 import torch
 from small_training import small_spec, small_training
 
+from service.spec.headers import METADATA_KEY
 from service.spec.job import DatasetRef
 from service.spec.parts.model import ModelSpec
 from worker.gan.data.registry import open_dataset
 from worker.gan.files import (
-    METADATA_KEY,
     MissingPart,
     UnreadableState,
     generator_file,

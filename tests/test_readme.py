@@ -1,5 +1,6 @@
 """The README: its tables are those of the code, and its walk with curl walks, as do those of the other pages."""
 
+import csv
 import json
 import os
 import re
@@ -68,6 +69,10 @@ def test_the_table_of_wine_has_the_rows_that_were_asked_for(service: Service, tm
     assert header.startswith("alcohol,")
     assert header.endswith(",class")
     assert len(rows) == 1000
+    _, *strong = csv.reader((tmp_path / "strong.csv").read_text().splitlines())
+    assert len(strong) == 200
+    assert all(float(row[0]) >= 13 for row in strong)
+    assert [row[-1] for row in strong] == ["class_0"] * 100 + ["class_2"] * 100
 
 
 @pytest.mark.slow

@@ -25,7 +25,6 @@ from worker.attempt import Attempt
 from worker.forkserver import ForkServer
 from worker.machine import Machine
 from worker.origins import Choice
-from worker.preparer import Preparer
 from worker.presence import Presence
 from worker.supervisor import Supervisor, explain
 
@@ -189,11 +188,8 @@ def test_a_beat_that_fails_does_not_end_the_looks_for_work(
     engine: Engine, make_supervisor: Callable[..., Supervisor]
 ) -> None:
     supervisor = make_supervisor()
-    settings, fork_server = Settings(_env_file=None), ReadyForkServer()
-    preparer = Preparer(engine, supervisor._blobs, fork_server, settings=settings, worker_id="worker-1")
-    presence = Presence(
-        engine, supervisor, preparer, settings=settings, worker_id="worker-1", machine=supervisor._machine
-    )
+    settings = Settings(_env_file=None)
+    presence = Presence(engine, supervisor, (), settings=settings, worker_id="worker-1", machine=supervisor._machine)
 
     presence._try_write(lambda session: session.execute(text("SELECT 1 FROM a_table_that_is_not_there")))
     presence._try_write(presence._beat)

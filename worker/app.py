@@ -2,14 +2,17 @@
 
 from celery import Celery
 
-from service.broker import INGEST, TRAIN, make_celery
+from service.broker import INGEST, SAMPLE, TRAIN, make_celery
 from service.settings import Settings
 from worker.preparer import Preparer
+from worker.sampler import Sampler
 from worker.supervisor import Supervisor
 
 
-def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer) -> Celery:
-    """Return the application with its tasks, which train in this process's slots and prepare uploads beside them."""
+def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer, sampler: Sampler) -> Celery:
+    """Return the application with its tasks, which train in this process's slots, and beside them prepare uploads
+    and draw samples.
+    """
     celery = make_celery(settings)
 
     @celery.task(name=TRAIN)  # type: ignore[untyped-decorator]
@@ -19,5 +22,9 @@ def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer) -> 
     @celery.task(name=INGEST)  # type: ignore[untyped-decorator]
     def ingest() -> None:
         preparer.work()
+
+    @celery.task(name=SAMPLE)  # type: ignore[untyped-decorator]
+    def sample() -> None:
+        sampler.work()
 
     return celery

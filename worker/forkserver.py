@@ -104,5 +104,10 @@ class ForkServer:
         return ForkedProcess(process, receiver, self._reaping)
 
 
+def make_channel() -> tuple[Connection, Connection]:
+    """Return the two ends of a connection, one of which a forked process may be given; the other is closed here."""
+    return _CONTEXT.Pipe()
+
+
 def _do_nothing(*, words: Connection) -> None:
     """Prove by its end that the fork server can fork."""

@@ -18,10 +18,10 @@ _NICENESS = 10  # training takes every core there is, and must leave who answers
 _MOST_FILES = 1024  # open at once; a trainer needs a few dozen
 
 
-def isolate(title: str) -> None:
+def isolate(title: str, *, niceness: int = _NICENESS) -> None:
     """Put this process into a group of its own and tie its life to those of the fork server and the supervisor."""
     os.setpgid(0, 0)
-    os.nice(_NICENESS)
+    os.nice(niceness)
     setproctitle.setproctitle(title)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     files = min(_MOST_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])

@@ -6,7 +6,8 @@ import secrets
 import signal
 import socket
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import setproctitle
 from celery import Celery, signals
@@ -14,7 +15,7 @@ from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 
 from service.blobs import make_blobs
-from service.broker import INGEST, TRAIN, Wakeups
+from service.broker import TASKS, Wakeups
 from service.db import make_engine
 from service.logs import configure_logs
 from service.reconcile import Reconciler
@@ -24,10 +25,11 @@ from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
 from worker.preparer import Preparer
 from worker.presence import Presence
+from worker.sampler import Sampler
 from worker.supervisor import Supervisor
 
 _TITLE = "ganymede: worker"
-_SPARE_THREADS = 4  # so that wake-ups are answered while every slot trains and an upload is prepared
+_SPARE_THREADS = 5  # so that wake-ups are answered while every slot trains, an upload is prepared, samples are drawn
 
 
 def run(settings: Settings) -> int:
@@ -43,23 +45,35 @@ def run(settings: Settings) -> int:
         engine, blobs, wakeups, fork_server, settings=settings, worker_id=worker_id, machine=machine
     )
     preparer = Preparer(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
+    sampler = Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
     reconciler = Reconciler(engine, blobs, settings, wakeups)
-    presence = Presence(engine, supervisor, preparer, settings=settings, worker_id=worker_id, machine=machine)
+    looks = (sampler.work, preparer.work)
+    presence = Presence(engine, supervisor, looks, settings=settings, worker_id=worker_id, machine=machine)
 
     wakeups.start()
     reconciler.start()
     presence.start()
     try:
-        return _consume(make_app(settings, supervisor, preparer), supervisor, preparer, settings)
+        return _consume(make_app(settings, supervisor, preparer, sampler), (sampler, preparer, supervisor), settings)
     finally:
-        supervisor.drain()
-        preparer.drain()
-        supervisor.join()
-        preparer.join()
+        for place in (sampler, preparer, supervisor):
+            place.drain()
+        for place in (supervisor, preparer, sampler):
+            place.join()
         presence.stop()
         reconciler.stop()
         wakeups.stop()
         engine.dispose()
+
+
+class Place(Protocol):
+    """Where work of one kind is done."""
+
+    def drain(self) -> None:
+        """Begin nothing more and give back what goes on."""
+
+    def join(self) -> None:
+        """Wait until nothing goes on."""
 
 
 class _CeleryWorker(Worker):  # type: ignore[misc]
@@ -74,13 +88,13 @@ class _CeleryWorker(Worker):  # type: ignore[misc]
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
 
-def _consume(celery: Celery, supervisor: Supervisor, preparer: Preparer, settings: Settings) -> int:
+def _consume(celery: Celery, places: Sequence[Place], settings: Settings) -> int:
     """Run Celery's consumer until it is told to stop and every task has ended."""
 
     # Celery keeps only weak references to receivers, which live as long as this function runs.
     def drain(**_: Any) -> None:
-        preparer.drain()
-        supervisor.drain()  # the pool of threads waits for its tasks for ever, so they must be told
+        for place in places:  # the pool of threads waits for its tasks for ever, so they must be told
+            place.drain()
 
     def keep_our_logs(**_: Any) -> None:
         """Celery leaves logging alone when this signal has a receiver."""
@@ -93,7 +107,7 @@ def _consume(celery: Celery, supervisor: Supervisor, preparer: Preparer, setting
     worker = _CeleryWorker(
         app=celery,
         pool_cls="threads",
-        queues=[TRAIN, INGEST],
+        queues=[*TASKS],
         concurrency=settings.slots + _SPARE_THREADS,
         loglevel=settings.log_level.upper(),
         quiet=True,

@@ -1,7 +1,7 @@
 """The row that shows a worker, and its own look for work, with which it never depends on the broker."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import structlog
@@ -14,24 +14,23 @@ from service.models import Worker
 from service.settings import Settings
 from service.store.workers import beat_worker, forget_worker, register_worker
 from worker.machine import Machine
-from worker.preparer import Preparer
 from worker.supervisor import Supervisor
 
 
 class Presence:
-    """Beats each scan, and each wake-up interval lets every free slot and the preparer look for work."""
+    """Beats each scan, and each wake-up interval lets every free slot and who works beside them look for work."""
 
     def __init__(
         self,
         engine: Engine,
         supervisor: Supervisor,
-        preparer: Preparer,
+        looks: Sequence[Callable[[], None]],
         *,
         settings: Settings,
         worker_id: str,
         machine: Machine,
     ) -> None:
-        self._engine, self._supervisor, self._preparer = engine, supervisor, preparer
+        self._engine, self._supervisor, self._looks = engine, supervisor, looks
         self._settings, self._worker_id, self._machine = settings, worker_id, machine
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -51,7 +50,7 @@ class Presence:
         while not self._stopping.is_set():
             if monotonic_s() - looked_at >= self._settings.wake_again_s:
                 looked_at = monotonic_s()
-                for look in (self._preparer.work, *[self._supervisor.work] * self._supervisor.free):
+                for look in (*self._looks, *[self._supervisor.work] * self._supervisor.free):
                     threading.Thread(target=look, name="own look", daemon=True).start()
             self._try_write(self._beat)
             self._stopping.wait(self._settings.scan_s)

@@ -20,6 +20,7 @@ from service.db import newest_revision, reading, schema_revision
 from service.metrics import MEDIA_TYPE
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
+from service.store import orders
 from service.store.datasets import stored_bytes
 from service.store.jobs import count_by_state, count_live
 from service.store.workers import list_workers, page_workers
@@ -83,6 +84,8 @@ def show_limits(web: Web, caller: Caller) -> Response:
     with reading(web.engine) as session:
         live_jobs = count_live(session, caller.owner_id)
         dataset_bytes = stored_bytes(session, caller.owner_id)
+        live_orders = orders.count_live(session, caller.owner_id)
+        sample_bytes = orders.stored_bytes(session, caller.owner_id)
     settings = web.settings
     return json_answer(
         LimitsAnswer(
@@ -93,6 +96,10 @@ def show_limits(web: Web, caller: Caller) -> Response:
             dataset_max_bytes=settings.dataset_max_bytes,
             dataset_quota_bytes=settings.dataset_quota_bytes,
             dataset_bytes=dataset_bytes,
+            max_live_orders=settings.max_live_orders,
+            live_orders=live_orders,
+            sample_quota_bytes=settings.sample_quota_bytes,
+            sample_bytes=sample_bytes,
         )
     )
 

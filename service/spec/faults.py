@@ -3,7 +3,7 @@
 import difflib
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +39,14 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     ]
 
 
+def unknown_name(kind: str, pointer: str, name: str, known: Iterable[str]) -> Fault:
+    """Return the fault of a name that stands for nothing, with the nearest one that does."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return Fault(pointer, "unknown_name", f"there is no {kind} {name!r}{hint}", names, name)
+
+
 def _fault(detail: Any, model: type[BaseModel]) -> Fault:
     path, known = _plain_path(detail["loc"], model)
     code, context = detail["type"], detail.get("ctx", {})
@@ -46,7 +54,7 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
         return _unknown_key(path, known)
     allowed = {_LIMITS.get(key, key): value for key, value in context.items() if key not in _HIDDEN} or None
     return Fault(
-        pointer=_pointer(path),
+        pointer=pointer_to(path),
         code=code,
         message=_KINDS.get(code) or _sentence(detail["msg"]),
         allowed=allowed,
@@ -63,7 +71,7 @@ def _unknown_key(path: list[str | int], known: list[str]) -> Fault:
     key = _shorten(str(path[-1]))
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
-    return Fault(_pointer(path), "unknown_key", f"unknown key {key!r}; {hint}", allowed=nearest or known, got=key)
+    return Fault(pointer_to(path), "unknown_key", f"unknown key {key!r}; {hint}", allowed=nearest or known, got=key)
 
 
 def _plain_path(location: tuple[str | int, ...], model: type[BaseModel]) -> tuple[list[str | int], list[str]]:
@@ -105,7 +113,8 @@ def _choices(annotation: Any) -> Iterator[Any]:
         yield from _choices(argument)
 
 
-def _pointer(path: list[str | int]) -> str:
+def pointer_to(path: Iterable[str | int]) -> str:
+    """Return the JSON pointer of a path of keys."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 

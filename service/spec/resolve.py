@@ -1,6 +1,5 @@
 """From what a client posted to the spec that runs: defaults of the data's recipe filled in, every rule checked."""
 
-import difflib
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from service.spec.architectures import ARCHITECTURES, architecture_for
 from service.spec.datasets import DATASETS, NoParams
 from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
-from service.spec.faults import faults_of
+from service.spec.faults import faults_of, unknown_name
 from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec
 from service.spec.measuring import (
     fill_quality,
@@ -81,7 +80,7 @@ def find_dataset(dataset: str | DatasetRef, find_upload: FindUpload = no_uploads
         facts = _uploaded(ref.name, pointer, find_upload)
         params = _read_params(ref.params, NoParams)
     else:
-        raise InvalidInput([_unknown("data set", pointer, ref.name, DATASETS)])
+        raise InvalidInput([unknown_name("data set", pointer, ref.name, DATASETS)])
     if ref.sha256 not in (None, facts.sha256):
         message = "the data set has another content than the one this spec was resolved for"
         raise InvalidInput([Fault("/dataset/sha256", "content_differs", message, facts.sha256, ref.sha256)])
@@ -120,7 +119,7 @@ def _architecture(posted: JobSpec, facts: DatasetFacts) -> str:
     if name == "auto":
         return architecture_for(facts)
     if name not in ARCHITECTURES:
-        raise InvalidInput([_unknown("architecture", "/model/architecture", name, ["auto", *ARCHITECTURES])])
+        raise InvalidInput([unknown_name("architecture", "/model/architecture", name, ["auto", *ARCHITECTURES])])
     modalities = ARCHITECTURES[name].modalities
     if facts.modality not in modalities:
         fits = [each.name for each in ARCHITECTURES.values() if facts.modality in each.modalities]
@@ -164,11 +163,11 @@ def _check(spec: JobSpec, facts: DatasetFacts, memory_limit_bytes: int) -> None:
 
 def _check_names(spec: JobSpec) -> Iterable[Fault]:
     if spec.objective.loss not in OBJECTIVES:
-        yield _unknown("loss", "/objective/loss", spec.objective.loss, OBJECTIVES)
+        yield unknown_name("loss", "/objective/loss", spec.objective.loss, OBJECTIVES)
     for player in ("generator", "discriminator"):
         name = getattr(spec.optimizer, player).name
         if name not in OPTIMIZERS:
-            yield _unknown("optimiser", f"/optimizer/{player}/name", name, OPTIMIZERS)
+            yield unknown_name("optimiser", f"/optimizer/{player}/name", name, OPTIMIZERS)
 
 
 def _check_schedules(spec: JobSpec) -> Iterable[Fault]:
@@ -252,13 +251,6 @@ def _check_memory(needed: Estimate, limit_bytes: int) -> list[Fault]:
         f"the limit is {limit_bytes / GIB:.2f} GiB. Make the networks or the batch smaller"
     )
     return [Fault("/model", "too_large", message, {"maximum_bytes": limit_bytes}, needed.memory_bytes)]
-
-
-def _unknown(kind: str, pointer: str, name: str, known: Iterable[str]) -> Fault:
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    return Fault(pointer, "unknown_name", f"there is no {kind} {name!r}{hint}", names, name)
 
 
 def _moved(fault: Fault, prefix: str) -> Fault:

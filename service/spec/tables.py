@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.spec.facts import DatasetFacts, TableColumn
 
+CLASS_COLUMN = "class"  # what the labels are called that are in no column of the data
 MOST_LABELS = 20  # a column of more values is not chosen to condition on unless it is named
 
 
@@ -49,6 +50,17 @@ def layout_of(columns: Sequence[TableColumn]) -> Layout:
             if is_choice(column) or column.missing
         ),
     )
+
+
+def exported_columns(facts: DatasetFacts) -> tuple[TableColumn, ...]:
+    """Return the columns of exported rows: those of the table, else numbers under the data's names or x1, x2, ..."""
+    names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
+    return facts.table or tuple(TableColumn(name, "continuous") for name in names)
+
+
+def lies_in_the_plane(facts: DatasetFacts) -> bool:
+    """Tell whether samples are points that can be drawn as they lie."""
+    return facts.modality == "vector" and facts.shape == (2,)
 
 
 def table_shape(columns: Sequence[TableColumn]) -> tuple[int]:

@@ -8,11 +8,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.clock import now
-from service.models import Checkpoint, Dataset, DoomedBlob, Sample
+from service.models import Checkpoint, Dataset, DoomedBlob, Order, Sample
 
 
 def keys_of(files: dict[str, Any]) -> list[str]:
-    """Return the blob keys in the `files` of a checkpoint, sample or data set."""
+    """Return the blob keys in the `files` of a checkpoint, sample, order or data set."""
     return [file["key"] for file in files.values()]
 
 
@@ -25,7 +25,7 @@ def doom(session: Session, keys: Iterable[str]) -> None:
         session.execute(insert(DoomedBlob).on_conflict_do_nothing(), rows)
 
 
-def doom_rows(session: Session, rows: Iterable[Checkpoint | Dataset | Sample]) -> None:
+def doom_rows(session: Session, rows: Iterable[Checkpoint | Dataset | Order | Sample]) -> None:
     """Delete rows that show blobs and mark their blobs for removal."""
     for row in list(rows):
         doom(session, keys_of(row.files))

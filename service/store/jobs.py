@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.clock import now
 from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
-from service.models import Checkpoint, Desired, Job, JobLabel, Sample, State
+from service.models import Checkpoint, Desired, Job, JobLabel, Order, Sample, State
 from service.spec.job import JobSpec
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
@@ -159,8 +159,8 @@ def delete_job(session: Session, job: Job) -> None:
     lock_job(session, job)
     if not job.is_terminal:
         raise Conflict("job_is_live", f"The job is {job.status}; cancel it before deleting it.")
-    doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id)))
-    doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id)))
+    for table in (Checkpoint, Sample, Order):
+        doom_rows(session, session.scalars(select(table).where(table.job_id == job.id)))
     forget_answers(session, job.id)
     session.execute(delete(Job).where(Job.id == job.id))
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -16,6 +15,7 @@ from service.errors import AttemptOver
 from service.ids import make_id
 from service.models import Dataset, DatasetState
 from service.spec.facts import DatasetFacts, facts_to_json
+from service.store.conditional import update_one
 from service.store.doomed import doom, doom_rows, keys_of
 
 UPLOAD = 0  # the attempt that an upload is
@@ -94,8 +94,8 @@ def forget_upload(session: Session, dataset_id: str, beat: int | None = None) ->
 def prepare_again(session: Session, dataset: Dataset) -> None:
     """Let a failed data set be prepared once more, as if for the first time."""
     values = {"state": DatasetState.PREPARING, "losses": 0, "error_code": None, "error_message": None}
-    conditions = (Dataset.id == dataset.id, Dataset.state == DatasetState.FAILED)
-    if _update_one(session, conditions, values | {"finished_at": None, "version": Dataset.version + 1}):
+    failed = update(Dataset).where(Dataset.id == dataset.id, Dataset.state == DatasetState.FAILED)
+    if update_one(session, failed.values(values | {"finished_at": None, "version": Dataset.version + 1})):
         session.refresh(dataset)
 
 
@@ -117,7 +117,7 @@ def claim_preparation(session: Session, dataset: Dataset, *, worker: str) -> boo
         Dataset.worker.is_(None),
     )
     values = {"attempt": Dataset.attempt + 1, "worker": worker, "beat": Dataset.beat + 1}
-    if not _update_one(session, conditions, values | {"version": Dataset.version + 1}):
+    if not update_one(session, update(Dataset).where(*conditions).values(values | {"version": Dataset.version + 1})):
         return False
     session.refresh(dataset)
     return True
@@ -204,15 +204,7 @@ def _fence(session: Session, dataset_id: str, attempt: int, values: dict[str, An
         else (Dataset.state == DatasetState.PREPARING) & Dataset.worker.is_not(None)
     )
     conditions = (Dataset.id == dataset_id, Dataset.attempt == attempt, in_hand)
-    if not _update_one(session, conditions, {"beat": Dataset.beat + 1} | values):
+    if not update_one(session, update(Dataset).where(*conditions).values({"beat": Dataset.beat + 1} | values)):
         raise AttemptOver(f"attempt {attempt} of {dataset_id} is over")
     query = select(Dataset).where(Dataset.id == dataset_id).execution_options(populate_existing=True)
     return session.scalars(query).one()
-
-
-def _update_one(session: Session, conditions: tuple[Any, ...], values: dict[str, Any]) -> bool:
-    """Run a conditional UPDATE of one row and tell whether its conditions held."""
-    statement = update(Dataset).where(*conditions).values(values).execution_options(synchronize_session=False)
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1

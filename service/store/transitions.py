@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, or_, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from service.clock import now
 from service.errors import AttemptOver, Conflict
 from service.models import Checkpoint, Desired, Job, State
+from service.store.conditional import update_one
 from service.store.events import add_event
 from service.store.jobs import lock_job
 from service.store.positions import cut_after, position_at
@@ -153,7 +153,7 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
     in the history exactly once.
     """
     position = position_at(resume_from)
-    claimed = _update_one(
+    claimed = update_one(
         session,
         update(Job)
         .where(
@@ -185,7 +185,7 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
 
 def fence(session: Session, job_id: str, attempt: int) -> Job:
     """Return the running job with its row locked for this transaction; raise AttemptOver when the attempt is over."""
-    raised = _update_one(
+    raised = update_one(
         session,
         update(Job)
         .where(Job.id == job_id, Job.attempt == attempt, Job.state == State.RUNNING)
@@ -267,7 +267,7 @@ def list_held(session: Session) -> Sequence[Job]:
 
 def end_hold(session: Session, job_id: str, attempt: int) -> bool:
     """Let a job be claimed again that has waited long enough; False when it is not held by this attempt's loss."""
-    return _update_one(
+    return update_one(
         session,
         update(Job)
         .where(Job.id == job_id, Job.attempt == attempt, Job.state == State.QUEUED, Job.hold_s.is_not(None))
@@ -293,10 +293,3 @@ def apply_desired(session: Session) -> int:
     for job in jobs:
         _follow_desired(session, job)
     return len(jobs)
-
-
-def _update_one(session: Session, statement: Any) -> bool:
-    """Run a conditional UPDATE of one row and tell whether its condition held."""
-    result = session.execute(statement.execution_options(synchronize_session=False))
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1

@@ -1,5 +1,6 @@
 """Training states and generators as safetensors files: tensors, and JSON in one metadata key. No pickle, no clock."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -7,10 +8,10 @@ from typing import Any, Literal
 import safetensors.torch
 from torch import Tensor
 
+from service.spec.headers import METADATA_KEY, read_metadata
 from worker.gan.state import ENCODING, TrainingState, part, snapshot
 
 FORMAT = 1
-METADATA_KEY = "ganymede"  # one key: safetensors writes several in an order of its own
 
 Part = Literal["generator", "ema"]
 
@@ -36,7 +37,7 @@ def read_state(source: bytes | Path) -> TrainingState:
     """Read what write_state wrote; raises UnreadableState."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     try:
-        tensors, facts = safetensors.torch.load(data), _read_facts(data)
+        tensors, facts = safetensors.torch.load(data), read_metadata(io.BytesIO(data))
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise UnreadableState(str(error)) from error
     if facts.pop("format", None) != FORMAT:
@@ -64,9 +65,3 @@ def generator_file(state: TrainingState, which: Part) -> bytes:
 def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
     text = json.dumps({"format": FORMAT, **facts}, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
-
-
-def _read_facts(data: bytes) -> dict[str, Any]:
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    facts: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
-    return facts

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,20 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from service.spec.conditions import Where
+from service.spec.drawing import Drawing, parse_sample, restrict
 from service.spec.facts import DatasetFacts, facts_from_json
+from service.spec.headers import GeneratorHeader
 from service.spec.parts.model import ModelSpec
 from worker.gan.data.encoding import restore_encoding
+from worker.gan.data.training_data import Rows
 from worker.gan.files import UnreadableState, read_state
 from worker.gan.networks.players import Generator
 from worker.gan.networks.registry import make_generator
 from worker.gan.randomness import Stream, random_for
+from worker.gan.rejection import DRAWS_PER_ROW, SPARE_DRAWS, joined, keep_drawing
 from worker.gan.samples import Exporter
-from worker.gan.sampling import sample, shown_labels
+from worker.gan.sampling import even_labels, label_odds, sample, shown_labels
 from worker.gan.state import BACKDROP, ENCODING, load_network, part
 
 
@@ -39,34 +45,103 @@ class OpenedGenerator:
         """What is known of the data."""
         return self.exporter.facts
 
+    @property
+    def header(self) -> GeneratorHeader:
+        """What can be asked of it."""
+        return GeneratorHeader(self.facts, self.conditional)
+
     def sample(
-        self, count: int, seed: int, labels: Sequence[int] | None = None
+        self,
+        count: int,
+        seed: int,
+        labels: Sequence[int] | None = None,
+        *,
+        where: Where | None = None,
+        truncation: float = 1.0,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw samples (count, *shape) in the data's own units, and the labels (count,) they were drawn for.
 
-        Labels are indices into facts.labels. Raises ValueError when they do not fit the generator.
+        Labels are indices into facts.labels. where keeps rows by their columns, truncation is a factor of the normal
+        latents; both are those of service.spec.drawing.SampleSpec. Raises ValueError for labels that do not fit the
+        generator, InvalidInput for a condition that does not, TooRare when next to no row meets it.
         """
-        samples, used = self._draw(count, seed, labels)
-        return self.exporter.encoding.backward(samples), None if used is None else used.numpy()
+        rows = self._draw(count, seed, labels, where, truncation)
+        return rows.values, rows.labels
 
-    def render(self, count: int, seed: int, labels: Sequence[int] | None = None) -> dict[str, bytes]:
+    def render(
+        self,
+        count: int,
+        seed: int,
+        labels: Sequence[int] | None = None,
+        *,
+        where: Where | None = None,
+        truncation: float = 1.0,
+    ) -> dict[str, bytes]:
         """Draw the same as files, in each format of the data: csv, png, npz, zip."""
-        return self.exporter.render(*self._draw(count, seed, labels))
+        return self.exporter.write_all(self._draw(count, seed, labels, where, truncation))
 
-    def _draw(self, count: int, seed: int, labels: Sequence[int] | None) -> tuple[Tensor, Tensor | None]:
+    def carry_out(self, drawing: Drawing) -> bytes:
+        """Draw what was asked for and write it. Raises TooRare."""
+        return self.exporter.write(drawing.format, self._carry_out(drawing))
+
+    def _draw(
+        self, count: int, seed: int, labels: Sequence[int] | None, where: Where | None, truncation: float
+    ) -> Rows:
         if count < 1:
             raise ValueError(f"count is {count}, not at least 1")
-        used = self._labels(count, labels)
-        latents = self.network.draw_latents(count, random_for(seed, Stream.SAMPLES, 0))
-        return sample(self.network, latents.to(_dtype_of(self.network.state_dict())), used), used
-
-    def _labels(self, count: int, labels: Sequence[int] | None) -> Tensor | None:
         classes = len(self.facts.labels) if self.conditional else 0
-        if labels is None:
-            return shown_labels(count, self.facts) if classes else None
-        if len(labels) != count or not all(0 <= label < classes for label in labels):
+        if labels is not None and (len(labels) != count or not all(0 <= label < classes for label in labels)):
             raise ValueError(f"{count} samples of this generator take {count} labels from 0 to below {classes}")
-        return torch.tensor(labels)
+        asked = parse_sample({"where": where, "truncation": truncation})
+        restriction = restrict(asked.where or {}, self.header)
+        return self._carry_out(Drawing(count, seed, "npz", tuple(labels or ()), restriction, asked.truncation))
+
+    def _carry_out(self, drawing: Drawing) -> Rows:
+        if drawing.restriction.conditions:
+            return self._draw_kept(drawing)
+        random = random_for(drawing.seed, Stream.SAMPLES, 0)
+        return self._make(self.network.draw_latents(drawing.n, random), self._labels(drawing), drawing.truncation)
+
+    def _labels(self, drawing: Drawing) -> Tensor | None:
+        """Return the label of each sample, evenly from what is asked for or as the data has them."""
+        if not self.conditional:
+            return None
+        if drawing.classes:
+            return torch.tensor(drawing.classes)[even_labels(drawing.n, len(drawing.classes))]
+        return shown_labels(drawing.n, self.facts, drawing.restriction.labels)
+
+    def _draw_kept(self, drawing: Drawing) -> Rows:
+        """Draw rows that meet conditions: of each class that is asked for as many as are, else of any."""
+        numbers = count_from(1)  # draw 0 is that of the job's own samples
+        conditions = drawing.restriction.conditions
+
+        def keep(wanted: int, odds: Tensor | None, most: int) -> Rows:
+            def draw(size: int) -> Rows:
+                random = random_for(drawing.seed, Stream.SAMPLES, next(numbers))
+                latents = self.network.draw_latents(size, random)
+                labels = None if odds is None else torch.multinomial(odds, size, replacement=True, generator=random)
+                return self._make(latents, labels, drawing.truncation)
+
+            return keep_drawing(draw, conditions, wanted, most=most)
+
+        if not drawing.classes:
+            odds = label_odds(self.facts, drawing.restriction.labels) if self.conditional else None
+            return keep(drawing.n, odds, DRAWS_PER_ROW * drawing.n + SPARE_DRAWS)
+        wanted = torch.tensor(drawing.classes)[even_labels(drawing.n, len(drawing.classes))]
+        distinct, counts = torch.unique(wanted, return_counts=True)
+        spare = SPARE_DRAWS // len(distinct)
+        parts = [
+            keep(count, label_odds(self.facts, [label]), DRAWS_PER_ROW * count + spare)
+            for label, count in zip(distinct.tolist(), counts.tolist(), strict=True)
+        ]
+        back = torch.argsort(torch.argsort(wanted, stable=True))
+        return joined(parts).taken(back.numpy())
+
+    def _make(self, latents: Tensor, labels: Tensor | None, truncation: float) -> Rows:
+        if truncation < 1:
+            latents = self.network.truncate(latents, truncation)
+        samples = sample(self.network, latents.to(_dtype_of(self.network.state_dict())), labels)
+        return Rows(self.exporter.encoding.backward(samples), None if labels is None else labels.numpy())
 
 
 def open_generator(source: bytes | Path) -> OpenedGenerator:

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from service.spec.drawing import Format, formats_of
 from service.spec.facts import DatasetFacts, Modality
 from worker.gan.data.encoding import Encoding
-from worker.gan.data.training_data import TrainingData
+from worker.gan.data.training_data import Rows, TrainingData
 from worker.gan.pictures import draw_grid, draw_scatter, shown, to_png
 from worker.gan.sounds import draw_sounds, in_sequence, to_wav
 from worker.gan.spreadsheets import write_csv
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
+
+
+Writer = Callable[["Exporter", np.ndarray, np.ndarray | None], bytes]  # of values in data units and their labels
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,15 @@ class Exporter:
     def render(self, samples: Tensor, labels: Tensor | None) -> dict[str, bytes]:
         """Write samples (N, *shape) in network units in each format: the name of the format, then the file."""
         values = self.encoding.backward(samples)
-        classes = None if labels is None else labels.cpu().numpy()
-        return {"npz": write_npz(self.facts, values, classes), **WRITE[self.facts.modality](self, values, classes)}
+        return self.write_all(Rows(values, None if labels is None else labels.cpu().numpy()))
+
+    def write_all(self, rows: Rows) -> dict[str, bytes]:
+        """Write samples in data units in each format of their modality."""
+        return {name: self.write(name, rows) for name in formats_of(self.facts)}
+
+    def write(self, name: Format, rows: Rows) -> bytes:
+        """Write samples in data units in one format of their modality."""
+        return WRITE[self.facts.modality, name](self, rows.values, rows.labels)
 
 
 def exporter_for(data: TrainingData) -> Exporter:
@@ -39,40 +50,44 @@ def exporter_for(data: TrainingData) -> Exporter:
     return Exporter(data.facts, data.encoding, data.backdrop())
 
 
-def write_images(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
-    """Write a grid of the first pictures and each as a file of its own."""
-    greys = to_greys(exporter.facts, values)
-    files = [to_png(grey) for grey in greys]
-    return {"png": to_png(draw_grid(greys, classes)), "zip": write_zip(exporter.facts, files, "png", classes)}
+def write_pictures(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write a grid of the first pictures."""
+    return to_png(draw_grid(to_greys(exporter.facts, values), classes))
 
 
-def write_sounds(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
-    """Write the first sounds one after the other, a picture of them, and each as a file of its own."""
-    rate, sounds = rate_of(exporter.facts), values[:, 0]
-    first = shown(len(sounds), classes)
-    grid = draw_grid(draw_sounds(sounds[first], rate), None if classes is None else classes[first])
-    files = [to_wav(sound, rate) for sound in sounds]
-    return {
-        "png": to_png(grid),
-        "wav": to_wav(in_sequence(sounds[first], rate), rate),
-        "zip": write_zip(exporter.facts, files, "wav", classes),
-    }
+def write_sound_pictures(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write a grid of pictures of the first sounds."""
+    first = shown(len(values), classes)
+    drawn = draw_sounds(values[first, 0], rate_of(exporter.facts))
+    return to_png(draw_grid(drawn, None if classes is None else classes[first]))
 
 
-def write_rows(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> dict[str, bytes]:
-    """Write rows, and a picture of those that lie in the plane."""
-    files = {"csv": write_csv(exporter.facts, values, classes)}
-    if exporter.backdrop is not None:
-        files["png"] = to_png(draw_scatter(exporter.backdrop, values))
-    return files
+def write_sounds(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write the first sounds one after the other."""
+    rate = rate_of(exporter.facts)
+    return to_wav(in_sequence(values[shown(len(values), classes), 0], rate), rate)
 
 
-WRITE: dict[Modality, Callable[[Exporter, np.ndarray, np.ndarray | None], dict[str, bytes]]] = {
-    "image": write_images,
-    "vector": write_rows,
-    "table": write_rows,
-    "audio": write_sounds,
-}
+def write_points(exporter: Exporter, values: np.ndarray, _: np.ndarray | None) -> bytes:
+    """Write a picture of points in the plane, over real ones."""
+    if exporter.backdrop is None:
+        raise ValueError(f"{exporter.facts.name} has no points to draw over")
+    return to_png(draw_scatter(exporter.backdrop, values))
+
+
+def zip_pictures(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write each picture as a file of its own."""
+    return write_zip(exporter.facts, [to_png(grey) for grey in to_greys(exporter.facts, values)], "png", classes)
+
+
+def zip_sounds(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
+    """Write each sound as a file of its own."""
+    rate = rate_of(exporter.facts)
+    return write_zip(exporter.facts, [to_wav(sound, rate) for sound in values[:, 0]], "wav", classes)
+
+
+def _of_facts(write: Callable[[DatasetFacts, np.ndarray, np.ndarray | None], bytes]) -> Writer:
+    return lambda exporter, values, classes: write(exporter.facts, values, classes)
 
 
 def rate_of(facts: DatasetFacts) -> int:
@@ -108,3 +123,15 @@ def write_zip(facts: DatasetFacts, files: Sequence[bytes], extension: str, class
             suffix = "" if classes is None else "_" + re.sub(r"[^\w.-]", "_", facts.labels[classes[number]])
             archive.writestr(zipfile.ZipInfo(f"{number:05d}{suffix}.{extension}", ZIP_DATE), file)
     return archived.getvalue()
+
+
+WRITE: dict[tuple[Modality, Format], Writer] = {
+    ("image", "png"): write_pictures,
+    ("image", "zip"): zip_pictures,
+    ("audio", "png"): write_sound_pictures,
+    ("audio", "wav"): write_sounds,
+    ("audio", "zip"): zip_sounds,
+    ("vector", "png"): write_points,
+    **{(modality, "csv"): _of_facts(write_csv) for modality in ("vector", "table")},
+    **{(modality, "npz"): _of_facts(write_npz) for modality in ("image", "audio", "vector", "table")},
+}

@@ -3,22 +3,20 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 
+from service.spec.conditions import EPOCH
 from service.spec.facts import DAY_FORMAT, ColumnKind, DatasetFacts, TableColumn
-
-CLASS_COLUMN = "class"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from service.spec.tables import CLASS_COLUMN, exported_columns
 
 
 def write_csv(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
     """Write a header and a row for each sample; the class stands last, unless it is one of the table's own columns."""
-    names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
+    names = tuple(column.name for column in exported_columns(facts))
     columns = [[as_number(value) for value in column] for column in values.T]
     if facts.table:
-        names = tuple(column.name for column in facts.table)
         columns = [cells_of(column, numbers) for column, numbers in zip(facts.table, values.T, strict=True)]
     if classes is not None and not facts.label_column:
         names += (CLASS_COLUMN,)

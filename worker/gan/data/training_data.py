@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts
+from service.spec.tables import lies_in_the_plane
 from worker.gan.data.encoding import Encoding, learn_encoding
 from worker.gan.data.split import Split
 
@@ -83,8 +84,7 @@ class TrainingData:
 
     def backdrop(self) -> np.ndarray | None:
         """Return real points in data units to draw generated ones over; None when they are not in the plane."""
-        in_the_plane = self.facts.modality == "vector" and self.facts.shape == (2,)
-        return self.to_data_units(self.specimens(BACKDROP_POINTS)) if in_the_plane else None
+        return self.to_data_units(self.specimens(BACKDROP_POINTS)) if lies_in_the_plane(self.facts) else None
 
     def _evenly(self, count: int) -> Tensor:
         return torch.linspace(0, len(self.samples) - 1, min(count, len(self.samples))).long()

@@ -1,0 +1,171 @@
+"""Conditions on the columns of rows: as a client writes them, and checked against what there is to compare."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from service.errors import Fault, InvalidInput
+from service.spec.facts import DAY_FORMAT, TableColumn
+from service.spec.faults import pointer_to, unknown_name
+from service.spec.parts.strict import Strict
+from service.spec.tables import is_choice
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TRUTHS = {True: {"true", "yes", "t", "y", "1"}, False: {"false", "no", "f", "n", "0"}}
+
+
+class Range(Strict):
+    """Bounds, both included; either may be left out. Dates are written as in the CSV."""
+
+    minimum: float | str | None = Field(None, description="Least number or date.")
+    maximum: float | str | None = Field(None, description="Greatest number or date.")
+
+
+Cell = str | bool | int | float | None  # null is a missing cell
+ColumnCondition = Range | list[Cell] | Cell
+Where = dict[str, ColumnCondition]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a cell of a column must be: one of `values`, or missing, or a number between two bounds.
+
+    Numbers are those of service.spec.facts.TableColumn; `column` is the place of the column.
+    """
+
+    column: int
+    values: tuple[float, ...] = ()
+    missing: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Tell whether bounds decide, and not values."""
+        return self.minimum is not None or self.maximum is not None
+
+    def holds_for(self, number: float) -> bool:
+        """Tell whether one cell is as it must be; NaN is a missing one."""
+        if math.isnan(number):
+            return self.missing
+        if not self.is_range:
+            return number in self.values
+        return (self.minimum is None or self.minimum <= number) and (self.maximum is None or number <= self.maximum)
+
+
+class _Unfit(Exception):
+    """A value that a column cannot have; carries the fault without its place."""
+
+    def __init__(self, code: str, message: str, allowed: object = None) -> None:
+        super().__init__(message)
+        self.code, self.allowed = code, allowed
+
+
+def conditions_on(columns: Sequence[TableColumn], where: Mapping[str, ColumnCondition]) -> tuple[Condition, ...]:
+    """Return the conditions of `where`; raise InvalidInput naming each column and value that there is not."""
+    places = {column.name: place for place, column in enumerate(columns)}
+    conditions, faults = [], []
+    for name, wanted in where.items():
+        if name not in places:
+            faults.append(unknown_name("column", pointer_to(["where", name]), name, places))
+            continue
+        try:
+            conditions.append(_condition(places[name], columns[places[name]], wanted))
+        except InvalidInput as error:
+            faults += error.faults
+    if faults:
+        raise InvalidInput(faults)
+    return tuple(conditions)
+
+
+def _condition(place: int, column: TableColumn, wanted: ColumnCondition) -> Condition:
+    path: list[str | int] = ["where", column.name]
+    if isinstance(wanted, Range):
+        bounds = _bounds(column, wanted, path)
+        return Condition(place, minimum=bounds.get("minimum"), maximum=bounds.get("maximum"))
+    cells = wanted if isinstance(wanted, list) else [wanted]
+    if not cells:
+        raise InvalidInput([Fault(pointer_to(path), "too_short", "names no value", got=[])])
+    places: list[list[str | int]] = [
+        [*path, number] if isinstance(wanted, list) else path for number in range(len(cells))
+    ]
+    read, faults = [], []
+    for cell, where in zip(cells, places, strict=True):
+        try:
+            read.append(_number(column, cell))
+        except _Unfit as unfit:
+            faults.append(_fault_of(unfit, where, cell))
+    if faults:
+        raise InvalidInput(faults)
+    values = tuple(number for number in read if not math.isnan(number))
+    return Condition(place, values, missing=len(values) < len(read))
+
+
+def _bounds(column: TableColumn, wanted: Range, path: list[str | int]) -> dict[str, float]:
+    if is_choice(column):
+        message = "has no order; give one of its values or a list of some"
+        raise InvalidInput([Fault(pointer_to(path), "not_a_number", message, allowed=list(column.categories))])
+    given = {
+        name: bound for name, bound in (("minimum", wanted.minimum), ("maximum", wanted.maximum)) if bound is not None
+    }
+    if not given:
+        message = "give a minimum, a maximum or both"
+        raise InvalidInput([Fault(pointer_to(path), "too_short", message, allowed=["minimum", "maximum"], got={})])
+    bounds, faults = {}, []
+    for name, bound in given.items():
+        try:
+            bounds[name] = _number(column, bound)
+        except _Unfit as unfit:
+            faults.append(_fault_of(unfit, [*path, name], bound))
+    if faults:
+        raise InvalidInput(faults)
+    if len(bounds) == 2 and bounds["minimum"] > bounds["maximum"]:
+        message = "the minimum is above the maximum"
+        raise InvalidInput([Fault(pointer_to(path), "empty_range", message, got=wanted.model_dump())])
+    return bounds
+
+
+def _fault_of(unfit: _Unfit, path: list[str | int], got: Cell) -> Fault:
+    return Fault(pointer_to(path), unfit.code, str(unfit), unfit.allowed, got)
+
+
+def _number(column: TableColumn, cell: Cell) -> float:
+    """Return the number by which a column holds a cell, NaN for a missing one; raise _Unfit."""
+    if cell is None:
+        if not column.missing:
+            raise _Unfit("never_missing", "no cell of this column is ever missing")
+        return math.nan
+    if is_choice(column):
+        return float(_place_of(column, cell))
+    if column.kind == "date":
+        return _date(column, cell)
+    if isinstance(cell, bool | str):
+        raise _Unfit("float_type", "this column holds numbers", {"minimum": column.minimum, "maximum": column.maximum})
+    return float(cell)
+
+
+def _place_of(column: TableColumn, cell: str | bool | float) -> int:
+    if isinstance(cell, bool) and column.kind == "boolean":
+        return next(place for place, word in enumerate(column.categories) if word.lower() in TRUTHS[cell])
+    word = cell if isinstance(cell, str) else f"{cell:g}"
+    if word in column.categories:
+        return column.categories.index(word)
+    fault = unknown_name("value", "", str(cell), column.categories)
+    raise _Unfit(fault.code, fault.message, fault.allowed)
+
+
+def _date(column: TableColumn, cell: str | bool | float) -> float:
+    example = _write_date(column, column.minimum)
+    try:
+        moment = datetime.strptime(str(cell), column.date_format).replace(tzinfo=UTC)
+    except ValueError:
+        raise _Unfit("not_a_date", f"must be a date as in the CSV, such as {example}", example) from None
+    return (moment - EPOCH) / (timedelta(days=1) if column.date_format == DAY_FORMAT else timedelta(seconds=1))
+
+
+def _write_date(column: TableColumn, number: float) -> str:
+    since = timedelta(days=number) if column.date_format == DAY_FORMAT else timedelta(seconds=number)
+    return (EPOCH + since).strftime(column.date_format)

@@ -1,0 +1,198 @@
+"""Samples that are asked for: the orders of owners, and the attempts of workers to carry them out.
+
+Who works at one passes (order, attempt): a write of an attempt that is over raises AttemptOver. Nothing here commits,
+announces work or waits, and no clock decides.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from service.clock import now
+from service.errors import AttemptOver, NotFound
+from service.ids import make_id
+from service.models import Job, Order, OrderState
+from service.spec.datasets import canonical_json
+from service.spec.drawing import Drawing, drawing_to_json
+from service.store.conditional import update_one
+from service.store.doomed import doom_rows
+
+ID_PREFIX = "smp_"
+
+# What the web does
+
+
+def identity_of(generator: dict[str, Any], drawing: Drawing) -> str:
+    """Return what makes two orders of a job one: the same bytes of a generator, asked for the same."""
+    asked = {"generator": generator["sha256"], "drawing": drawing_to_json(drawing)}
+    return hashlib.sha256(canonical_json(asked)).hexdigest()
+
+
+def find_order(session: Session, job_id: str, identity: str) -> Order | None:
+    """Return the job's order of this identity."""
+    return session.scalars(select(Order).where(Order.job_id == job_id, Order.identity == identity)).first()
+
+
+def create_order(
+    session: Session, job: Job, *, generator: dict[str, Any], drawing: Drawing, request: dict[str, Any]
+) -> Order:
+    """Store an order that waits for a worker. Of two with one identity the second breaks on the constraint."""
+    order = Order(
+        id=make_id(ID_PREFIX.rstrip("_")),
+        owner_id=job.owner_id,
+        job_id=job.id,
+        identity=identity_of(generator, drawing),
+        generator=generator,
+        drawing=drawing_to_json(drawing),
+        request=request,
+        state=OrderState.QUEUED,
+        attempt=0,
+        files={},
+        created_at=now(),
+    )
+    session.add(order)
+    session.flush()
+    return order
+
+
+def order_again(session: Session, order: Order) -> None:
+    """Let a failed order be carried out once more, as if for the first time."""
+    values = {"state": OrderState.QUEUED, "losses": 0, "error_code": None, "error_message": None, "finished_at": None}
+    failed = update(Order).where(Order.id == order.id, Order.state == OrderState.FAILED)
+    if update_one(session, failed.values(values | {"version": Order.version + 1})):
+        session.refresh(order)
+
+
+def get_order(session: Session, owner_id: str, order_id: str) -> Order:
+    """Return an owner's order; raise NotFound for an unknown id and for somebody else's alike."""
+    order = session.get(Order, order_id)
+    if order is None or order.owner_id != owner_id:
+        raise NotFound("sample", order_id)
+    return order
+
+
+def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bool]:
+    """Return the version of an owner's order and whether it is settled, for a long poll; raise NotFound."""
+    query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id)
+    row = session.execute(query).first()
+    if row is None:
+        raise NotFound("sample", order_id)
+    return row.version, row.state in {OrderState.READY, OrderState.FAILED}
+
+
+def count_live(session: Session, owner_id: str) -> int:
+    """Return how many orders of an owner wait or are worked at."""
+    live = (OrderState.QUEUED, OrderState.RENDERING)
+    query = select(func.count()).select_from(Order).where(Order.owner_id == owner_id, Order.state.in_(live))
+    return session.scalars(query).one()
+
+
+def stored_bytes(session: Session, owner_id: str) -> int:
+    """Return how many bytes of samples that were asked for are kept for an owner."""
+    total = func.coalesce(func.sum(Order.stored_bytes), 0)
+    return int(session.scalars(select(total).where(Order.owner_id == owner_id)).one())
+
+
+# What a worker does
+
+
+def next_orders(session: Session, *, limit: int = 10) -> Sequence[Order]:
+    """Return the orders that wait, oldest first."""
+    return session.scalars(select(Order).where(Order.state == OrderState.QUEUED).order_by(Order.id).limit(limit)).all()
+
+
+def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -> None:
+    """Begin the next attempt at an order; raise AttemptOver when somebody has begun it already or the order is gone."""
+    waiting = (Order.id == order_id, Order.attempt == attempt - 1, Order.state == OrderState.QUEUED)
+    values = {
+        "state": OrderState.RENDERING,
+        "attempt": attempt,
+        "worker": worker,
+        "beat": Order.beat + 1,
+        "version": Order.version + 1,
+    }
+    if not update_one(session, update(Order).where(*waiting).values(values)):
+        raise AttemptOver(f"attempt {attempt} at {order_id} has begun elsewhere")
+
+
+def beat_order(session: Session, order_id: str, attempt: int) -> None:
+    """Say that an attempt goes on; raise AttemptOver when it is not wanted any more."""
+    _fence(session, order_id, attempt)
+
+
+def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[str, Any], quota_bytes: int) -> None:
+    """Show the file of an order; the oldest of its owner go that are beyond the quota."""
+    order = _fence(session, order_id, attempt)
+    order.files, order.stored_bytes = {"samples": file}, file["size"]
+    _settle(order, OrderState.READY)
+    session.flush()
+    _drop_oldest(session, order, stored_bytes(session, order.owner_id) - quota_bytes)
+
+
+def fail_order(session: Session, order_id: str, attempt: int, *, code: str, message: str) -> None:
+    """Say why an order cannot be carried out."""
+    _fail(_fence(session, order_id, attempt), code, message)
+
+
+def release_order(session: Session, order_id: str, attempt: int) -> None:
+    """Give an order back, charging nothing: this worker stops or its storage is away."""
+    _put_back(_fence(session, order_id, attempt))
+
+
+def lose_order(session: Session, order_id: str, attempt: int, *, code: str, message: str, most_losses: int) -> None:
+    """Count a lost attempt: let the order be tried again, or fail it when there were too many."""
+    order = _fence(session, order_id, attempt)
+    order.losses += 1
+    if order.losses >= most_losses:
+        _fail(order, code, f"{message} That was attempt {order.losses} of {most_losses}.")
+    else:
+        _put_back(order)
+
+
+# What the reconciler does
+
+
+def list_in_hand(session: Session) -> Sequence[Order]:
+    """Return what workers are at: what a lease is judged by."""
+    return session.scalars(select(Order).where(Order.state == OrderState.RENDERING)).all()
+
+
+def _drop_oldest(session: Session, kept: Order, excess_bytes: int) -> None:
+    """Delete the owner's oldest files until so many bytes are free; each can be made again."""
+    query = select(Order).where(Order.owner_id == kept.owner_id, Order.state == OrderState.READY, Order.id != kept.id)
+    for order in session.scalars(query.order_by(Order.id)) if excess_bytes > 0 else ():
+        if excess_bytes <= 0:
+            return
+        excess_bytes -= order.stored_bytes
+        doom_rows(session, [order])
+
+
+def _fail(order: Order, code: str, message: str) -> None:
+    order.error_code, order.error_message = code, message
+    _settle(order, OrderState.FAILED)
+
+
+def _settle(order: Order, state: OrderState) -> None:
+    order.finished_at = now()
+    _leave(order, state)
+
+
+def _put_back(order: Order) -> None:
+    _leave(order, OrderState.QUEUED)
+
+
+def _leave(order: Order, state: OrderState) -> None:
+    order.state, order.worker = state, None
+    order.version += 1
+
+
+def _fence(session: Session, order_id: str, attempt: int) -> Order:
+    """Return the order with its row locked for this transaction; raise AttemptOver when the attempt is over."""
+    current = (Order.id == order_id, Order.attempt == attempt, Order.state == OrderState.RENDERING)
+    if not update_one(session, update(Order).where(*current).values(beat=Order.beat + 1)):
+        raise AttemptOver(f"attempt {attempt} at {order_id} is over")
+    query = select(Order).where(Order.id == order_id).execution_options(populate_existing=True)
+    return session.scalars(query).one()

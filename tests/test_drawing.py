@@ -1,0 +1,126 @@
+"""What may be asked of a generator: classes, conditions on columns, formats, and how a wrong wish is told."""
+
+import math
+from typing import Any
+
+import pytest
+
+from service.errors import Fault, InvalidInput
+from service.spec.conditions import Condition
+from service.spec.datasets import DIGITS, SURVEY, WINE
+from service.spec.drawing import Drawing, drawing_from_json, drawing_to_json, parse_sample, resolve_sample
+from service.spec.facts import DatasetFacts
+from service.spec.headers import GeneratorHeader
+
+PLACES = {column.name: place for place, column in enumerate(SURVEY.table)}
+
+
+def drawn(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> Drawing:
+    return resolve_sample(parse_sample(wish), GeneratorHeader(facts, conditional))
+
+
+def faults_in(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> dict[str, Fault]:
+    with pytest.raises(InvalidInput) as refusal:
+        drawn(facts, conditional=conditional, **wish)
+    return {fault.pointer: fault for fault in refusal.value.faults}
+
+
+def condition(wanted: Any, column: str = "age") -> Condition:
+    [found] = drawn(where={column: wanted}, conditional=False).restriction.conditions
+    assert found.column == PLACES[column]
+    return found
+
+
+def test_what_is_left_open_is_filled_in_and_the_seed_is_drawn() -> None:
+    first, second = drawn(), drawn()
+
+    assert (first.n, first.format, first.classes, first.truncation) == (64, "csv", (), 1.0)
+    assert first.seed != second.seed
+    assert drawn(DIGITS).format == "png"
+
+
+def test_a_drawing_survives_json() -> None:
+    drawing = drawn(n=7, seed=1, classes=["yes"], where={"age": {"minimum": 30}, "contract": None}, truncation=0.5)
+
+    assert drawing_from_json(drawing_to_json(drawing)) == drawing
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted", "met", "unmet"),
+    [
+        ("age", {"minimum": 30, "maximum": 40}, [30, 35, 40], [29, 41, math.nan]),
+        ("income", {"maximum": 0.5}, [-1, 0.5], [0.51]),
+        ("age", 30, [30], [31]),
+        ("age", [30, 32], [30, 32], [31]),
+        ("contract", "self-employed", [2], [0, 1, math.nan]),
+        ("contract", ["permanent", None], [0, math.nan], [1, 2]),
+        ("contract", None, [math.nan], [0, 1, 2]),
+        ("owns_home", True, [1], [0]),
+        ("owns_home", "no", [0], [1]),
+        ("joined", {"minimum": "1970-01-02", "maximum": "1970-02-01"}, [1, 31], [0, 32, math.nan]),
+        ("joined", "1969-12-31", [-1], [0]),
+    ],
+)
+def test_a_condition_holds_for_what_it_says(column: str, wanted: Any, met: list[float], unmet: list[float]) -> None:
+    found = condition(wanted, column)
+
+    assert all(found.holds_for(number) for number in met)
+    assert not any(found.holds_for(number) for number in unmet)
+
+
+def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:
+    where = {"aeg": 1, "contract": ["permanant", "permanent"], "joined": "1 May", "age": {"minimum": "x"}, "mood": None}
+    faults = faults_in(where=where, classes=["yess", 2], format="wav")
+
+    assert faults["/where/aeg"].message == "there is no column 'aeg'; did you mean age?"
+    assert faults["/where/contract/0"].message.endswith("did you mean permanent?")
+    assert faults["/where/contract/0"].allowed == list(SURVEY.table[PLACES["contract"]].categories)
+    assert faults["/where/joined"].allowed == "1960-01-01"
+    assert faults["/where/age/minimum"].code == "float_type"
+    assert faults["/where/mood"].code == "never_missing"
+    assert (faults["/classes/0"].got, faults["/classes/1"].got) == ("yess", "2")
+    assert faults["/format"].allowed == ["csv", "npz"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "pointer"),
+    [
+        ({"where": {"age": {"minimum": 40, "maximum": 30}}}, "/where/age"),
+        ({"where": {"age": {}}}, "/where/age"),
+        ({"where": {"age": []}}, "/where/age"),
+        ({"where": {"contract": {"minimum": "a"}}}, "/where/contract"),
+        ({"where": {}}, "/where"),
+        ({"n": 2, "classes": ["no", "yes", "no"]}, "/classes"),
+        ({"truncation": 0}, "/truncation"),
+        ({"n": 10_001}, "/n"),
+        ({"checkpoint": "newest"}, "/checkpoint"),
+        ({"fromat": "csv"}, "/fromat"),
+    ],
+)
+def test_a_wish_that_means_nothing_is_refused_at_its_place(wish: dict[str, Any], pointer: str) -> None:
+    assert faults_in(**wish).keys() == {pointer}
+
+
+def test_pictures_have_no_columns_and_an_unconditional_generator_no_classes() -> None:
+    assert faults_in(DIGITS, where={"x": 1})["/where"].code == "no_columns"
+    assert faults_in(DIGITS, conditional=False, classes=[1])["/classes"].code == "not_conditional"
+    assert faults_in(WINE, conditional=False, where={"class": "class_1"}).keys() == {"/where/class"}
+
+
+def test_classes_are_named_or_numbered() -> None:
+    assert drawn(DIGITS, classes=["7", 3]).classes == (7, 3)
+
+
+def test_conditions_on_the_class_choose_labels() -> None:
+    inside = drawn(where={"owns_home": True, "age": 30}).restriction
+    beside = drawn(WINE, where={"class": ["class_0", "class_2"]}).restriction
+    untold = drawn(where={"owns_home": True}, conditional=False).restriction
+
+    assert inside.labels == (1,)
+    assert [each.column for each in inside.conditions] == [PLACES["owns_home"], PLACES["age"]]
+    assert (beside.labels, beside.conditions) == ((0, 2), ())
+    assert untold.labels is None
+
+
+def test_a_class_that_the_conditions_exclude_is_refused() -> None:
+    assert faults_in(where={"owns_home": True}, classes=["yes", "no"])["/classes/1"].code == "contradiction"

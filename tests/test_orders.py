@@ -1,0 +1,129 @@
+"""Orders for samples in the database: found, claimed, carried out, lost, dropped. On both databases."""
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.db import reading, writing
+from service.errors import AttemptOver, NotFound
+from service.models import DoomedBlob, Job, Order, OrderState
+from service.spec.drawing import Drawing
+from service.store import jobs, orders
+from service.store.keys import LOCAL_OWNER
+from tests.building import add_job, add_order
+
+QUOTA_BYTES = 100
+
+
+def claim(session: Session, order: Order) -> int:
+    attempt = order.attempt + 1
+    orders.claim_order(session, order.id, attempt, worker="worker-1")
+    session.refresh(order)
+    return attempt
+
+
+def finish(session: Session, order: Order, size: int) -> None:
+    attempt = claim(session, order)
+    file = {"key": f"{order.id}/{attempt}/samples.csv", "size": size, "sha256": "0" * 64}
+    orders.finish_order(session, order.id, attempt, file=file, quota_bytes=QUOTA_BYTES)
+
+
+def test_an_order_is_carried_out_once_and_found_by_what_it_asks_for(session: Session) -> None:
+    job = add_job(session)
+    order = add_order(session, job, seed=1)
+    waiting = [each.id for each in orders.next_orders(session)]
+
+    finish(session, order, 7)
+
+    found = orders.find_order(session, job.id, orders.identity_of(order.generator, Drawing(5, 1, "csv")))
+    assert waiting == [order.id]
+    assert found is not None
+    assert (found.id, found.state, found.files["samples"]["size"], found.stored_bytes) == (order.id, "ready", 7, 7)
+    assert not orders.next_orders(session)
+    assert orders.find_order(session, job.id, orders.identity_of(order.generator, Drawing(5, 2, "csv"))) is None
+
+
+def test_the_same_cannot_be_ordered_twice_of_a_job(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+        add_order(session, session.get_one(Job, job_id), seed=1)
+
+    with pytest.raises(IntegrityError), writing(engine) as session:
+        add_order(session, session.get_one(Job, job_id), seed=1)
+
+
+def test_of_two_workers_one_gets_the_order_and_the_other_writes_nothing(engine: Engine) -> None:
+    with writing(engine) as session:
+        order_id = add_order(session, add_job(session)).id
+    with writing(engine) as session:
+        orders.claim_order(session, order_id, 1, worker="first")
+
+    with pytest.raises(AttemptOver), writing(engine) as session:
+        orders.claim_order(session, order_id, 1, worker="second")
+    with writing(engine) as session:
+        orders.release_order(session, order_id, 1)
+        orders.claim_order(session, order_id, 2, worker="second")
+    with pytest.raises(AttemptOver), writing(engine) as session:
+        orders.finish_order(session, order_id, 1, file={"key": "k", "size": 1, "sha256": ""}, quota_bytes=1)
+
+    with reading(engine) as session:
+        order = session.get_one(Order, order_id)
+        assert (order.state, order.attempt, order.worker, order.losses) == ("rendering", 2, "second", 0)
+
+
+def test_an_order_that_is_lost_three_times_fails_and_may_be_asked_for_again(session: Session) -> None:
+    order = add_order(session, add_job(session))
+    states = []
+    for _ in range(3):
+        lose = orders.lose_order
+        lose(session, order.id, claim(session, order), code="sampling_failed", message="Gone.", most_losses=3)
+        states.append(order.state)
+    said = order.error_message
+
+    orders.order_again(session, order)
+
+    assert states == ["queued", "queued", "failed"]
+    assert said == "Gone. That was attempt 3 of 3."
+    assert (order.state, order.losses, order.error_code, order.finished_at) == ("queued", 0, None, None)
+
+
+def test_the_oldest_files_of_an_owner_make_room_for_new_ones(session: Session) -> None:
+    job = add_job(session)
+    first, second, third = (add_order(session, job, seed=seed) for seed in range(3))
+
+    for order in (first, second, third):
+        finish(session, order, 60)
+
+    assert [order.id for order in session.query(Order)] == [third.id]
+    assert orders.stored_bytes(session, LOCAL_OWNER) == 60
+    assert session.get(DoomedBlob, f"{first.id}/1/samples.csv") is not None
+
+
+def test_a_deleted_job_takes_its_orders_and_their_files_along(session: Session) -> None:
+    job = add_job(session)
+    done, begun = add_order(session, job, seed=1), add_order(session, job, seed=2)
+    finish(session, done, 5)
+    attempt = claim(session, begun)
+    job.state = "succeeded"
+
+    jobs.delete_job(session, job)
+
+    assert session.get(DoomedBlob, f"{done.id}/1/samples.csv") is not None
+    with pytest.raises(NotFound):
+        orders.get_order(session, LOCAL_OWNER, done.id)
+    with pytest.raises(AttemptOver):
+        orders.beat_order(session, begun.id, attempt)
+
+
+def test_orders_that_wait_or_are_worked_at_count_as_live(session: Session) -> None:
+    job = add_job(session)
+    waiting, begun, done = (add_order(session, job, seed=seed) for seed in range(3))
+    claim(session, begun)
+    finish(session, done, 5)
+
+    assert orders.count_live(session, LOCAL_OWNER) == 2
+    assert [order.id for order in orders.list_in_hand(session)] == [begun.id]
+    assert orders.progress_of(session, LOCAL_OWNER, waiting.id) == (1, False)
+    assert orders.progress_of(session, LOCAL_OWNER, done.id)[1]
+    assert begun.state == OrderState.RENDERING

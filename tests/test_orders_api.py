@@ -1,0 +1,200 @@
+"""Samples on demand over HTTP: asked for, waited for, fetched, refused; and nobody sees those of another."""
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from werkzeug.test import TestResponse
+
+from service.blobs import BlobStore, make_blobs, sha256_of, store_file
+from service.db import writing
+from service.models import Order
+from service.store import orders
+from service.store.keys import create_key
+from tests.building import add_running_job
+from tests.conversation import Announcements, CheckedClient, make_client
+from tests.generators import job_with_generator
+
+ROWS = b"a,b\n"
+QUOTA_BYTES = 2**20
+
+
+@pytest.fixture
+def blobs() -> BlobStore:
+    return make_blobs("memory://")
+
+
+@pytest.fixture
+def announcements() -> Announcements:
+    return Announcements()
+
+
+@pytest.fixture
+def client(engine: Engine, blobs: BlobStore, announcements: Announcements) -> CheckedClient:
+    return make_client(engine, blobs=blobs, wakeups=announcements, max_live_orders=2)
+
+
+def ask(client: CheckedClient, job_id: str, *, wait: float = 0, **wish: Any) -> TestResponse:
+    return client.post(f"/jobs/{job_id}/samples", json=wish, query_string={"wait": wait})
+
+
+def claim(engine: Engine) -> str:
+    with writing(engine) as session:
+        [order] = orders.next_orders(session)
+        orders.claim_order(session, order.id, order.attempt + 1, worker="worker-1")
+        return order.id
+
+
+def carry_out(engine: Engine, blobs: BlobStore) -> str:
+    """Do what a worker does with the order that waits, with ROWS for its file."""
+    order_id = claim(engine)
+    with writing(engine) as session:
+        order = session.get_one(Order, order_id)
+        name = f"samples.{order.drawing['format']}"
+        file = store_file(blobs, job_id=order_id, attempt=order.attempt, name=name, data=ROWS)
+        orders.finish_order(session, order_id, order.attempt, file=file, quota_bytes=QUOTA_BYTES)
+    return order_id
+
+
+def fail(engine: Engine, code: str) -> None:
+    order_id = claim(engine)
+    with writing(engine) as session:
+        attempt = session.get_one(Order, order_id).attempt
+        orders.fail_order(session, order_id, attempt, code=code, message="Two of 9 rows.")
+
+
+def test_what_is_not_ready_in_time_is_found_at_its_location(
+    engine: Engine, blobs: BlobStore, client: CheckedClient, announcements: Announcements
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+
+    accepted = ask(client, job_id, n=5, seed=3, classes=["setosa"], where={"petal width (cm)": {"minimum": 0.1}})
+    order = client.get(accepted.headers["Location"]).get_json()
+    before = client.get(f"{accepted.headers['Location']}/file").status_code
+    carry_out(engine, blobs)
+    ready = client.get(accepted.headers["Location"]).get_json()
+    file = client.get(ready["file"]["url"], headers={"Range": "bytes=0-1"})
+
+    assert (accepted.status_code, accepted.headers["Sample-Seed"], announcements.orders) == (202, "3", 1)
+    assert (order["status"], order["file"], before) == ("queued", None, 404)
+    assert order["request"] == {
+        "checkpoint": 10,
+        "part": "generator",
+        "n": 5,
+        "seed": 3,
+        "classes": ["setosa"],
+        "where": {"petal width (cm)": {"minimum": 0.1, "maximum": None}},
+        "truncation": 1.0,
+        "format": "csv",
+    }
+    assert (ready["status"], ready["file"]["sha256"], ready["version"] > order["version"]) == (
+        "ready",
+        sha256_of(ROWS),
+        True,
+    )
+    assert (file.status_code, file.data, file.headers["ETag"]) == (206, b"a,", f'"{sha256_of(ROWS)}"')
+
+
+def test_a_request_that_waits_is_answered_with_the_file(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    worker = threading.Timer(0.2, carry_out, (engine, blobs))
+    worker.start()
+
+    answer = ask(client, job_id, wait=30, n=2)
+    worker.join()
+
+    assert (answer.status_code, answer.data, answer.mimetype) == (200, ROWS, "text/csv")
+    assert answer.headers["ETag"] == f'"{sha256_of(ROWS)}"'
+
+
+def test_the_same_request_is_answered_with_the_stored_file_and_another_is_not(
+    engine: Engine, blobs: BlobStore, client: CheckedClient, announcements: Announcements
+) -> None:
+    job_id = job_with_generator(engine, blobs, steps=(10, 20))
+    first = ask(client, job_id, n=2, seed=1)
+    carry_out(engine, blobs)
+    request = client.get(first.headers["Location"]).get_json()["request"]
+
+    again = ask(client, job_id, n=2, seed=1, checkpoint="latest")
+    as_told = ask(client, job_id, **request)
+    other = [ask(client, job_id, n=2, seed=1, **wish) for wish in ({"truncation": 0.5}, {"format": "npz"})]
+
+    assert [(each.status_code, each.data) for each in (again, as_told)] == [(200, ROWS)] * 2
+    assert again.headers["Location"] == first.headers["Location"]
+    assert [each.status_code for each in other] == [202, 202]
+    assert announcements.orders == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "wish", "status", "code"),
+    [
+        ("checkpoint", {"checkpoint": 11}, 404, "not_found"),
+        ("checkpoint", {"checkpoint": "best"}, 404, "no_best_yet"),
+        ("part", {"part": "ema"}, 404, "part_not_found"),
+        ("class", {"classes": ["stosa"]}, 422, "invalid_input"),
+        ("column", {"where": {"petal": 1}}, 422, "invalid_input"),
+        ("format", {"format": "png"}, 422, "invalid_input"),
+    ],
+)
+def test_what_there_is_not_is_refused(
+    engine: Engine, blobs: BlobStore, client: CheckedClient, path: str, wish: dict[str, Any], status: int, code: str
+) -> None:
+    answer = ask(client, job_with_generator(engine, blobs), **wish)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+    if code == "invalid_input":
+        [fault] = answer.get_json()["errors"]
+        assert path in fault["message"]
+        assert fault["allowed"]
+
+
+def test_a_job_without_a_checkpoint_has_no_samples_to_draw(engine: Engine, client: CheckedClient) -> None:
+    job_id, _ = add_running_job(engine)
+
+    assert ask(client, job_id).status_code == 404
+
+
+def test_rows_that_are_too_rare_are_told_again_and_a_crash_is_tried_again(
+    engine: Engine, blobs: BlobStore, client: CheckedClient, announcements: Announcements
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    location = ask(client, job_id, seed=1).headers["Location"]
+    fail(engine, "too_rare")
+    rare = ask(client, job_id, seed=1)
+    ask(client, job_id, seed=2)
+    fail(engine, "sampling_failed")
+    tried_again = ask(client, job_id, seed=2)
+
+    assert (rare.status_code, rare.get_json()["detail"], rare.get_json()["errors"][0]["pointer"]) == (
+        422,
+        "Two of 9 rows.",
+        "/where",
+    )
+    assert client.get(location).get_json()["error"] == {"code": "too_rare", "message": "Two of 9 rows."}
+    assert (tried_again.status_code, announcements.orders) == (202, 3)
+
+
+def test_an_owner_waits_for_so_many_samples_at_once(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
+    job_id = job_with_generator(engine, blobs)
+
+    answers = [ask(client, job_id, seed=seed).status_code for seed in (1, 2, 3, 2)]
+
+    assert answers == [202, 202, 429, 202]
+
+
+def test_samples_of_somebody_else_are_not_there(engine: Engine, blobs: BlobStore) -> None:
+    with writing(engine) as session:
+        made = [create_key(session, owner_name=name, name="k", scope="admin") for name in ("ann", "bob")]
+    keys = [{"Authorization": f"Bearer {secret}"} for _, secret in made]
+    client = make_client(engine, blobs=blobs, auth="on")
+    job_id = job_with_generator(engine, blobs, owner_id=made[0][0].owner_id)
+    mine = client.post(f"/jobs/{job_id}/samples?wait=0", json={}, headers=keys[0])
+    carry_out(engine, blobs)
+    paths = [mine.headers["Location"], f"{mine.headers['Location']}/file"]
+
+    assert [client.get(path, headers=keys[0]).status_code for path in paths] == [200, 200]
+    assert [client.get(path, headers=keys[1]).status_code for path in paths] == [404, 404]
+    assert client.post(f"/jobs/{job_id}/samples", json={}, headers=keys[1]).status_code == 404

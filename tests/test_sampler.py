@@ -1,0 +1,208 @@
+"""Orders carried out as a worker does it: drawn by a warm process of its own, stored, shown."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore, Directory, read_verified
+from service.db import reading, writing
+from service.models import Job, Order
+from service.settings import Settings
+from service.spec.drawing import drawing_from_json, parse_sample, resolve_sample
+from service.store import jobs, orders
+from service.store.checkpoints import get_checkpoint
+from service.store.doomed import list_doomed
+from tests.generators import a_generator, job_with_generator
+from tests.house import wait_until
+from worker.forkserver import ForkServer
+from worker.gan.generation import open_generator
+from worker.sampler import Sampler
+
+MakeSampler = Callable[..., Sampler]
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return Directory(tmp_path / "blobs")
+
+
+@pytest.fixture
+def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[MakeSampler]:
+    made = []
+
+    def make(**settings: Any) -> Sampler:
+        given = Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings})
+        made.append(Sampler(engine, blobs, ForkServer(), settings=given, worker_id="worker-1"))
+        return made[-1]
+
+    yield make
+    for sampler in made:
+        sampler.drain()
+        sampler.join()
+
+
+def order(engine: Engine, job_id: str, **wish: Any) -> str:
+    """Store an order as the web does; return its id."""
+    drawing = resolve_sample(parse_sample({"seed": 1, **wish}), open_generator(a_generator("iris")).header)
+    with writing(engine) as session:
+        job = session.get_one(Job, job_id)
+        file = get_checkpoint(session, job_id, "latest").files["generator"]
+        generator = {**file, "part": "generator", "step": 10}
+        return orders.create_order(session, job, generator=generator, drawing=drawing, request={}).id
+
+
+def see(engine: Engine, order_id: str) -> Order:
+    with reading(engine) as session:
+        return session.get_one(Order, order_id)
+
+
+def progress(engine: Engine, order_id: str) -> tuple[str, int]:
+    return see(engine, order_id).state, see(engine, order_id).attempt
+
+
+def warm_process(sampler: Sampler) -> psutil.Process:
+    assert sampler._warm is not None
+    return psutil.Process(sampler._warm.process.pid)
+
+
+def slow(engine: Engine, job_id: str) -> str:
+    """Order what takes seconds: rows that hardly exist."""
+    return order(engine, job_id, n=10_000, where={"petal width (cm)": {"maximum": -1e6}})
+
+
+def test_orders_are_carried_out_by_one_warm_process_that_has_its_own_title(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    wishes = [{"n": 7}, {"n": 3, "classes": ["setosa"]}, {"n": 4, "where": {"petal width (cm)": {"minimum": 1}}}]
+    ids = [order(engine, job_id, **wish) for wish in wishes]
+    sampler = make_sampler()
+
+    sampler.work()
+    first = warm_process(sampler)
+    ids.append(order(engine, job_id, n=2, format="npz"))
+    sampler.work()
+
+    made = [see(engine, order_id) for order_id in ids]
+    here = open_generator(a_generator("iris"))
+    assert [each.state for each in made] == ["ready"] * 4
+    for each in made:
+        stored = read_verified(blobs, each.files["samples"])
+        assert stored == here.carry_out(drawing_from_json(each.drawing))
+    assert warm_process(sampler) == first
+    assert " ".join(first.cmdline()).strip() == "ganymede: sampler"
+
+
+def test_what_is_too_rare_fails_with_how_rare_it_is(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    where = {"petal width (cm)": {"maximum": -1e6}}
+    order_id = order(engine, job_with_generator(engine, blobs), n=1, where=where)
+
+    make_sampler().work()
+
+    assert see(engine, order_id).error_code == "too_rare"
+    assert str(see(engine, order_id).error_message).startswith("None of 101,000 rows")
+
+
+def test_a_checkpoint_that_is_gone_fails_in_words(engine: Engine, blobs: BlobStore, make_sampler: MakeSampler) -> None:
+    job_id = job_with_generator(engine, blobs)
+    order_id = order(engine, job_id)
+    blobs.delete(see(engine, order_id).generator["key"])
+
+    make_sampler().work()
+
+    assert see(engine, order_id).error_code == "file_missing"
+
+
+def test_a_process_that_dies_at_work_is_replaced_and_the_order_tried_again(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    sampler = make_sampler(losses_in_row=2)
+    sampler.work()
+    order_id = slow(engine, job_id)
+    working = threading.Thread(target=sampler.work)
+    working.start()
+
+    for attempt in (1, 2):
+        wait_until(
+            lambda n=attempt: (o := see(engine, order_id)).attempt == n and o.state == "rendering", "it is drawn"
+        )
+        os.kill(warm_process(sampler).pid, signal.SIGKILL)
+    working.join()
+
+    lost = see(engine, order_id)
+    assert (lost.state, lost.error_code, lost.losses) == ("failed", "sampling_failed", 2)
+    assert "exit code -9" in str(lost.error_message)
+
+
+def test_what_takes_too_long_is_ended(engine: Engine, blobs: BlobStore, make_sampler: MakeSampler) -> None:
+    order_id = slow(engine, job_with_generator(engine, blobs))
+
+    make_sampler(sample_s=1.0).work()
+
+    assert see(engine, order_id).error_code == "samples_too_slow"
+
+
+def test_a_draining_worker_gives_the_order_back_uncharged(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    order_id = slow(engine, job_with_generator(engine, blobs))
+    sampler = make_sampler()
+    working = threading.Thread(target=sampler.work)
+    working.start()
+    wait_until(lambda: see(engine, order_id).state == "rendering", "it is drawn")
+
+    sampler.drain()
+    working.join(10)
+
+    given_back = see(engine, order_id)
+    assert (working.is_alive(), given_back.state, given_back.losses, given_back.worker) == (False, "queued", 0, None)
+
+
+def test_an_order_of_a_deleted_job_is_dropped_and_leaves_no_file(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    order_id = slow(engine, job_id)
+    sampler = make_sampler()
+    working = threading.Thread(target=sampler.work)
+    working.start()
+    wait_until(lambda: see(engine, order_id).state == "rendering", "it is drawn")
+    blobs.put(f"{order_id}/1/samples-0.csv", b"of a slow write")
+
+    with writing(engine) as session:
+        job = session.get_one(Job, job_id)
+        job.state = "succeeded"
+        session.flush()
+        jobs.delete_job(session, job)
+    working.join(10)
+
+    with reading(engine) as session:
+        assert f"{order_id}/1/samples-0.csv" in {blob.key for blob in list_doomed(session)}
+    assert sampler._warm is None
+
+
+def test_a_call_while_orders_are_carried_out_is_not_lost(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    sampler = make_sampler()
+    sampler.work()
+    ids = []
+
+    for seed in range(20):
+        ids.append(order(engine, job_id, n=1, seed=seed))
+        threading.Thread(target=sampler.work).start()
+        time.sleep(0.01)
+
+    wait_until(lambda: all(see(engine, order_id).state == "ready" for order_id in ids), "all are ready", within_s=20)

@@ -1,0 +1,196 @@
+"""Claims orders for samples and hands them to a warm process that draws them. Loads no torch."""
+
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from service.blobs import BlobStore
+from service.clock import monotonic_s
+from service.db import DATABASE_AWAY, reading, writing
+from service.errors import AttemptOver
+from service.models import Order
+from service.orphans import sweep_orphans
+from service.settings import Settings
+from service.store import orders
+from worker.attempt import LastWords
+from worker.forkserver import ForkedProcess, ForkServer, make_channel
+from worker.rendering import Answer, Request, render_on_demand
+
+# What takes less is not claimed before it is done. A claim is a write that is waited for, and a disk may take longer
+# over it than a generator over its samples; two workers that draw the same store the same bytes.
+_QUICK_S = 0.1
+_LOOK_S = 0.5  # between two looks while nothing happens
+_MENDABLE = {"crashed"}  # by another attempt
+_HINDRANCES = {"drained", "no_storage"}  # that are no fault of the order
+
+
+class Drained(Exception):
+    """The worker stops: what it has begun is given back."""
+
+
+@dataclass
+class _Hold:
+    """An attempt at an order, which is this worker's once it is claimed."""
+
+    order_id: str
+    attempt: int
+    is_claimed: bool = False
+
+
+@dataclass(frozen=True)
+class _Warm:
+    """The process that draws, and the connection by which it is asked."""
+
+    process: ForkedProcess
+    channel: Connection
+
+
+class Sampler:
+    """The one place of a worker, beside its slots, where samples on demand are drawn."""
+
+    def __init__(
+        self, engine: Engine, blobs: BlobStore, fork_server: ForkServer, *, settings: Settings, worker_id: str
+    ) -> None:
+        self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
+        self._settings, self._worker_id = settings, worker_id
+        self._warm: _Warm | None = None
+        self._wanted, self._draining = threading.Event(), threading.Event()
+        self._working = threading.Lock()
+        self._log = structlog.get_logger().bind(worker=worker_id)
+
+    def work(self) -> None:
+        """Carry out waiting orders one after the other until there is none; return at once when that goes on."""
+        self._wanted.set()
+        # Whoever holds the lock looks once more after letting it go, so that no call is lost between its last look and
+        # that.
+        while self._wanted.is_set() and self._working.acquire(blocking=False):
+            self._wanted.clear()
+            try:
+                self._work_off()
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, nothing drawn", error=str(error))
+            except (OSError, EOFError) as error:
+                self._log.warning("no fork server, nothing drawn", error=repr(error))
+            finally:
+                self._working.release()
+
+    def drain(self) -> None:
+        """Claim nothing more and give back what is being drawn. Safe in a signal handler."""
+        self._draining.set()
+
+    def join(self) -> None:
+        """Wait until nothing is being drawn, and end the warm process; call after `drain`."""
+        with self._working:
+            self._end_warm()
+
+    def _work_off(self) -> None:
+        while not self._draining.is_set():
+            with reading(self._engine) as session:
+                waiting = orders.next_orders(session, limit=1)
+            if not waiting or not self._carry_out(waiting[0]):
+                return
+
+    def _carry_out(self, order: Order) -> bool:
+        """Carry out an order and record how that ended; False when this worker had better wait."""
+        hold = _Hold(order.id, order.attempt + 1)
+        warm = self._ensure_warm()
+        try:
+            answer = self._ask(warm, hold, Request(order.id, hold.attempt, order.generator, order.drawing))
+            self._record(hold, answer)
+        except AttemptOver:
+            self._log.warning("the attempt is over, nothing is kept", order=order.id, attempt=hold.attempt)
+            self._end_warm()  # it may still be at it
+            self._sweep(order.id)
+            return True
+        except Drained:
+            self._end_warm()
+            if hold.is_claimed:
+                self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
+            return False
+        return answer.refusal is None or answer.refusal.reason != "no_storage"
+
+    def _ask(self, warm: _Warm, hold: _Hold, request: Request) -> Answer:
+        """Let the warm process draw; claim the order once that takes long, and beat for it."""
+        until = monotonic_s() + self._settings.sample_s
+        try:
+            request.send(warm.channel)
+            look_s = _QUICK_S
+            while not warm.channel.poll(look_s):
+                look_s = min(_LOOK_S, self._settings.flush_s)
+                self._keep(hold)
+                if monotonic_s() > until:
+                    self._end_warm()
+                    message = f"Drawing took more than {self._settings.sample_s:g} s; ask for less."
+                    return Answer(refusal=LastWords("samples_too_slow", message))
+            return Answer.receive(warm.channel)
+        except (OSError, EOFError):
+            code = self._end_warm()
+            return Answer(refusal=LastWords("crashed", f"The process that draws ended with exit code {code}."))
+
+    def _keep(self, hold: _Hold) -> None:
+        """Say that the attempt goes on; raise Drained or AttemptOver when it is not to."""
+        if self._draining.is_set():
+            raise Drained
+        try:
+            with writing(self._engine) as session:
+                if hold.is_claimed:
+                    orders.beat_order(session, hold.order_id, hold.attempt)
+                else:
+                    self._claim(session, hold)
+        except DATABASE_AWAY as error:
+            self._log.warning("database away", error=str(error))
+        else:
+            hold.is_claimed = True
+
+    def _claim(self, session: Session, hold: _Hold) -> None:
+        orders.claim_order(session, hold.order_id, hold.attempt, worker=self._worker_id)
+
+    def _record(self, hold: _Hold, answer: Answer) -> None:
+        """Write down how an attempt has ended, and claim it before where that was not needed until now."""
+        attempt, refusal = (hold.order_id, hold.attempt), answer.refusal
+        with writing(self._engine) as session:
+            if not hold.is_claimed:
+                self._claim(session, hold)
+            if answer.file is not None:
+                orders.finish_order(session, *attempt, file=answer.file, quota_bytes=self._settings.sample_quota_bytes)
+            elif refusal is None or refusal.reason in _HINDRANCES:
+                orders.release_order(session, *attempt)
+            elif refusal.reason in _MENDABLE:
+                most = self._settings.losses_in_row
+                orders.lose_order(session, *attempt, code="sampling_failed", message=refusal.message, most_losses=most)
+            else:
+                orders.fail_order(session, *attempt, code=refusal.reason, message=refusal.message)
+        if refusal is not None:
+            self._log.info("order not carried out", order=hold.order_id, why=refusal.message)
+            self._sweep(hold.order_id)
+
+    def _ensure_warm(self) -> _Warm:
+        """Return the warm process, started anew where there is none; raises OSError or EOFError."""
+        if self._warm is None or self._warm.process.wait(0):
+            self._end_warm()
+            self._fork_server.get_warm()
+            ours, theirs = make_channel()
+            with theirs:
+                process = self._fork_server.fork(render_on_demand, theirs, self._settings)
+            self._warm = _Warm(process, ours)
+        return self._warm
+
+    def _end_warm(self) -> int | None:
+        """End the warm process if there is one; return its exit code."""
+        if self._warm is None:
+            return None
+        warm, self._warm = self._warm, None
+        warm.process.kill()
+        code, _ = warm.process.end()
+        warm.channel.close()
+        return code
+
+    def _sweep(self, order_id: str) -> None:
+        try:
+            sweep_orphans(self._engine, self._blobs, order_id)
+        except OSError as error:
+            self._log.warning("orphans not swept", order=order_id, error=str(error))
