@@ -1,5 +1,6 @@
 """Changes of pictures against their definitions, and the probability that adapts to what D knows of reals."""
 
+import numpy as np
 import pytest
 import torch
 from small_training import rows_of, small_spec, small_training
@@ -90,16 +91,30 @@ def test_an_adaptive_probability_rises_while_d_is_too_sure_and_falls_after_withi
     heights = []
 
     for logits in (-sure, sure, sure, unsure, sure, sure, -sure):
-        augment.adapt(logits)
+        augment.adapt(logits, 4)
         heights.append(augment.probability.item())
 
     assert heights == pytest.approx([0, 0.4, 0.8, 0.8, 1, 1, 0.6], abs=1e-6)
 
 
+def test_an_adaptive_probability_counts_the_samples_of_packs() -> None:
+    spec = small_spec(
+        dataset="digits",
+        model={"discriminator": {"packing": 4}},
+        objective={"loss": "hinge", "augment": {"probability": "adaptive", "target": 0.01, "rise_samples": 80}},
+    )
+
+    rows = rows_of(small_training(spec), 4)
+
+    moves = np.abs(np.diff(rows["augment_p"]))
+    assert moves[moves > 0] == pytest.approx(0.1, abs=1e-6)  # 8 of 80 samples a step, not 2 packs
+    assert moves.max() > 0
+
+
 def test_a_given_probability_stays() -> None:
     augment = Augment(AugmentSpec(probability=0.25))
 
-    augment.adapt(torch.ones(4))
+    augment.adapt(torch.ones(4), 4)
 
     assert augment.probability.item() == 0.25
 

@@ -1,5 +1,6 @@
 """The rules of the diagnosis: what raises each, what does not, and that looking changes nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from service.spec.health import RULES
 from service.spec.job import HealthSpec, JobSpec
 from service.spec.resolve import merge
 from tests.building import a_spec
+from worker.gan.data.training_data import Rows
 from worker.gan.diagnosis.case import Case, Finding, Past
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Checkup, Examiner
 from worker.gan.diagnosis.doctor import Change, Doctor
@@ -185,6 +187,21 @@ def test_looking_changes_nothing_in_the_training() -> None:
     assert torch.equal(torch.random.get_rng_state(), before[1])
     assert looks[0] == looks[1]
     assert training.generator.network.training
+
+
+def test_packs_are_compared_with_packs_and_too_few_of_them_with_nothing() -> None:
+    packs = {"conditional": False, "discriminator": {"packing": 8, "minibatch_std": 2}}
+    training = small_training(small_spec(dataset="digits", model=packs, loop={"batch_size": 16}))
+    rows = training.data.encoding.backward(training.data.specimens(100))
+    memories = []
+
+    for count in (100, 8):
+        training.data = replace(training.data, held_out=Rows(rows[:count], None))
+        memories.append(Examiner(training).examine(training).memory)
+
+    assert memories[0] is not None
+    assert np.isfinite(memories[0])
+    assert memories[1] is None
 
 
 def test_reals_are_as_varied_as_reals_and_one_point_is_not() -> None:

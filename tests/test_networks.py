@@ -10,7 +10,7 @@ import torch
 from small_training import Unchanged
 from torch import nn
 
-from service.spec.architectures import ARCHITECTURES, architecture_for
+from service.spec.architectures import ARCHITECTURES, architecture_for, model_size
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef
@@ -19,7 +19,9 @@ from service.spec.resolve import COORDINATES
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
+from worker.gan.networks.groups import GroupSpread, in_groups
 from worker.gan.networks.mlp import FourierFeatures
+from worker.gan.networks.packed import Packed
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.r3 import Block
 from worker.gan.networks.registry import NETWORKS, make_networks
@@ -30,6 +32,7 @@ COUNT = 6
 SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
 HELD_DISCRIMINATOR = DiscriminatorSpec(width=7, depth=4, spectral_norm=True)
 FINE = {"discriminator": DiscriminatorSpec(width=7, octaves=3)}
+PACKED_DISCRIMINATOR = DiscriminatorSpec(width=8, packing=3, minibatch_std=2, spectral_norm=True)
 PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
 
 
@@ -66,7 +69,12 @@ def models(data: TrainingData) -> list[ModelSpec]:
     return [
         ModelSpec(architecture=name, latent_dim=9, latent_codes=codes, conditional=conditional, **sizes)
         for name, codes, conditional in itertools.product(names, [0, 5], told)
-        for sizes in [{}, {"generator": NetworkSpec(width=12, depth=1), "discriminator": HELD_DISCRIMINATOR}, FINE]
+        for sizes in [
+            {},
+            {"generator": NetworkSpec(width=12, depth=1), "discriminator": HELD_DISCRIMINATOR},
+            {"discriminator": PACKED_DISCRIMINATOR},
+            FINE,
+        ]
         if sizes != FINE or (name == "mlp" and data.facts.modality in COORDINATES)
     ]
 
@@ -82,7 +90,7 @@ def said(size: NetworkSize) -> tuple[int, int]:
 def assert_sizes_and_shapes(data: TrainingData) -> None:
     for model in models(data):
         generator, discriminator = make_networks(model, data, seeded())
-        size = ARCHITECTURES[model.architecture].size(model, data.facts)
+        size = model_size(model, data.facts)
         labels = data.labels[:COUNT] if data.labels is not None and model.conditional else None
         latents = generator.draw_latents(COUNT, seeded())
 
@@ -90,7 +98,7 @@ def assert_sizes_and_shapes(data: TrainingData) -> None:
         assert held(discriminator) == said(size.discriminator), model
         samples = generator(latents, labels)
         assert samples.shape == (COUNT, *data.facts.shape)
-        assert discriminator(samples, labels).shape == (COUNT,)
+        assert discriminator(samples, labels).shape == (COUNT // model.discriminator.packing,)
 
 
 def test_every_described_architecture_can_be_built() -> None:
@@ -218,7 +226,7 @@ def test_the_gain_keeps_the_second_moment_through_the_activation(name: str) -> N
 
 
 def test_the_head_adds_the_projection_on_the_label() -> None:
-    head = Head(features=4, classes=3)
+    head = Head(features=4, classes=3, group=None)
     head.initialise(1.0, seeded())
     features, labels = torch.randn(COUNT, 4, generator=seeded()), torch.arange(COUNT) % 3
 
@@ -227,6 +235,65 @@ def test_the_head_adds_the_projection_on_the_label() -> None:
     weight, bias = head.linear.weight.detach().numpy()[0], head.linear.bias.item()
     directions = head.directions.weight.detach().numpy()[labels.numpy()]
     np.testing.assert_allclose(logits, features.numpy() @ weight + bias + (features.numpy() * directions).sum(1), 1e-5)
+
+
+def test_the_head_of_packs_adds_a_projection_for_each_place() -> None:
+    apart, together = (Head(features=4, classes=6, group=None) for _ in range(2))
+    apart.initialise(1.0, seeded())
+    together.load_state_dict(apart.state_dict())
+    features = torch.randn(COUNT, 4, generator=seeded())
+    first, second = torch.arange(COUNT) % 3, torch.arange(COUNT) % 3 + 3
+
+    logits = together(features, torch.stack([first, second], dim=1))
+
+    plain = apart.linear(features).squeeze(1)
+    torch.testing.assert_close(logits, apart(features, first) + apart(features, second) - plain)
+
+
+def test_a_pack_holds_consecutive_samples_side_by_side_and_tells_their_labels_apart_by_place() -> None:
+    given: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Recording(Discriminator):
+        def forward(self, samples: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+            given.append((samples, labels))
+            return samples.sum(dim=(1, 2, 3))
+
+    samples = torch.arange(4 * 3.0).reshape(4, 3, 1, 1)
+
+    logits = Packed(Recording(), count=2, classes=10)(samples, torch.tensor([7, 7, 1, 9]))
+
+    [(packs, labels)] = given
+    assert packs.flatten(1).tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    assert labels.tolist() == [[7, 17], [1, 19]]
+    assert logits.tolist() == [15, 51]
+
+
+def test_the_first_rows_fill_up_a_group_that_would_be_too_small() -> None:
+    assert in_groups(torch.arange(5), 3).tolist() == [[0, 1, 2], [3, 4, 0]]
+    assert in_groups(torch.arange(2), 5).tolist() == [[0, 1, 0, 1, 0]]
+
+
+def test_a_group_s_spread_is_the_mean_deviation_of_its_features_and_tells_copies_from_others() -> None:
+    features = torch.randn(7, 5, generator=seeded(), dtype=torch.float64)
+    features[3:6] = features[3]
+
+    told = GroupSpread(3)(features)
+
+    assert torch.equal(told[:, :5], features)
+    assert told[:3, 5].tolist() == pytest.approx([features[:3].numpy().std(axis=0).mean()] * 3, rel=1e-6)
+    assert told[3:6, 5].max() < 1e-3
+    last = torch.stack([features[6], features[0], features[1]])
+    assert told[6, 5].item() == pytest.approx(last.numpy().std(axis=0).mean(), rel=1e-6)
+
+
+def test_the_spread_of_copies_can_be_differentiated_twice() -> None:
+    features = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
+
+    (slope,) = torch.autograd.grad(GroupSpread(4)(features)[:, 3].sum(), features, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), features)
+
+    assert slope.isfinite().all()
+    assert curvature.isfinite().all()
 
 
 def test_a_codebook_dominates_the_normal_latents_at_the_start() -> None:

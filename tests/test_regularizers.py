@@ -14,9 +14,11 @@ from service.spec.parts.optimizer import OptimizerSpec
 from service.spec.regularizers import PENALTIES as DESCRIBED_PENALTIES
 from service.spec.regularizers import REGULARIZERS
 from worker.gan.batches import Batch
+from worker.gan.networks.groups import pack
+from worker.gan.networks.packed import Packed
 from worker.gan.networks.players import Discriminator
 from worker.gan.objectives.registry import OBJECTIVES
-from worker.gan.penalties.gradient import DRAGAN_SPREAD, half_squared_slope
+from worker.gan.penalties.gradient import DRAGAN_SPREAD, SlopeBetween, half_squared_slope
 from worker.gan.penalties.lecam import DECAY, LeCam
 from worker.gan.penalties.registry import PENALTIES
 from worker.gan.player import Player
@@ -116,6 +118,20 @@ def test_the_points_lie_where_the_papers_draw_them(name: str) -> None:
     penalty = PENALTIES[name]()(play, scores)
 
     assert penalty.item() == pytest.approx((points.norm(dim=1) - 1).square().mean().item())
+
+
+def test_packs_are_mixed_whole_and_have_one_slope_each() -> None:
+    bowl = Packed(Scoring(lambda rows: rows.square().sum(dim=1) / 2), count=2, classes=0)
+    play, scores = a_round(bowl)
+    reals, fakes = (pack(samples.detach(), 2) for samples in (scores.reals, scores.fakes))
+
+    between = SlopeBetween()(play, scores)
+    on_reals = half_squared_slope(scores.reals, scores.real_logits)
+
+    shares = torch.rand(COUNT // 2, generator=torch.Generator().manual_seed(SEED)).double()[:, None]
+    points = shares * reals + (1 - shares) * fakes
+    assert between.item() == pytest.approx((points.norm(dim=1) - 1).square().mean().item())
+    assert on_reals.item() == pytest.approx((reals.norm(dim=1).square() / 2).mean().item())
 
 
 @pytest.mark.parametrize("name", ["gradient_penalty", "dragan"])

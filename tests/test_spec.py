@@ -64,6 +64,25 @@ def test_all_faults_come_back_at_once() -> None:
             "/objective/label_smoothing",
             "no_label_to_smooth",
         ),
+        (
+            {"dataset": "ring", "model": {"discriminator": {"packing": 3}}},
+            "/model/discriminator/packing",
+            "batch_not_divisible",
+        ),
+        (
+            {
+                "dataset": "ring",
+                "loop": {"batch_size": 20},
+                "model": {"discriminator": {"packing": 4, "minibatch_std": 4}},
+            },
+            "/model/discriminator/minibatch_std",
+            "batch_not_divisible",
+        ),
+        (
+            {"dataset": "ring", "model": {"discriminator": {"minibatch_std": 1}}},
+            "/model/discriminator/minibatch_std",
+            "greater_than_equal",
+        ),
         ({"dataset": "ring", "objective": {"augment": {}}}, "/objective/augment", "not_pictures"),
         (
             {"dataset": "digits", "model": {"discriminator": {"octaves": 3}}},

@@ -106,6 +106,8 @@ def test_every_objective_loop_and_optimizer_resumes_bit_for_bit(loss: str, varia
 EVERY_REGULARIZER: dict[str, dict[str, Any]] = {
     **{key: {"objective": {key: {"name": "linear", "initial": 0.5, "final_ratio": 0.5}}} for key in SCHEDULED},
     "spectral_norm": {"model": {"discriminator": {"spectral_norm": True}}},
+    "minibatch_std": {"model": {"discriminator": {"minibatch_std": 4}}},
+    "packing": {"model": {"discriminator": {"packing": 2}}},
     "augment": {"objective": {"augment": {"probability": "adaptive", "rise_samples": 20}}},
     "clip_gradient": {"optimizer": {"generator": {"clip_gradient": 0.01}, "discriminator": {"clip_gradient": 0.01}}},
     "clip_weights": {"optimizer": {"discriminator": {"clip_weights": 0.1}}},
@@ -123,6 +125,14 @@ def test_every_regularizer_resumes_bit_for_bit_under_every_loop(key: str, varian
             )
         )
     )
+
+
+@pytest.mark.parametrize("penalty", ["r2", "gradient_penalty", "dragan", "lecam"])
+def test_packs_of_labelled_samples_resume_bit_for_bit_under_every_penalty(penalty: str) -> None:
+    together = {"packing": 2, "minibatch_std": 2}
+    labelled = {"conditional": True, "discriminator": together}
+
+    assert_resumes_exactly(small_spec(dataset="digits", model=labelled, objective={penalty: 0.5}))
 
 
 @pytest.mark.parametrize("key", EVERY_REGULARIZER)
@@ -204,6 +214,20 @@ def test_the_reduction_scales_losses_and_gradients_and_no_more(
         assert reduced[column] == pytest.approx(g_factor * plain[column], rel=1e-6)
     for column in ("value", "total_loss", "d_real", "d_fake", "d_penalty"):
         assert reduced[column] == pytest.approx(plain[column], rel=1e-6)
+
+
+@pytest.mark.parametrize("variant", LOOPS)
+def test_the_sum_of_losses_is_over_packs(variant: str) -> None:
+    def first_row(reduction: str) -> dict[str, Any]:
+        frozen = {"generator": {"lr": 0}, "discriminator": {"lr": 0}}
+        packs = {"discriminator": {"packing": 4}}
+        spec = small_spec(model=packs, objective={"reduction": reduction}, loop={"variant": variant}, optimizer=frozen)
+        return rows_of(small_training(spec), 1)
+
+    plain, reduced = first_row("sum_of_means"), first_row("sum")
+
+    assert reduced["d_loss"] == pytest.approx(2 * plain["d_loss"], rel=1e-6)  # 8 samples are 2 packs
+    assert reduced["g_grad_norm"] == pytest.approx(2 * plain["g_grad_norm"], rel=1e-5)
 
 
 def test_the_dirac_game_records_its_closed_form() -> None:

@@ -2,9 +2,11 @@
 
 from math import prod
 
-from service.spec.facts import Architecture, DatasetFacts
+from service.spec.facts import Architecture, DatasetFacts, ModelSize
+from service.spec.parts.model import ModelSpec
 from service.spec.sizes.dcgan import dcgan_size
 from service.spec.sizes.mlp import mlp_size
+from service.spec.sizes.packing import packed_facts, shared_size
 from service.spec.sizes.r3 import r3_size
 from service.spec.sizes.resnet import resnet_size
 from service.spec.sizes.tabular import tabular_size
@@ -24,6 +26,14 @@ def architecture_for(facts: DatasetFacts) -> str:
         return "mlp" if prod(facts.shape) <= FRAMES_AN_MLP_READS else "wave"
     convolves = facts.modality == "image" and prod(facts.shape) > PIXELS_AN_MLP_READS
     return "dcgan" if convolves and min(facts.shape[1:]) >= SMALLEST_SIDE else "mlp"
+
+
+def model_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
+    """Size both networks of a model."""
+    size, count = ARCHITECTURES[model.architecture].size, model.discriminator.packing
+    return ModelSize(
+        size(model, facts).generator, shared_size(size(model, packed_facts(facts, count)).discriminator, count)
+    )
 
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil, prod
 
-from service.spec.architectures import ARCHITECTURES
+from service.spec.architectures import model_size
 from service.spec.facts import DatasetFacts, ModelSize, TableColumn
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
@@ -39,7 +39,7 @@ class Estimate:
 
 def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
     """Size a resolved spec."""
-    size = ARCHITECTURES[spec.model.architecture].size(spec.model, facts)
+    size = model_size(spec.model, facts)
     number_bytes = 8 if spec.resources.precision == "float64" else 4
     kept = state_numbers(spec, size)
     numbers = (

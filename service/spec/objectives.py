@@ -33,11 +33,10 @@ class ObjectiveFacts:
 
 def references(spec: JobSpec) -> dict[str, float]:
     """Return the equilibrium of every loss column of a job: moved by label smoothing, scaled by the reduction."""
-    objective, batch_size = spec.objective, spec.loop.batch_size
+    objective, count = spec.objective, scores_in_batch(spec)
     at_equilibrium = OBJECTIVES[objective.loss].equilibrium(1.0 - objective.label_smoothing)
     return {
-        column: value * reduction_factor(column, objective.reduction, batch_size)
-        for column, value in at_equilibrium.items()
+        column: value * reduction_factor(column, objective.reduction, count) for column, value in at_equilibrium.items()
     }
 
 
@@ -46,8 +45,13 @@ def loss_columns(objective: str) -> frozenset[str]:
     return frozenset(OBJECTIVES[objective].equilibrium(1.0))
 
 
-def reduction_factor(column: str, reduction: Reduction, batch_size: int) -> float:
-    """Return what a column's mean over the batch is multiplied with.
+def scores_in_batch(spec: JobSpec) -> int:
+    """Count the scores of each kind in a batch: one for each sample, or for each pack."""
+    return spec.loop.batch_size // spec.model.discriminator.packing
+
+
+def reduction_factor(column: str, reduction: Reduction, count: int) -> float:
+    """Return what a column's mean over so many scores is multiplied with.
 
     Only what a player minimises and its parts are scaled: value, total_loss and the probabilities stay comparable
     between jobs. BCE averaged over the mixed batch of 2m halves the discriminator's loss, not the generator's.
@@ -55,7 +59,7 @@ def reduction_factor(column: str, reduction: Reduction, batch_size: int) -> floa
     if not column.startswith(("d_loss", "g_loss")) or reduction == "sum_of_means":
         return 1.0
     if reduction == "sum":
-        return float(batch_size)
+        return float(count)
     return 0.5 if column.startswith("d_loss") else 1.0
 
 

@@ -88,6 +88,18 @@ REGULARIZERS: dict[str, RegularizerFacts] = {
             "Miyato et al. 2018, equations 8 to 12",
         ),
         RegularizerFacts(
+            "model.discriminator.minibatch_std",
+            "D is told how varied the samples of a group are, so that samples that are all alike give themselves away.",
+            "the features of each sample, and the mean of their deviations within its group of minibatch_std",
+            "Karras et al. 2018, section 3",
+        ),
+        RegularizerFacts(
+            "model.discriminator.packing",
+            "D sees several samples of one kind at once, so that too many of a mode beside each other stand out.",
+            "s(x_1, ..., x_packing), s(G(z_1), ..., G(z_packing)); with labels, each place has directions of its own",
+            "Lin et al. 2018, section 2",
+        ),
+        RegularizerFacts(
             "optimizer.generator.clip_gradient",
             "The generator's gradient is shortened to this Euclidean norm.",
             "g min(1, clip_gradient / |g|)",

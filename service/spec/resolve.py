@@ -23,7 +23,7 @@ from service.spec.measuring import (
     measures_against_something,
     stops_by_what_is_measured,
 )
-from service.spec.objectives import OBJECTIVES
+from service.spec.objectives import OBJECTIVES, scores_in_batch
 from service.spec.optimizers import OPTIMIZERS
 from service.spec.parts.schedules import Schedule, ScheduledValue
 from service.spec.parts.strict import Strict
@@ -190,6 +190,22 @@ def _batch_fits_data(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
     return Fault("/loop/batch_size", "batch_larger_than_data", message, {"maximum": count}, spec.loop.batch_size)
 
 
+def _cuts_batches_into_packs(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    packing, batch = spec.model.discriminator.packing, spec.loop.batch_size
+    if batch % packing == 0:
+        return None
+    message = f"a batch of {batch} cannot be cut into packs of {packing}"
+    return Fault("/model/discriminator/packing", "batch_not_divisible", message, {"divides": batch}, packing)
+
+
+def _cuts_batches_into_groups(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    group, count = spec.model.discriminator.minibatch_std, scores_in_batch(spec)
+    if group is None or count % group == 0:
+        return None
+    message = f"a batch of {count} scores cannot be cut into groups of {group}"
+    return Fault("/model/discriminator/minibatch_std", "batch_not_divisible", message, {"divides": count}, group)
+
+
 def _smooths_a_label(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
     objective, smoothing = OBJECTIVES.get(spec.objective.loss), spec.objective.label_smoothing
     if objective is None or objective.smoothed or smoothing == 0:
@@ -231,6 +247,8 @@ def _adapts_by_signs(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
 
 CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _batch_fits_data,
+    _cuts_batches_into_packs,
+    _cuts_batches_into_groups,
     _has_labels_to_condition_on,
     _smooths_a_label,
     _augments_pictures,

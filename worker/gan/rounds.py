@@ -20,8 +20,8 @@ class View(nn.Module):
         """Show the samples; differentiable, all draws from `random`."""
         raise NotImplementedError
 
-    def adapt(self, real_logits: Tensor) -> None:
-        """Learn from D's logits of what it was shown of reals; called once in each discriminator turn."""
+    def adapt(self, real_logits: Tensor, count: int) -> None:
+        """Learn from D's logits of what it was shown of `count` reals; called once in each discriminator turn."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ class Round:
         return fakes
 
     def score(self, samples: Tensor) -> Tensor:
-        """Show D the samples and return its logits. Reals and fakes never share a call: a BatchNorm would mix them."""
+        """Show D the samples and return its logits, one for each sample or each pack.
+
+        Reals and fakes never share a call: layers across samples would mix them.
+        """
         for view in self.rules.views:
             samples = view(samples, self.random)
         return self.judge(samples)
@@ -79,7 +82,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Scores:
-    """The samples as leaves of the graph, so that a gradient can be taken in them, and their logits."""
+    """The samples as leaves of the graph, so that a gradient can be taken in them, and their logits.
+
+    Where D scores packs, consecutive samples share a logit.
+    """
 
     reals: Tensor
     fakes: Tensor

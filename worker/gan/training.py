@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from service.spec.columns import recorded_columns
 from service.spec.facts import facts_to_json
 from service.spec.job import JobSpec
-from service.spec.objectives import reduction_factor
+from service.spec.objectives import reduction_factor, scores_in_batch
 from worker.gan.batches import RealBatches
 from worker.gan.data.training_data import TrainingData
 from worker.gan.ema import Average
@@ -77,8 +77,8 @@ class Training:
 
         self._real_batches = make_batches(spec, data, device, dtype)
         self._measured = tuple(column for column in recorded_columns(spec) if column not in KNOWN_COLUMNS)
-        reduction, batch_size = spec.objective.reduction, spec.loop.batch_size
-        factors = [reduction_factor(column, reduction, batch_size) for column in self._measured]
+        reduction, count = spec.objective.reduction, scores_in_batch(spec)
+        factors = [reduction_factor(column, reduction, count) for column in self._measured]
         self._factors = torch.tensor(factors, device=device, dtype=dtype)
         self.recorder = Recorder(self._measured, KNOWN_COLUMNS, device=device)
 
@@ -135,7 +135,7 @@ class Training:
         return sample(self.generator.network, latents.to(self._device, self._dtype), labels)
 
     def score(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Return D's logits (N,) of samples in network units, on the host."""
+        """Return D's logits of samples (N, *shape) in network units, one for each or each pack, on the host."""
         labels = None if labels is None else labels.to(self._device)
         return sample(self.discriminator.network, samples.to(self._device, self._dtype), labels)
 
@@ -182,12 +182,12 @@ class Training:
         return self.spec.loop.batch_size * self.spec.loop.discriminator_steps
 
     def _rules(self) -> Rules:
-        spec, batch_size = self.spec.objective, self.spec.loop.batch_size
+        spec, count = self.spec.objective, scores_in_batch(self.spec)
         return Rules(
             objective=OBJECTIVES[spec.loss],
             real_label=1.0 - spec.label_smoothing,
-            d_factor=reduction_factor("d_loss", spec.reduction, batch_size),
-            g_factor=reduction_factor("g_loss", spec.reduction, batch_size),
+            d_factor=reduction_factor("d_loss", spec.reduction, count),
+            g_factor=reduction_factor("g_loss", spec.reduction, count),
             penalties=tuple(
                 (weight, penalty)
                 for name, penalty in self._penalties.items()

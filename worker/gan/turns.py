@@ -72,7 +72,7 @@ def discriminator_terms(play: Round, scores: Scores) -> Terms:
     """Measure D's terms and, on the same scores, its penalties; let the views adapt to them."""
     rules = play.rules
     for view in rules.views:
-        view.adapt(scores.real_logits)
+        view.adapt(scores.real_logits, len(scores.reals))
     terms = rules.objective.discriminator(scores.real_logits, scores.fake_logits, rules.real_label)
     penalty = scores.fake_logits.new_zeros(())
     for weight, measure in rules.penalties:

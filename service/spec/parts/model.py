@@ -32,7 +32,7 @@ class NetworkSpec(Strict):
 
 
 class DiscriminatorSpec(NetworkSpec):
-    """Size of the discriminator, and what its layers are held to."""
+    """Size of the discriminator, and what its layers are held to and shown together."""
 
     spectral_norm: bool = Field(
         False, description="Divide each layer's weights by their largest singular value; a dcgan's D is not normalised."
@@ -42,6 +42,15 @@ class DiscriminatorSpec(NetworkSpec):
         ge=0,
         le=12,
         description="Octaves of sines and cosines of each coordinate that an mlp reads beside it, for fine structure.",
+    )
+    minibatch_std: int | None = Field(
+        None,
+        ge=2,
+        le=1024,
+        description="Samples in a group whose spread D is told beside features; null is none.",
+    )
+    packing: int = Field(
+        1, ge=1, le=64, description="Samples of one kind that D sees together and gives one score; 1 is each by itself."
     )
 
 

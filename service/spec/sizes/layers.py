@@ -27,8 +27,9 @@ def latent_parameters(model: ModelSpec, facts: DatasetFacts, outputs: int) -> in
 
 
 def head_parameters(model: ModelSpec, facts: DatasetFacts, features: int) -> int:
-    """Count the layer that gives the logit: a linear one, and a direction for each label."""
-    return dense(features, 1) + classes_of(model, facts) * features
+    """Count the layer that gives the logit: a linear one, perhaps told a spread, and a direction for each label."""
+    told = features + (model.discriminator.minibatch_std is not None)
+    return dense(told, 1) + classes_of(model, facts) * features
 
 
 def spectral_numbers(model: ModelSpec, facts: DatasetFacts, outputs: Iterable[int]) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.spec.objectives import reduction_factor, references
+from service.spec.objectives import reduction_factor, references, scores_in_batch
 from worker.gan.diagnosis.case import Case, Finding, Rule, found
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS
 
@@ -109,7 +109,7 @@ def memorisation(case: Case) -> Finding | None:
 
 
 def _factor(case: Case, column: str) -> float:
-    return reduction_factor(column, case.spec.objective.reduction, case.spec.loop.batch_size)
+    return reduction_factor(column, case.spec.objective.reduction, scores_in_batch(case.spec))
 
 
 def _turns(values: np.ndarray) -> int:

@@ -55,7 +55,8 @@ class DcganDiscriminator(Discriminator):
             layers += [nn.BatchNorm2d(channels[level + 1])] if normalised else []
             layers += [make_activation(spec.activation)]
         self.features = nn.Sequential(*layers, nn.Flatten())
-        self.head = Head(channels[-1] * (height >> levels) * (width >> levels), classes_of(model, data.facts))
+        smallest = (height >> levels) * (width >> levels)
+        self.head = Head(channels[-1] * smallest, classes_of(model, data.facts), spec.minibatch_std)
         initialise(self, random)
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:

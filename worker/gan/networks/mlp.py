@@ -55,7 +55,7 @@ class MlpDiscriminator(Discriminator):
         self.fourier = FourierFeatures(spec.octaves) if spec.octaves else nn.Identity()
         first = nn.Linear(prod(data.facts.shape) * (1 + 2 * spec.octaves), spec.width)
         self.hidden = nn.Sequential(first, make_activation(spec.activation), *hidden_layers(spec.width, spec))
-        self.head = Head(spec.width, classes_of(model, data.facts))
+        self.head = Head(spec.width, classes_of(model, data.facts), spec.minibatch_std)
         initialise_layers(self.hidden, he_gain(spec.activation), random)
         self.head.initialise(1.0, random)
 

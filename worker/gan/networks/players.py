@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.gan.data.training_data import TrainingData
+from worker.gan.networks.groups import GroupSpread
 
 LABEL_HEIGHT = 2.0  # of a one-hot label beside latents of variance 1
 CODE_HEIGHT = 8.0  # of a codebook entry: its learning rate, in effect, against the other weights
@@ -47,10 +48,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Samples (N, *shape) in network units and labels (N,) to logits (N,)."""
+    """Samples (N, *shape) in network units and labels (N,) to logits: one for each sample, or for each pack of them."""
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Score each sample."""
+        """Score all samples, which are of one kind."""
         raise NotImplementedError
 
 
@@ -82,25 +83,32 @@ class LatentLayer(nn.Module):
 class Head(nn.Module):
     """Features (N, F) to logits (N,): a linear function, and for a label the projection on its own direction.
 
-    The projection is equation (3) of Miyato and Koyama 2018.
+    The projection is equation (3) of Miyato and Koyama 2018. Labels (N, m) are those of packs, whose members are drawn
+    independently, so that their log ratios and with them their projections add up. The linear function may be told how
+    varied a group of samples is.
     """
 
-    def __init__(self, features: int, classes: int) -> None:
+    def __init__(self, features: int, classes: int, group: int | None) -> None:
         super().__init__()
-        self.linear = nn.Linear(features, 1)
+        self.spread = None if group is None else GroupSpread(group)
+        self.linear = nn.Linear(features + (group is not None), 1)
         self.directions = nn.Embedding(classes, features) if classes else None
 
     def initialise(self, gain: float, random: torch.Generator) -> None:
         """Draw the weights; every direction as if it were an output of its own."""
         he_initialise(self.linear, gain, random)
         if self.directions is not None:
-            spread = gain / self.linear.in_features**0.5
-            nn.init.normal_(self.directions.weight, std=spread, generator=random)
+            deviation = gain / self.directions.embedding_dim**0.5
+            nn.init.normal_(self.directions.weight, std=deviation, generator=random)
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """Score each row."""
-        logits: Tensor = self.linear(features).squeeze(1)
-        return logits if self.directions is None else logits + (features * self.directions(labels)).sum(dim=1)
+        logits: Tensor = self.linear(features if self.spread is None else self.spread(features)).squeeze(1)
+        if self.directions is None:
+            return logits
+        directions: Tensor = self.directions(labels)
+        towards = directions if directions.dim() == 2 else directions.sum(dim=1)
+        return logits + (features * towards).sum(dim=1)
 
 
 def with_labels(latents: Tensor, labels: Tensor | None, classes: int) -> Tensor:

@@ -55,7 +55,7 @@ class R3Discriminator(Discriminator):
         self.layers = nn.Sequential(*layers, *refinement(channels[-1], spec.depth or BLOCKS, spec.activation))
         pixels = torch.Size(sides[-1]).numel()
         self.basis = nn.Parameter(torch.randn(channels[-1], *sides[-1], generator=random) / pixels**0.5)
-        self.head = Head(channels[-1], classes_of(model, data.facts))
+        self.head = Head(channels[-1], classes_of(model, data.facts), spec.minibatch_std)
         initialise_variance(self.layers, he_gain(spec.activation), random)
         self.head.initialise(1.0, random)
 

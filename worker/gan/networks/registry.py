@@ -7,6 +7,7 @@ from service.spec.parts.model import ModelSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
+from worker.gan.networks.packed import Packed, packed_data
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.r3 import R3Discriminator, R3Generator
 from worker.gan.networks.resnet import ResnetDiscriminator, ResnetGenerator
@@ -26,13 +27,22 @@ NETWORKS = {
 
 def make_networks(model: ModelSpec, data: TrainingData, random: torch.Generator) -> tuple[Generator, Discriminator]:
     """Build both networks for this data on the CPU, their weights drawn from `random` alone."""
-    generator_class, discriminator_class = NETWORKS[model.architecture]
+    generator_class, _ = NETWORKS[model.architecture]
     generator = generator_class(model, data.facts, random)
     generator.start_from(data)
-    discriminator = discriminator_class(model, data, random)
+    discriminator = make_discriminator(model, data, random)
     if model.discriminator.spectral_norm:
         normalise_spectra(discriminator, random)
     return generator, discriminator
+
+
+def make_discriminator(model: ModelSpec, data: TrainingData, random: torch.Generator) -> Discriminator:
+    """Build a discriminator of samples or of packs, as it is before spectral normalisation."""
+    _, discriminator = NETWORKS[model.architecture]
+    count = model.discriminator.packing
+    if count == 1:
+        return discriminator(model, data, random)
+    return Packed(discriminator(model, packed_data(data, count), random), count, len(data.facts.labels))
 
 
 def make_generator(model: ModelSpec, facts: DatasetFacts) -> Generator:

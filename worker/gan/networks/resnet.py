@@ -58,7 +58,7 @@ class ResnetDiscriminator(Discriminator):
             *(HalvingBlock(here, into, spec.activation) for here, into in pairwise(channels)),
             make_activation(spec.activation),
         )
-        self.head = Head(channels[-1], classes_of(model, data.facts))
+        self.head = Head(channels[-1], classes_of(model, data.facts), spec.minibatch_std)
         initialise_convolutions(self.blocks, he_gain(spec.activation), random)
         self.head.initialise(1.0, random)
         normalise_spectra(self, random)

@@ -54,7 +54,7 @@ class WaveDiscriminator(Discriminator):
             layers += [PhaseShuffle()] if level else []
             layers += [nn.Conv1d(here, into, KERNEL, STRIDE, padding=KERNEL // 2), make_activation(spec.activation)]
         self.features = nn.Sequential(*layers, nn.Flatten())
-        self.head = Head(channels[-1] * lengths[-1], classes_of(model, data.facts))
+        self.head = Head(channels[-1] * lengths[-1], classes_of(model, data.facts), spec.minibatch_std)
         initialise_convolutions(self.features, he_gain(spec.activation), random)
         self.head.initialise(1.0, random)
 

@@ -30,9 +30,10 @@ class SlopeBetween(Penalty):
     """The penalty of WGAN-GP, equation 3 of Gulrajani et al. 2017: slope 1 on straight lines from reals to fakes."""
 
     def forward(self, play: Round, scores: Scores) -> Tensor:
-        """Measure E (|grad D| - 1)^2 at a point drawn uniformly between each real and its fake."""
-        reals, fakes = scores.reals.detach(), scores.fakes.detach()
-        shares = torch.rand(len(reals), generator=play.random).to(reals).reshape(-1, *[1] * (reals.dim() - 1))
+        """Measure E (|grad D| - 1)^2 at a point drawn uniformly between each real and its fake, packs being points."""
+        reals, fakes, points = scores.reals.detach(), scores.fakes.detach(), len(scores.real_logits)
+        drawn = torch.rand(points, generator=play.random).repeat_interleave(len(reals) // points)
+        shares = drawn.to(reals).reshape(-1, *[1] * (reals.dim() - 1))
         return squared_slope_from_one(play, fakes + shares * (reals - fakes))
 
 

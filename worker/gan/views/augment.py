@@ -37,11 +37,11 @@ class Augment(View):
         return samples
 
     @torch.no_grad()
-    def adapt(self, real_logits: Tensor) -> None:
+    def adapt(self, real_logits: Tensor, count: int) -> None:
         """Raise the probability where D is too sure of reals, r_t of Karras et al. 2020, equation 1; else lower it."""
         if self._adapts:
             surer = real_logits.sign().mean() - self._spec.target
-            self.probability.add_(surer.sign() * (len(real_logits) / self._spec.rise_samples)).clamp_(0, 1)
+            self.probability.add_(surer.sign() * (count / self._spec.rise_samples)).clamp_(0, 1)
 
 
 def change_colour(pictures: Tensor, random: torch.Generator) -> Tensor:
