@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from service.spec.job import JobSpec
 from service.spec.parts.optimizer import OptimizerSpec
+from service.spec.parts.schedules import ScheduledDecay
 from service.spec.regularizers import PENALTIES as DESCRIBED_PENALTIES
 from service.spec.regularizers import REGULARIZERS
 from worker.gan.batches import Batch
@@ -282,6 +283,26 @@ def test_two_updates_of_an_optimizer_follow_its_formula(name: str) -> None:
         if name == "adamw":
             ahead = moment / (1 - 0.5**update) / ((square / (1 - 0.9**update)) ** 0.5 + 1e-8)
             weight = weight * (1 - 0.1 * 0.2) - 0.1 * ahead
+        else:
+            weight -= 0.1 * gradient / (square**0.5 + 1e-8)
+
+    assert network.weight.item() == pytest.approx(weight, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_scheduled_betas_are_those_of_the_step(name: str) -> None:
+    rising = ScheduledDecay(name="linear", initial=0.5, final=0.9, horizon_steps=2)
+    spec = OptimizerSpec(name=name, lr=0.1, betas=(0.5, rising))
+    network = nn.Linear(1, 1, bias=False).double()
+    weight = network.weight.item()
+    player, moment, square = Player(network, spec), 0.0, 0.0
+
+    for step, (gradient, beta) in enumerate([(3.0, 0.5), (-1.0, 0.7), (2.0, 0.9)]):
+        player.update([torch.full((1, 1), gradient, dtype=torch.float64)], step)
+        moment, square = 0.5 * moment + 0.5 * gradient, beta * square + (1 - beta) * gradient**2
+        if name == "adam":
+            updates = step + 1
+            weight -= 0.1 * moment / (1 - 0.5**updates) / ((square / (1 - beta**updates)) ** 0.5 + 1e-8)
         else:
             weight -= 0.1 * gradient / (square**0.5 + 1e-8)
 

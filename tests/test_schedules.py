@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.spec.parts.schedules import Schedule, ScheduledValue
-from worker.gan.schedules import fraction_at, weight_at
+from service.spec.parts.schedules import Schedule, ScheduledDecay, ScheduledValue
+from worker.gan.schedules import decay_at, fraction_at, weight_at
 
 
 def schedule(name: str, **values: float) -> Schedule:
@@ -62,3 +62,18 @@ def test_a_weight_is_a_number_or_a_schedule() -> None:
 
     assert weight_at(0.3, 50) == 0.3
     assert weight_at(fading, 50) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("name", "middle"), [("linear", 0.945), ("cosine", 0.945), ("geometric", 1 - 0.1**1.5)])
+def test_a_decay_rate_moves_up_or_down_to_its_final_value_and_holds_it(name: str, middle: float) -> None:
+    up = ScheduledDecay.model_validate({"name": name, "initial": 0.9, "final": 0.99, "horizon_steps": 100})
+    down = ScheduledDecay.model_validate({"name": name, "initial": 0.99, "final": 0.9, "horizon_steps": 100})
+
+    assert [decay_at(up, step) for step in (0, 50, 100, 900)] == pytest.approx([0.9, middle, 0.99, 0.99])
+    assert [decay_at(down, step) for step in (0, 50, 100, 900)] == pytest.approx([0.99, middle, 0.9, 0.9])
+
+
+def test_a_decay_rate_may_be_a_number_and_a_schedule_of_it_needs_a_horizon() -> None:
+    assert decay_at(0.999, 50) == 0.999
+    with pytest.raises(ValueError, match="horizon"):
+        decay_at(ScheduledDecay(initial=0.5, final=0.9), 1)

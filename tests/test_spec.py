@@ -8,7 +8,7 @@ from service.errors import Fault, InvalidInput
 from service.spec.datasets import DATASETS
 from service.spec.faults import MOST_FAULTS
 from service.spec.job import JobSpec
-from service.spec.parts.schedules import ScheduledValue
+from service.spec.parts.schedules import ScheduledDecay, ScheduledValue
 from service.spec.resolve import merge, parse_spec, resolve
 from tests.building import MEMORY_LIMIT_BYTES, a_resolved, a_spec
 
@@ -107,6 +107,16 @@ def test_all_faults_come_back_at_once() -> None:
         ({"dataset": "ring", "objective": {"r1": float("nan")}}, "/objective/r1", "finite_number"),
         ({"dataset": "ring", "optimizer": {"generator": {"name": "adm"}}}, "/optimizer/generator/name", "unknown_name"),
         ({"dataset": "ring", "optimizer": {"generator": {"betas": [0.5]}}}, "/optimizer/generator/betas/1", "missing"),
+        (
+            {"dataset": "ring", "optimizer": {"generator": {"betas": [0.5, {"initial": 0.9, "final": 1}]}}},
+            "/optimizer/generator/betas/1/final",
+            "less_than",
+        ),
+        (
+            {"dataset": "ring", "model": {"ema": {"schedule": {"name": "geometric"}}}},
+            "/model/ema/schedule/final_ratio",
+            "greater_than",
+        ),
         ({"dataset": "ring", "loop": {"max_steps": 3.5}}, "/loop/max_steps", "int_type"),
         ({"dataset": "ring", "loop": {"max_steps": "3"}}, "/loop/max_steps", "int_type"),
         ({"dataset": "ring", "seed": 2**53}, "/seed", "less_than_equal"),
@@ -216,6 +226,20 @@ def test_a_resolved_spec_leaves_nothing_open() -> None:
     assert isinstance(spec.objective.r2, ScheduledValue)
     assert spec.versions is not None
     assert "ganymede" in spec.versions
+
+
+def test_every_schedule_ends_with_the_job_unless_it_says_when() -> None:
+    moving = {"betas": [0.5, {"initial": 0.9, "final": 0.99}]}
+
+    spec = a_spec(
+        loop={"max_steps": 95},
+        model={"ema": {"half_life_samples": 100, "schedule": {"name": "linear", "horizon_steps": 40}}},
+        optimizer={"discriminator": moving},
+    )
+
+    assert spec.optimizer.discriminator.betas == (0.5, ScheduledDecay(initial=0.9, final=0.99, horizon_steps=95))
+    assert spec.model.ema.schedule.horizon_steps == 40
+    assert parse_spec(spec.model_dump(mode="json")) == spec
 
 
 def test_seeds_differ_unless_given() -> None:

@@ -15,6 +15,7 @@ from service.spec.columns import recorded_columns
 from service.spec.datasets import DATASETS
 from service.spec.job import JobSpec
 from service.spec.parts.model import EmaSpec
+from service.spec.parts.schedules import Schedule
 from service.spec.regularizers import SCHEDULED
 from service.spec.resolve import merge
 from worker.gan.data.registry import open_dataset
@@ -27,7 +28,7 @@ from worker.gan.training import Training
 
 BEFORE, AFTER = 3, 3
 EVERYTHING_THAT_MOVES: dict[str, Any] = {
-    "model": {"ema": {"half_life_samples": 100}},
+    "model": {"ema": {"half_life_samples": 100, "schedule": {"name": "linear", "warmup_steps": 4}}},
     "objective": {
         "loss": "non_saturating",
         "r1": {"name": "cosine", "initial": 1.0},
@@ -90,7 +91,11 @@ def test_a_codebook_resumes_bit_for_bit() -> None:
 
 @pytest.mark.parametrize(("loss", "variant", "optimizer"), list(product(OBJECTIVES, LOOPS, OPTIMIZERS)))
 def test_every_objective_loop_and_optimizer_resumes_bit_for_bit(loss: str, variant: str, optimizer: str) -> None:
-    falling = {"name": optimizer, "schedule": {"name": "cosine", "warmup_steps": 4}}
+    falling = {
+        "name": optimizer,
+        "schedule": {"name": "cosine", "warmup_steps": 4},
+        "betas": [{"name": "linear", "initial": 0.5, "final": 0.0}, {"initial": 0.9, "final": 0.99}],
+    }
 
     assert_resumes_exactly(
         small_spec(
@@ -278,8 +283,28 @@ def test_the_average_halves_its_distance_to_a_network_at_rest_in_a_half_life() -
 def test_the_half_life_grows_with_the_samples_seen_up_to_its_own_length() -> None:
     ramped = EmaSpec(half_life_samples=1_000, ramp=0.1)
 
-    assert [half_life(ramped, seen) for seen in (640, 10_000, 50_000)] == [64, 1_000, 1_000]
-    assert half_life(EmaSpec(half_life_samples=1_000, ramp=0), 1) == 1_000
+    assert [half_life(ramped, samples_seen=seen, step=5) for seen in (640, 10_000, 50_000)] == [64, 1_000, 1_000]
+    assert half_life(EmaSpec(half_life_samples=1_000, ramp=0), samples_seen=1, step=0) == 1_000
+
+
+def test_the_half_life_follows_its_schedule_below_the_ramp() -> None:
+    rising = EmaSpec(half_life_samples=1_000, ramp=0.5, schedule=Schedule(warmup_steps=4))
+
+    assert [half_life(rising, samples_seen=10**6, step=step) for step in range(5)] == [250, 500, 750, 1_000, 1_000]
+    assert half_life(rising, samples_seen=100, step=0) == 50
+
+
+def test_an_average_whose_half_life_has_fallen_to_nothing_is_the_generator() -> None:
+    gone = {"half_life_samples": 10**6, "ramp": 0, "schedule": {"name": "linear", "horizon_steps": 3}}
+    training = small_training(small_spec(model={"ema": gone}))
+    assert training.average is not None
+
+    take_steps(training, 3)
+    before = weights_of(training.average.network)
+    take_steps(training, 1)
+
+    assert not torch.equal(before, weights_of(training.generator.network))
+    assert torch.equal(weights_of(training.average.network), weights_of(training.generator.network))
 
 
 def test_the_average_copies_running_statistics() -> None:

@@ -138,15 +138,19 @@ def _fill(spec: JobSpec, facts: DatasetFacts) -> JobSpec:
     for key in SCHEDULED:
         value = getattr(spec.objective, key)
         scheduled = value if isinstance(value, ScheduledValue) else ScheduledValue(initial=value)
-        values["objective"][key] = _with_horizon(scheduled.model_dump(), max_steps)
-    for player in values["optimizer"].values():
-        player["schedule"] = _with_horizon(player["schedule"], max_steps)
+        values["objective"][key] = scheduled.model_dump()
+    for part in ("model", "objective", "optimizer"):
+        values[part] = _with_horizons(values[part], max_steps)
     values["versions"] = spec.versions or {"ganymede": version("ganymede-gan")}
     return JobSpec.model_validate(values)
 
 
-def _with_horizon(schedule: dict[str, Any], max_steps: int) -> dict[str, Any]:
-    return schedule | {"horizon_steps": schedule["horizon_steps"] or max_steps}
+def _with_horizons(part: Any, max_steps: int) -> Any:
+    """Let every schedule in a part that names no end of its own end with the job."""
+    if isinstance(part, dict):
+        inner = {key: _with_horizons(value, max_steps) for key, value in part.items()}
+        return inner | {"horizon_steps": inner["horizon_steps"] or max_steps} if "horizon_steps" in inner else inner
+    return [_with_horizons(each, max_steps) for each in part] if isinstance(part, list) else part
 
 
 def _check(spec: JobSpec, facts: DatasetFacts, memory_limit_bytes: int) -> None:
@@ -173,6 +177,7 @@ def _check_names(spec: JobSpec) -> Iterable[Fault]:
 def _check_schedules(spec: JobSpec) -> Iterable[Fault]:
     schedules = {
         **{f"/objective/{key}": getattr(spec.objective, key) for key in SCHEDULED},
+        "/model/ema/schedule": spec.model.ema.schedule,
         "/optimizer/generator/schedule": spec.optimizer.generator.schedule,
         "/optimizer/discriminator/schedule": spec.optimizer.discriminator.schedule,
     }

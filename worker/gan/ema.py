@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.parts.model import EmaSpec
+from worker.gan.schedules import fraction_at
 
 
 class Average:
@@ -19,19 +20,22 @@ class Average:
         self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, new_samples: int, samples_seen: int) -> None:
-        """Move towards the network after `new_samples` more, `samples_seen` in all with them."""
-        share = 1.0 - 0.5 ** (new_samples / half_life(self._spec, samples_seen))
+    def update(self, new_samples: int, *, samples_seen: int, step: int) -> None:
+        """Move towards the network after `new_samples` more, `samples_seen` in all with them and `step` steps before.
+
+        With a half-life of 0 the average is the network itself.
+        """
+        length = half_life(self._spec, samples_seen=samples_seen, step=step)
+        share = 1.0 - 0.5 ** (new_samples / length) if length > 0 else 1.0
         torch._foreach_lerp_(self._averaged, self._followed, share)
         for copied, buffer in self._buffers:
             copied.copy_(buffer)
 
 
-def half_life(spec: EmaSpec, samples_seen: int) -> float:
+def half_life(spec: EmaSpec, *, samples_seen: int, step: int) -> float:
     """Return the half-life in samples: short at the start, when the network is still far from where it goes.
 
     The ramp is that of Karras et al. 2020 (StyleGAN2-ADA), a fraction of the samples seen.
     """
-    if spec.ramp == 0:
-        return spec.half_life_samples
-    return min(spec.half_life_samples, spec.ramp * samples_seen)
+    scheduled = spec.half_life_samples * fraction_at(spec.schedule, step)
+    return scheduled if spec.ramp == 0 else min(scheduled, spec.ramp * samples_seen)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.spec.parts.optimizer import OptimizerSpec
-from worker.gan.optimizers import OPTIMIZERS
+from worker.gan.optimizers import OPTIMIZERS, betas_at
 from worker.gan.schedules import fraction_at
 
 
@@ -25,12 +25,14 @@ class Player:
         return self._spec.lr * self.rate_factor * fraction_at(self._spec.schedule, step)
 
     def update(self, gradients: Sequence[Tensor], step: int) -> None:
-        """Move the weights along the gradients at the rate of this step; at rate 0 not a bit of them changes."""
+        """Move the weights along the gradients at the rates of this step; at rate 0 not a bit of them changes."""
         lr = self.lr_at(step)
         if lr == 0:
             return
+        betas = betas_at(self._spec, step)
+        moved = {"lr": lr, "betas": betas, "alpha": betas[1]}
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group.update({name: value for name, value in moved.items() if name in group})
         for parameter, gradient in zip(self.parameters, self._clip(gradients), strict=True):
             parameter.grad = gradient
         self.optimizer.step()

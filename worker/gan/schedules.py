@@ -1,8 +1,9 @@
 """Heights of scheduled values, such as learning rates and penalty weights, as pure functions of the step."""
 
 from math import cos, pi
+from typing import Literal
 
-from service.spec.parts.schedules import Schedule, ScheduledValue
+from service.spec.parts.schedules import Schedule, ScheduledDecay, ScheduledValue
 
 
 def fraction_at(schedule: Schedule, step: int) -> float:
@@ -13,15 +14,23 @@ def fraction_at(schedule: Schedule, step: int) -> float:
     """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
-    return descent(schedule, _progress(schedule, step))
+    if schedule.name == "constant":
+        return 1.0
+    progress = _progress(step - schedule.warmup_steps, _horizon(schedule) - schedule.warmup_steps)
+    return _moved(schedule.name, schedule.final_ratio, progress)
 
 
-def descent(schedule: Schedule, progress: float) -> float:
-    """Fall from 1 to final_ratio as progress goes from 0 to 1."""
-    final = schedule.final_ratio
-    match schedule.name:
-        case "constant":
-            return 1.0
+def decay_at(decay: float | ScheduledDecay, step: int) -> float:
+    """Return the decay rate of a moment at `step`; 1 less it is what moves."""
+    if not isinstance(decay, ScheduledDecay):
+        return decay
+    final_ratio = (1.0 - decay.final) / (1.0 - decay.initial)
+    return 1.0 - (1.0 - decay.initial) * _moved(decay.name, final_ratio, _progress(step, _horizon(decay)))
+
+
+def _moved(name: Literal["linear", "cosine", "geometric"], final: float, progress: float) -> float:
+    """Move from 1 to the final ratio as progress goes from 0 to 1."""
+    match name:
         case "linear":
             return 1.0 + (final - 1.0) * progress
         case "cosine":
@@ -37,10 +46,11 @@ def weight_at(weight: float | ScheduledValue, step: int) -> float:
     return weight
 
 
-def _progress(schedule: Schedule, step: int) -> float:
-    if schedule.name == "constant":
-        return 0.0
+def _horizon(schedule: Schedule | ScheduledDecay) -> int:
     if schedule.horizon_steps is None:
         raise ValueError(f"a {schedule.name} schedule without a horizon: the spec is not resolved")
-    length = max(1, schedule.horizon_steps - schedule.warmup_steps)
-    return min(1.0, (step - schedule.warmup_steps) / length)
+    return schedule.horizon_steps
+
+
+def _progress(steps: int, length: int) -> float:
+    return min(1.0, steps / max(1, length))

@@ -115,7 +115,7 @@ class Training:
         # The average follows, counted in real samples.
         self.step_number += 1
         if self.average is not None:
-            self.average.update(self._samples_per_step, self.samples_seen)
+            self.average.update(self._samples_per_step, samples_seen=self.samples_seen, step=step)
 
         # One row. Nothing here asks the device for a value.
         gammas = (weight_at(self.spec.objective.r1, step), weight_at(self.spec.objective.r2, step))

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.spec.parts.schedules import Schedule
 from service.spec.parts.strict import Strict
 
 
@@ -16,6 +17,7 @@ class EmaSpec(Strict):
     ramp: float = Field(
         0.1, ge=0, le=1, description="Upper bound of the half-life as a fraction of the samples seen so far; 0 is none."
     )
+    schedule: Schedule = Field(Schedule(), description="Of the half-life.")
 
 
 class NetworkSpec(Strict):

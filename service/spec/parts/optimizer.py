@@ -1,10 +1,8 @@
 """How each player moves, as a client posts it."""
 
-from typing import Annotated
-
 from pydantic import Field
 
-from service.spec.parts.schedules import Schedule
+from service.spec.parts.schedules import Decay, Schedule, ScheduledDecay
 from service.spec.parts.strict import Strict
 
 
@@ -13,8 +11,10 @@ class OptimizerSpec(Strict):
 
     name: str = Field("adam", max_length=32, description="Name from /catalog.")
     lr: float = Field(2e-4, ge=0, le=10, description="Learning rate; 0 freezes the player.")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.5, 0.999), strict=False, description="Decay rates of Adam's moments; RMSprop uses the second."
+    betas: tuple[Decay | ScheduledDecay, Decay | ScheduledDecay] = Field(
+        (0.5, 0.999),
+        strict=False,
+        description="Decay rates of Adam's moments, each a number or a schedule; RMSprop uses the second.",
     )
     eps: float = Field(1e-8, gt=0, le=1, description="Added to the root that divides, in Adam and RMSprop.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decay of weights a step, times the rate; AdamW's alone.")
