@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from service.spec.datasets import GridParams
+from service.spec.datasets import STACKED_DIGITS, GridParams
 from service.spec.facts import DatasetFacts, TableColumn
 from service.spec.job import DatasetRef
-from service.spec.quality import KNOWN_MIXTURES, METRICS, merit
+from service.spec.quality import KNOWN_MIXTURES, KNOWN_MODES, KNOWN_PITCHES, METRICS, merit
 from worker.gan.data.points import grid_mixture
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.split import Split
@@ -22,11 +22,14 @@ from worker.gan.metrics.frechet import frechet_distance, frechet_of_moments, ker
 from worker.gan.metrics.judges import teach_judges, turned
 from worker.gan.metrics.mixtures import LAWS, Mixture, mixture_metrics
 from worker.gan.metrics.neighbours import Neighbourhood, less_than
+from worker.gan.metrics.pitches import Pitches, learn_pitches
 from worker.gan.metrics.sounds import log_mel, log_mel_summary, spectral_convergence
+from worker.gan.metrics.stacks import classes_of, learn_stacks
 from worker.gan.metrics.tables import column_metrics
 from worker.gan.metrics.yardstick import Yardstick, make_yardstick
 
 HALVES = Split(0.5, seed=3)
+TWO_NOTES = DatasetFacts("notes", "audio", (1, 4_000), count=40, sha256="0" * 64, sample_rate=16_000)
 PICTURE = DatasetFacts("pictures", "image", (3, 40, 36), count=60, sha256="0" * 64)
 
 
@@ -151,6 +154,7 @@ def test_in_many_dimensions_a_sample_at_its_shell_counts_as_near() -> None:
 
 def test_each_known_mixture_has_its_law() -> None:
     assert set(KNOWN_MIXTURES) == set(LAWS)
+    assert set(KNOWN_MODES) == {*LAWS, STACKED_DIGITS.name}
 
 
 def test_shuffled_columns_keep_their_shapes_and_lose_their_pairs() -> None:
@@ -193,7 +197,7 @@ def test_baselines_have_the_moments_of_the_class_they_imitate() -> None:
         assert np.cov(made[labels == 0], rowvar=False) == pytest.approx(np.array([[1, 0.8], [0.8, 1]]), abs=0.1)
 
 
-@pytest.mark.parametrize("name", ["ring", "digits", "iris"])
+@pytest.mark.parametrize("name", ["ring", "digits", "iris", "tones", "stacked_digits"])
 def test_every_metric_of_a_data_set_is_measured_and_real_rows_beat_the_baselines(name: str) -> None:
     ref = DatasetRef(name=name)
     data = open_dataset(ref, HALVES)
@@ -205,7 +209,7 @@ def test_every_metric_of_a_data_set_is_measured_and_real_rows_beat_the_baselines
     for metrics in (comparison.real, *comparison.baselines.values()):
         assert set(metrics) == names
     trivial = comparison.baselines["class_gaussian" if data.facts.labels else "gaussian"]
-    better = {"ring": "precision", "digits": "frechet", "iris": "tstr"}[name]
+    better = {"ring": "precision", "iris": "tstr"}.get(name, "frechet")
     assert merit(better, comparison.real) > merit(better, trivial)  # type: ignore[operator]
 
 
@@ -262,3 +266,79 @@ def test_a_sound_is_loud_in_the_band_of_its_pitch_whatever_its_phase() -> None:
     assert near < far / 5
     assert spectral_convergence(low, shifted) < 0.05
     assert spectral_convergence(low, high) > 0.5
+
+
+def test_stacked_digits_fill_a_thousand_modes_evenly_and_two_fixed_channels_ten_of_them() -> None:
+    law = yardstick_of("stacked_digits").law
+    assert law is not None
+    even = law.draw(random())
+    fixed = even.copy()
+    fixed[:, 1:] = even[0, 1:]
+
+    whole, narrow = law.metrics(even), law.metrics(fixed)
+
+    assert whole["modes"] == 1_000
+    assert whole["reverse_kl"] == pytest.approx(999 / (2 * len(even)), rel=0.3)
+    assert narrow["modes"] == 10
+    assert narrow["reverse_kl"] == pytest.approx(np.log(100), abs=0.01)
+
+
+def test_digits_that_no_judge_has_learnt_from_are_named_nearly_all() -> None:
+    rows = open_dataset(DatasetRef(name="stacked_digits", params={"count": 1_000}), HALVES)
+    pictures = rows.to_data_units(rows.samples[:])  # type: ignore[arg-type]
+    some, others = Rows(pictures[:250], None), pictures[250:].reshape(-1, 8, 8)
+
+    law = learn_stacks(rows.facts, some, cache=Cache(None), key="")
+
+    seen = {digit.tobytes() for digit in law.digits}
+    unseen = np.array([digit for digit in others if digit.tobytes() not in seen])
+    assert len(unseen) > 200
+    assert (law.digits_in(unseen[:, None])[:, 0] == classes_of(unseen)).mean() > 0.95
+
+
+def notes(*hertz: float, noise: float = 0.0, harmonic: float = 0.0) -> np.ndarray:
+    """Return twenty sounds of each frequency, every one of another phase and level."""
+    rng, time = random(), np.arange(4_000) / 16_000
+    angle = 2 * np.pi * (np.repeat(hertz, 20)[:, None] * time + rng.random((20 * len(hertz), 1)))
+    waves = np.sin(angle) + harmonic * np.sin(2 * angle) + noise * rng.standard_normal(angle.shape)
+    return (rng.uniform(0.2, 0.9, (len(waves), 1)) * waves)[:, None]
+
+
+def test_tones_are_in_tune_within_a_quarter_of_a_semitone_and_noise_never_is() -> None:
+    tuning = Pitches(np.array([440.0, 440 * 2 ** (1 / 12)]), are_of_classes=True, sample_rate=16_000)
+    asked = np.repeat([0, 1], 20)
+    right, detuned = tuning.hertz, tuning.hertz * 2 ** (40 / 1_200)
+    noise = random().standard_normal((40, 1, 4_000))
+
+    def measured(sounds: np.ndarray, labels: np.ndarray | None = asked) -> dict[str, float]:
+        return tuning.metrics(Rows(sounds, labels))
+
+    assert measured(notes(*right)) == {"pitches": 2, "in_tune": 1}
+    assert measured(notes(*right * 2 ** (20 / 1_200)))["in_tune"] == 1
+    assert measured(notes(*detuned)) == {"pitches": 0, "in_tune": 0}
+    assert measured(notes(*right[::-1]))["in_tune"] == 0  # the other's pitch is the wrong one
+    assert measured(notes(*right[::-1]), None)["in_tune"] == 1  # unless none was asked for
+    assert measured(notes(right[0], right[0]), None) == {"pitches": 1, "in_tune": 1}
+    assert measured(notes(*right, noise=0.02))["in_tune"] == 1
+    assert measured(notes(*right, harmonic=0.2))["in_tune"] == 0  # 14 dB below the peak
+    assert measured(noise)["in_tune"] == 0
+    assert measured(np.zeros((40, 1, 4_000)))["in_tune"] == 0
+
+
+def test_pitches_are_learnt_of_classes_else_of_semitones_and_not_at_all_of_what_has_none() -> None:
+    classes = np.repeat([0, 1], 20)
+    own, semitones = notes(430.0, 600.0), notes(440.0, 880.0)
+    unrelated = np.arange(40) % 2
+    noise = random().standard_normal((40, 1, 4_000))
+
+    of_classes = learn_pitches(TWO_NOTES, Rows(own, classes))
+    of_semitones = [learn_pitches(TWO_NOTES, Rows(semitones, labels)) for labels in (None, unrelated)]
+
+    assert of_classes is not None
+    assert of_classes.hertz == pytest.approx([430, 600], rel=0.001)
+    assert [found and (found.are_of_classes, found.hertz.tolist()) for found in of_semitones] == [
+        (False, pytest.approx([440, 880]))
+    ] * 2
+    assert learn_pitches(TWO_NOTES, Rows(notes(430.0, 600.0), unrelated)) is None
+    assert learn_pitches(TWO_NOTES, Rows(noise, classes)) is None
+    assert set(KNOWN_PITCHES) == {"tones"}

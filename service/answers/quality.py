@@ -46,7 +46,9 @@ class MetricAnswer(BaseModel):
     better: str | None = Field(description="higher or lower; null where a right value lies between.")
     description: str
     modalities: list[str]
-    needs: str | None = Field(description="What the data must have besides: a known mixture, labels or names.")
+    needs: str | None = Field(
+        description="What the data must have besides: a known mixture, known modes, pitches, labels, names."
+    )
     is_costly: bool = Field(description="Measured at the end alone unless it is followed.")
 
     @classmethod

@@ -12,6 +12,8 @@ LEAST_ROWS = 10  # to measure against; of fewer held-out rows nothing can be tol
 MOST_ROWS = 5_000
 MEASURING_POINTS = 5  # in a job whose spec does not say how often to measure
 KNOWN_MIXTURES = ("ring", "grid", "subspace")
+KNOWN_MODES = (*KNOWN_MIXTURES, "stacked_digits")
+KNOWN_PITCHES = ("tones",)  # sounds that are uploaded may turn out to have some
 
 ALL: tuple[Modality, ...] = ("vector", "image", "table", "audio")
 
@@ -28,14 +30,16 @@ class MetricFacts:
     better: Literal["higher", "lower"] | None
     description: str
     modalities: tuple[Modality, ...] = ALL
-    needs: Literal["mixture", "labels", "names"] | None = None
+    needs: Literal["mixture", "modes", "pitches", "labels", "names"] | None = None
     is_costly: bool = False
 
     def applies_to(self, facts: DatasetFacts) -> bool:
-        """Tell whether it can be measured of this data."""
+        """Tell whether it is sure to be measured of this data."""
         has: Mapping[str | None, bool] = {
             None: True,
             "mixture": facts.name in KNOWN_MIXTURES,
+            "modes": facts.name in KNOWN_MODES,
+            "pitches": facts.name in KNOWN_PITCHES,
             "labels": len(facts.labels) > 1,
             "names": any(column.kind in {"category", "boolean"} for column in facts.table),
         }
@@ -45,7 +49,13 @@ class MetricFacts:
 METRICS: dict[str, MetricFacts] = {
     metric.name: metric
     for metric in (
-        MetricFacts("modes", "higher", "Gaussians with a sample within 3 sigma.", ("vector",), "mixture"),
+        MetricFacts(
+            "modes",
+            "higher",
+            "Gaussians with a sample within 3 sigma; triples of digits that a judge has seen.",
+            ("vector", "image"),
+            "modes",
+        ),
         MetricFacts(
             "high_quality",
             None,
@@ -54,7 +64,11 @@ METRICS: dict[str, MetricFacts] = {
             "mixture",
         ),
         MetricFacts(
-            "reverse_kl", "lower", "Divergence of the shares of the modes from equal ones.", ("vector",), "mixture"
+            "reverse_kl",
+            "lower",
+            "Divergence of the shares of K modes from equal ones; (K-1)/2N when perfect.",
+            ("vector", "image"),
+            "modes",
         ),
         MetricFacts(
             "width", None, "Median distance to the nearest centre over the true one.", ("vector",), "mixture"
@@ -75,6 +89,14 @@ METRICS: dict[str, MetricFacts] = {
             "smallest_class", "higher", "Share of the class that samples look like least often.", ("image",), "labels"
         ),
         MetricFacts("spectral_convergence", "lower", "Error of the mean spectrum.", ("audio",)),
+        MetricFacts("pitches", "higher", "Pitches of the data that some sample hits.", ("audio",), "pitches"),
+        MetricFacts(
+            "in_tune",
+            "higher",
+            "Share of samples within 25 cents of their pitch, 20 dB above all three bins away.",
+            ("audio",),
+            "pitches",
+        ),
         MetricFacts("shapes", "higher", "1 - the mean distance between columns, each by itself.", ("table",)),
         MetricFacts("pairs", "higher", "1 - the mean error of how two columns hang together.", ("table",)),
         MetricFacts(

@@ -6,7 +6,7 @@ Komodakis 2018): a random projection or principal axes would again see little bu
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from service.spec.facts import DatasetFacts
 from worker.gan.data.training_data import Rows
+from worker.gan.metrics.cache import Cache
 
 JUDGES_VERSION = 1  # raise it whenever a judge would come out otherwise from the same rows
 JUDGES = 3
@@ -64,6 +65,16 @@ def teach_judges(facts: DatasetFacts, train: Rows) -> list[Judge]:
     lessons = (pictures, some.labels) if some.labels is not None else turned(pictures)
     teach = teach_dense if np.prod(facts.shape) <= MOST_PIXELS else teach_convolutions
     return [teach(*lessons, seed) for seed in range(JUDGES)]
+
+
+def kept_judges(cache: Cache, key: str, teach: Callable[[], list[Judge]]) -> list[Judge]:
+    """Teach judges, or take those that were kept under the key."""
+    kept = cache.load(f"judges-{key}")
+    if kept is None:
+        judges = teach()
+        cache.keep(f"judges-{key}", [weight for judge in judges for weight in judge.weights])
+        return judges
+    return [Judge(kept[first : first + len(kept) // JUDGES]) for first in range(0, len(kept), len(kept) // JUDGES)]
 
 
 def as_fractions(facts: DatasetFacts, values: np.ndarray) -> np.ndarray:

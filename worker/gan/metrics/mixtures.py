@@ -1,6 +1,7 @@
 """How well samples follow a known mixture of equally likely round Gaussians."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from scipy.special import gammaincinv
 
 from service.spec.datasets import GridParams, RingParams, SubspaceParams
 from service.spec.job import DatasetRef
-from worker.gan.data.points import Mixture, grid_mixture, ring_mixture, subspace_mixture
+from worker.gan.data.points import Mixture, grid_mixture, noisy, ring_mixture, subspace_mixture
 from worker.gan.metrics.distances import distance_blocks
 
+MIXTURE_SAMPLES = 5_000
 NEAR_SIGMAS = 3.0  # a perfect sampler in the plane has 98.889 % of its samples within three sigma
 NEAR_SIGMAS_PER_ROOT = 1.5  # times sqrt(D) in more than four dimensions, where no sample lies within three sigma
 LAWS: dict[str, tuple[type[Any], Callable[[Any], Mixture]]] = {
@@ -20,12 +22,29 @@ LAWS: dict[str, tuple[type[Any], Callable[[Any], Mixture]]] = {
 }
 
 
-def law_of(ref: DatasetRef) -> Mixture | None:
+@dataclass(frozen=True)
+class KnownMixture:
+    """The law of points that were drawn from a mixture."""
+
+    mixture: Mixture
+    samples: int = MIXTURE_SAMPLES
+
+    def metrics(self, made: np.ndarray) -> dict[str, float]:
+        """Measure points (N, D) in data units."""
+        return mixture_metrics(self.mixture, made)
+
+    def draw(self, random: np.random.Generator) -> np.ndarray:
+        """Draw from Gaussians that chance chooses."""
+        modes = random.integers(len(self.mixture.centres), size=self.samples)
+        return noisy(self.mixture.centres[modes], self.mixture.sigma, random)
+
+
+def known_mixture(ref: DatasetRef) -> KnownMixture | None:
     """Return the mixture that a data set was drawn from, where it is one."""
     if ref.name not in LAWS:
         return None
     params, mixture = LAWS[ref.name]
-    return mixture(params.model_validate(ref.params))
+    return KnownMixture(mixture(params.model_validate(ref.params)))
 
 
 def mixture_metrics(mixture: Mixture, made: np.ndarray) -> dict[str, float]:
@@ -40,12 +59,10 @@ def mixture_metrics(mixture: Mixture, made: np.ndarray) -> dict[str, float]:
     modes, squared = (np.concatenate(part) for part in zip(*blocks, strict=True))
     near_sigmas = max(NEAR_SIGMAS, NEAR_SIGMAS_PER_ROOT * mixture.centres.shape[1] ** 0.5)
     near = squared <= (near_sigmas * mixture.sigma) ** 2
-    share = np.bincount(modes, minlength=len(mixture.centres)) / len(made)
-    some = share[share > 0]
     return {
         "modes": float(len(np.unique(modes[near]))),
         "high_quality": float(near.mean()),
-        "reverse_kl": float((some * np.log(some * len(share))).sum()),
+        "reverse_kl": divergence_from_even(np.bincount(modes, minlength=len(mixture.centres))),
         "width": float(np.sqrt(np.median(squared)) / true_distance(mixture)),
     }
 
@@ -53,3 +70,10 @@ def mixture_metrics(mixture: Mixture, made: np.ndarray) -> dict[str, float]:
 def true_distance(mixture: Mixture) -> float:
     """Return the median distance of a sample to its centre: sigma times the median of a chi with D degrees."""
     return float(mixture.sigma * np.sqrt(2 * gammaincinv(mixture.centres.shape[1] / 2, 0.5)))
+
+
+def divergence_from_even(counts: np.ndarray) -> float:
+    """Return the divergence in nats of the shares of the modes, counted (K,), from equal ones."""
+    share = counts / counts.sum()
+    some = share[share > 0]
+    return float((some * np.log(some * len(share))).sum())

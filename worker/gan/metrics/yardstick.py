@@ -13,7 +13,6 @@ import torch
 
 from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
-from worker.gan.data.points import Mixture
 from worker.gan.data.split import Split
 from worker.gan.data.training_data import Rows, TrainingData
 from worker.gan.metrics.baselines import baselines_for
@@ -21,16 +20,16 @@ from worker.gan.metrics.cache import Cache
 from worker.gan.metrics.classifiers import detection_auc, train_on_made_test_on_real
 from worker.gan.metrics.features import Features, features_for, label_column, label_free
 from worker.gan.metrics.frechet import frechet_distance, kernel_distance
-from worker.gan.metrics.judges import JUDGES, JUDGES_VERSION, Judge, as_fractions, teach_judges
-from worker.gan.metrics.mixtures import law_of, mixture_metrics
+from worker.gan.metrics.judges import JUDGES_VERSION, Judge, as_fractions, kept_judges, teach_judges
+from worker.gan.metrics.laws import Law, law_of
 from worker.gan.metrics.neighbours import Neighbourhood
+from worker.gan.metrics.pitches import Pitches, learn_pitches
 from worker.gan.metrics.sounds import spectral_convergence
 from worker.gan.metrics.tables import column_metrics
 
 MOST_TRAINING_ROWS = 5_000  # that baselines and judges learn from
 LEAST_TRAINING_ROWS, MOST_NUMBERS = 1_000, 2**21  # among which nearest neighbours are looked for
-LAW_SAMPLES = 5_000  # to count the modes of a known mixture by
-METRICS_VERSION = 1  # raise it whenever the same samples would be measured otherwise
+METRICS_VERSION = 2  # raise it whenever the same samples would be measured otherwise
 
 Metrics = dict[str, float | None]
 """Numbers by name; None is one that is not finite."""
@@ -47,12 +46,13 @@ class Yardstick:
     features: Features
     features_but_label: Features
     neighbourhood: Neighbourhood
-    law: Mixture | None = None
+    law: Law | None = None
+    pitches: Pitches | None = None
 
     @property
     def count(self) -> int:
         """How many rows should be made to be measured."""
-        return LAW_SAMPLES if self.law is not None else len(self.real.values)
+        return max(len(self.real.values), self.law.samples if self.law is not None else 0)
 
     def as_rows(self, values: np.ndarray, labels: np.ndarray | None) -> Rows:
         """Return made rows with their labels: those in the table itself, or those that they were made for."""
@@ -64,43 +64,55 @@ class Yardstick:
 
     def measure(self, made: Rows) -> Metrics:
         """Return what is cheap enough to be measured again and again. made has at least as many rows as `real`."""
-        metrics: dict[str, float | None] = {}
-        if self.law is not None:
-            metrics |= mixture_metrics(self.law, made.values)
-        made = made.taken(np.arange(min(len(made.values), len(self.real.values))))
+        metrics: Metrics = {} if self.law is None else {**self.law.metrics(made.values)}
+        made = self._as_many_as_real(made)
         metrics |= self._of_neighbours(made)
         match self.facts.modality:
             case "image":
                 metrics |= self._of_judges(made.values)
             case "audio":
-                metrics |= self._of_sounds(made.values)
+                metrics |= self._of_sounds(made)
             case "table":
                 metrics |= column_metrics(self.facts, self.real.values, made.values)
         return {name: _finite(value) for name, value in (metrics | self._of_labels(made)).items()}
 
     def measure_thoroughly(self, made: Rows) -> Metrics:
         """Return the same and what takes seconds."""
-        made = made.taken(np.arange(min(len(made.values), len(self.real.values))))
         metrics = self.measure(made)
         if self.facts.modality == "table":
-            metrics["detection_auc"] = detection_auc(self.features(self.real.values), self.features(made.values))
+            some = self._as_many_as_real(made).values
+            metrics["detection_auc"] = detection_auc(self.features(self.real.values), self.features(some))
         return metrics
 
     def of_training_rows(self) -> Metrics:
-        """Measure training rows as if a generator had made them: what real data of this size reaches."""
-        if self.train.labels is None or self.real.labels is None:
-            count = min(len(self.real.values), len(self.train.values))
-            return self.measure_thoroughly(self.train.taken(_evenly(len(self.train.values), count)))
-        return self.measure_thoroughly(self.train.taken(_alike(self.train.labels, self.real.labels)))
+        """Measure training rows as if a generator had made them: what real data of this size reaches. Modes are counted
+        in fresh draws of their law, for there may be fewer training rows than it takes.
+        """
+        metrics = self.measure_thoroughly(self._training_rows_like_real())
+        if self.law is not None:
+            metrics |= self.law.metrics(self.law.draw(_random()))
+        return metrics
 
     def of_baselines(self, data: TrainingData) -> dict[str, Metrics]:
         """Measure generators that need no training, each exported as a trained one would be."""
         measured = {}
         for name, draw in baselines_for(self.facts).items():
-            drawn = draw(self.train, self.real, np.random.Generator(np.random.PCG64(0)))
-            exported = data.to_data_units(data.encoding.forward(drawn))
-            measured[name] = self.measure_thoroughly(self.as_rows(exported, self.real.labels))
+            random = _random()
+            drawn = [draw(self.train, self.real, random) for _ in range(-(-self.count // len(self.real.values)))]
+            exported = np.concatenate([data.to_data_units(data.encoding.forward(part)) for part in drawn])
+            measured[name] = self.measure_thoroughly(self.as_rows(exported, self._labels_of(len(drawn))))
         return measured
+
+    def _training_rows_like_real(self) -> Rows:
+        if self.train.labels is not None and self.real.labels is not None:
+            return self.train.taken(_alike(self.train.labels, self.real.labels))
+        return self.train.taken(_evenly(len(self.train.values), min(len(self.real.values), len(self.train.values))))
+
+    def _labels_of(self, times: int) -> np.ndarray | None:
+        return None if self.real.labels is None else np.tile(self.real.labels, times)
+
+    def _as_many_as_real(self, made: Rows) -> Rows:
+        return made.taken(np.arange(min(len(made.values), len(self.real.values))))
 
     def _of_neighbours(self, made: Rows) -> dict[str, float]:
         features = self.features(made.values)
@@ -119,12 +131,13 @@ class Yardstick:
             metrics["smallest_class"] = float(shares.min())
         return metrics
 
-    def _of_sounds(self, made: np.ndarray) -> dict[str, float]:
-        features = self.features(self.real.values), self.features(made)
+    def _of_sounds(self, made: Rows) -> dict[str, float]:
+        features = self.features(self.real.values), self.features(made.values)
         return {
             "frechet": frechet_distance(*features),
             "kernel_distance": kernel_distance(*features),
-            "spectral_convergence": spectral_convergence(self.real.values, made),
+            "spectral_convergence": spectral_convergence(self.real.values, made.values),
+            **({} if self.pitches is None else self.pitches.metrics(made)),
         }
 
     def _of_labels(self, made: Rows) -> Metrics:
@@ -141,7 +154,9 @@ def make_yardstick(ref: DatasetRef, data: TrainingData, *, count: int, split: Sp
         raise ValueError("nothing was kept aside to measure against")
     train = training_rows(data)
     real = data.held_out.taken(_evenly(len(data.held_out.values), count))
-    judges = known_judges(data.facts, train, cache, key_of(data.facts, split, JUDGES_VERSION))
+    key = key_of(data.facts, split, JUDGES_VERSION)
+    is_picture, is_sound = data.facts.modality == "image", data.facts.modality == "audio"
+    judges = kept_judges(cache, key, lambda: teach_judges(data.facts, train)) if is_picture else []
     features = features_for(data.facts, train, judges)
     known = features(train.values)
     some = _evenly(len(known), max(LEAST_TRAINING_ROWS, MOST_NUMBERS // known.shape[1]))
@@ -153,7 +168,8 @@ def make_yardstick(ref: DatasetRef, data: TrainingData, *, count: int, split: Sp
         features=features,
         features_but_label=label_free(data.facts, train) or features,
         neighbourhood=Neighbourhood.of(known[some], features(real.values)),
-        law=law_of(ref),
+        law=law_of(ref, data.facts, train, cache=cache, key=key),
+        pitches=learn_pitches(data.facts, train) if is_sound else None,
     )
 
 
@@ -165,22 +181,14 @@ def training_rows(data: TrainingData) -> Rows:
     return Rows(data.to_data_units(samples), None if data.labels is None else data.labels.numpy()[which])
 
 
-def known_judges(facts: DatasetFacts, train: Rows, cache: Cache, key: str) -> list[Judge]:
-    """Teach the judges of pictures, or take those that were taught of the same rows before."""
-    if facts.modality != "image":
-        return []
-    kept = cache.load(f"judges-{key}")
-    if kept is None:
-        judges = teach_judges(facts, train)
-        cache.keep(f"judges-{key}", [weight for judge in judges for weight in judge.weights])
-        return judges
-    return [Judge(kept[first : first + len(kept) // JUDGES]) for first in range(0, len(kept), len(kept) // JUDGES)]
-
-
 def key_of(facts: DatasetFacts, split: Split, *versions: object) -> str:
     """Name what follows from the content of a data set and how it is split."""
     named = [facts.name, facts.sha256, list(facts.shape), split.held_out, split.seed, *versions, np.__version__]
     return hashlib.sha256(json.dumps([*named, sklearn.__version__, torch.__version__]).encode()).hexdigest()
+
+
+def _random() -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(0))
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
