@@ -1,4 +1,4 @@
-"""Small trainings for tests: resolved specs, tiny data, networks of one weight each."""
+"""Small trainings for tests: resolved specs, tiny data."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,12 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.resolve import merge, parse_spec, resolve
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
-from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.training import Training
 
 CPU = torch.device("cpu")
@@ -53,53 +51,6 @@ def rows_of(training: Training, steps: int) -> dict[str, np.ndarray]:
 def weights_of(network: nn.Module) -> Tensor:
     """Return all weights of a network as one vector."""
     return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
-
-
-class Point(Generator):
-    """Always the point theta, whatever the latents."""
-
-    def __init__(self, theta: float) -> None:
-        super().__init__(latent_dim=1, latent_codes=0)
-        self.theta = nn.Parameter(torch.tensor(theta, dtype=torch.float64))
-
-    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        return self.theta.expand(len(latents), 1)
-
-
-class Slope(Discriminator):
-    """D(x) = psi x."""
-
-    def __init__(self, psi: float) -> None:
-        super().__init__()
-        self.psi = nn.Parameter(torch.tensor(psi, dtype=torch.float64))
-
-    def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        return self.psi * samples.squeeze(1)
-
-
-class Unchanged:
-    """The encoding of data that is in network units already."""
-
-    def forward(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(rows)
-
-    def backward(self, samples: Tensor) -> np.ndarray:
-        return samples.cpu().numpy()
-
-    def learnt(self) -> dict[str, np.ndarray]:
-        return {}
-
-
-def point_data(count: int = 16) -> TrainingData:
-    """All samples at 0, in one dimension."""
-    facts = DatasetFacts(name="origin", modality="vector", shape=(1,), count=count, sha256="0" * 64)
-    return TrainingData(facts, torch.zeros(count, 1), None, Unchanged())
-
-
-def dirac_training(spec: JobSpec, *, psi: float = 1.0, theta: float = 1.0) -> Training:
-    """Start the Dirac-GAN of Mescheder et al. 2018 in float64."""
-    networks = Point(theta), Slope(psi)
-    return Training(spec, point_data(), device=CPU, dtype=torch.float64, networks=networks)
 
 
 def smaller(data: TrainingData, count: int) -> TrainingData:

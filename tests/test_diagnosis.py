@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_training import dirac_training, small_spec, small_training
+from small_training import small_spec, small_training
 
+from benchmarks.quality.dirac import dirac_training
 from service.spec.columns import recorded_columns
 from service.spec.health import RULES
 from service.spec.job import HealthSpec, JobSpec

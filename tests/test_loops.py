@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_training import CPU, dirac_training, point_data, rows_of, small_spec, small_training, weights_of
+from small_training import CPU, rows_of, small_spec, small_training, weights_of
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.quality.dirac import dirac_training, point_data
 from service.spec.objectives import references
 from worker.gan.data.training_data import TrainingData
 from worker.gan.loops import LOOPS

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import pytest
 import torch
-from small_training import Unchanged
 from torch import nn
 
+from benchmarks.quality.dirac import Unchanged
 from service.spec.architectures import ARCHITECTURES, architecture_for, model_size
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize

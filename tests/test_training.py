@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_training import CPU, dirac_training, rows_of, small_spec, small_training, smaller, weights_of
+from small_training import CPU, rows_of, small_spec, small_training, smaller, weights_of
 
+from benchmarks.quality.dirac import dirac_training
 from chaos.oracle import is_clock
 from service.spec import objectives as described
 from service.spec.architectures import ARCHITECTURES

@@ -1,45 +1,49 @@
-"""`python -m benchmarks.quality`: run the bars that have no figure yet, seed by seed; what is done is kept."""
+"""`python -m benchmarks.quality`: carry out what has no figure by today's recipes yet; what is done is kept."""
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 
 import click
-import torch
 
-from benchmarks.quality.bars import BARS, Bar
-from benchmarks.quality.page import PICTURES, add_trial, is_recorded
-from benchmarks.quality.trials import Trial, try_seed
+from benchmarks.quality.bars import BARS
+from benchmarks.quality.page import figure, write_page
+from benchmarks.quality.record import add_trial, read_trials
+from benchmarks.quality.tasks import Task, carry_out_all, is_done, tasks_of
+from benchmarks.quality.trials import Trial
 
 _IDS = sorted({bar.id for bar in BARS})
 
 
 @click.command()
 @click.option("--bars", default=" ".join(_IDS), show_default=True, help="Their ids, with spaces between.")
-@click.option("--seeds", type=int, help="How many; each bar's own number when left out.")
-@click.option("--again", is_flag=True, help="Run seeds that have a figure by today's recipe once more.")
-def main(bars: str, seeds: int | None, *, again: bool) -> None:
-    """Train default recipes on known data and write docs/bars.md."""
+@click.option("--seeds", type=click.IntRange(min=0), help="At most so many; 0 writes the page alone.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time; one for each core when left out.")
+@click.option("--again", is_flag=True, help="Carry out also what has figures by today's recipes.")
+def main(bars: str, seeds: int | None, jobs: int | None, *, again: bool) -> None:
+    """Train default recipes on known data and write the bars of docs/quality.md."""
     unknown = set(bars.split()) - set(_IDS)
     if unknown:
         raise click.BadParameter(f"there is no bar {', '.join(sorted(unknown))}; there are {', '.join(_IDS)}")
-    torch.set_num_threads(1)
+    tasks = [] if seeds == 0 else [task for bar in BARS if bar.id in bars.split() for task in tasks_of(bar, seeds)]
+    trials = read_trials()
+    tasks = [task for task in tasks if again or not is_done(task, trials)]
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="ganymede-quality-") as cache:
-        for bar in (bar for bar in BARS if bar.id in bars.split()):
-            for seed in range(1, (seeds or bar.seeds) + 1):
-                if again or not is_recorded(bar, seed):
-                    _run(bar, seed, Path(cache))
+        for task, trial in carry_out_all(tasks, Path(cache), jobs=jobs or os.cpu_count() or 1):
+            failed += trial is None
+            trials = trials if trial is None else add_trial(trial)
+            write_page(trials)
+            click.echo(f"{task}: {_told(task, trial)}")
+    write_page(trials)
+    sys.exit(1 if failed else 0)
 
 
-def _run(bar: Bar, seed: int, cache: Path) -> None:
-    picture = PICTURES / f"{bar.id}-{bar.dataset}.png" if seed == 1 else None
-    trial = try_seed(bar, seed, cache=cache, picture=picture)
-    add_trial(trial)
-    click.echo(_line(bar, trial))
-
-
-def _line(bar: Bar, trial: Trial) -> str:
-    figures = [f"{rule.metric} {trial.metrics.get(rule.metric)}" for rule in bar.rules]
-    return f"{trial.bar} {trial.dataset} seed {trial.seed}: {', '.join(figures)}; {trial.seconds:g} s"
+def _told(task: Task, trial: Trial | None) -> str:
+    if trial is None:
+        return "failed"
+    return ", ".join(f"{rule.metric} {figure(trial.figures.get(rule.metric))}" for rule in task.bar.rules)
 
 
 if __name__ == "__main__":

@@ -1,112 +1,141 @@
-"""The record of all trials, docs/bars.json, and the tables of docs/bars.md that are written from it."""
+"""The last part of docs/quality.md: what the trials say of the bars. What was written there by hand stays."""
 
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.quality.bars import BARS, Bar, Rule
-from benchmarks.quality.trials import Trial, recipe_of
+from benchmarks.quality.record import PICTURES, ROOT, trials_of
+from benchmarks.quality.rival import RIVAL
+from benchmarks.quality.tasks import Task, todays_recipe
+from benchmarks.quality.trials import RECIPE, Trial
 
-ROOT = Path(__file__).parent.parent.parent
-RECORD = ROOT / "docs" / "bars.json"
-PAGE = ROOT / "docs" / "bars.md"
-PICTURES = ROOT / "docs" / "pictures"
+PAGE = ROOT / "docs" / "quality.md"
+OUTDATED = "Some of these figures are of an earlier recipe."
 _BEGIN, _END = "<!-- bars: begin -->\n", "<!-- bars: end -->"
+_BY_HAND = re.compile(r"<!-- (.+): by hand -->\n(.*?)<!-- end -->", re.DOTALL)
+
+Figures = Mapping[str, float | None]
 
 
-def read_trials() -> list[Trial]:
-    """Return all recorded trials, oldest first."""
-    return [Trial(**written) for written in json.loads(RECORD.read_text())] if RECORD.exists() else []
+@dataclass(frozen=True)
+class Outcome:
+    """What the seeds of a bar came to: their trials, and the medians of each row that stands beside them."""
 
+    bar: Bar
+    trials: Sequence[Trial]
+    beside: Mapping[str, Figures]
 
-def add_trial(trial: Trial) -> None:
-    """Record a trial in the place of an older one of the same bar, data and seed, and write the page anew."""
-    others = [other for other in read_trials() if _place(other) != _place(trial)]
-    trials = sorted([*others, trial], key=_place)
-    lines = ",\n".join(json.dumps(asdict(one)) for one in trials)
-    RECORD.write_text(f"[\n{lines}\n]\n")
-    write_page(trials)
+    def median(self, metric: str) -> float | None:
+        """Return the median over the seeds."""
+        return median_of([trial.figures.get(metric) for trial in self.trials])
 
+    def verdict(self, rule: Rule) -> str:
+        """Return whether a rule is met, as far as can be told."""
+        beside = self.figure_beside(rule)
+        if self.median(rule.metric) is None or (rule.beside and beside is None):
+            return "-"
+        return "met" if rule.holds(self.median(rule.metric), beside) else "missed"
 
-def is_recorded(bar: Bar, seed: int) -> bool:
-    """Tell whether this bar has a figure of this seed by today's recipe."""
-    wanted = (bar.id, bar.dataset, seed, recipe_of(bar))
-    return any((trial.bar, trial.dataset, trial.seed, trial.recipe) == wanted for trial in read_trials())
+    def figure_beside(self, rule: Rule) -> float | None:
+        """Return the figure that a rule's bounds move with."""
+        return self.beside.get(rule.beside, {}).get(rule.metric) if rule.beside else None
 
 
 def write_page(trials: Sequence[Trial]) -> None:
-    """Write the tables into docs/bars.md, between its two marks."""
-    before, rest = PAGE.read_text().split(_BEGIN)
-    PAGE.write_text(before + _BEGIN + tables(trials) + "\n" + _END + rest.split(_END)[1])
+    """Write docs/quality.md anew between its two marks."""
+    PAGE.write_text(rewritten(PAGE.read_text(), trials))
 
 
-def tables(trials: Sequence[Trial]) -> str:
-    """Return the bars that have figures, one after the other."""
-    return "\n\n".join(_sections(trials))
+def rewritten(page: str, trials: Sequence[Trial]) -> str:
+    """Return the page with the tables of these trials and all else as it was."""
+    before, rest = page.split(_BEGIN)
+    old, after = rest.split(_END)
+    return before + _BEGIN + tables(trials, dict(_BY_HAND.findall(old))) + "\n" + _END + after
 
 
-def _sections(trials: Sequence[Trial]) -> Iterator[str]:
-    for bar in BARS:
-        those = [trial for trial in trials if (trial.bar, trial.dataset) == (bar.id, bar.dataset)]
-        if those:
-            yield "\n".join(_section(bar, those))
+def tables(trials: Sequence[Trial], by_hand: Mapping[str, str]) -> str:
+    """Return a line for each bar, then each bar that has figures, with what was written by hand of it."""
+    outcomes = [outcome_of(bar, trials) for bar in BARS]
+    sections = [section(outcome, by_hand.get(str(outcome.bar), "")) for outcome in outcomes if outcome.trials]
+    return "\n\n".join("\n".join(part) for part in [overview(outcomes), *sections])
 
 
-def _section(bar: Bar, trials: Sequence[Trial]) -> list[str]:
-    """Return a heading, each rule with the median and whether it holds, the picture, and a row for each seed."""
-    lines = [f"## {bar}", ""]
-    if any(trial.recipe != recipe_of(bar) for trial in trials):
-        lines += ["Some of these figures are of an earlier recipe.", ""]
-    lines += [f"{len(trials)} seeds.", "", "| rule | median | met |", "|---|---|---|"]
-    lines += [_verdict(rule, trials) for rule in bar.rules]
-    seconds = median(trial.seconds for trial in trials)
-    lines += [f"| seconds <= {bar.seconds:g} | {seconds:.1f} | {_word(seconds <= bar.seconds)} |", ""]
-    if (PICTURES / f"{bar.id}-{bar.dataset}.png").exists():
-        lines += [f"![samples](pictures/{bar.id}-{bar.dataset}.png)", ""]
-    return lines + _rows(bar, trials)
+def outcome_of(bar: Bar, trials: Sequence[Trial]) -> Outcome:
+    """Gather what was recorded of a bar."""
+    ours, rivals = trials_of(bar, trials, RECIPE), trials_of(bar, trials, RIVAL)
+    beside: dict[str, Figures] = {RIVAL: rivals[0].figures if rivals else {}} if bar.rivals else {}
+    beside |= {"real": medians_of([trial.real for trial in ours])} if ours and ours[0].real else {}
+    names = ours[0].baselines if ours else {}
+    beside |= {name: medians_of([trial.baselines.get(name, {}) for trial in ours]) for name in names}
+    return Outcome(bar, ours, beside)
 
 
-def _verdict(rule: Rule, trials: Sequence[Trial]) -> str:
-    value = _median([trial.metrics.get(rule.metric) for trial in trials])
-    beside = (
-        None if rule.beside is None else _median([_row_of(trial, rule.beside).get(rule.metric) for trial in trials])
-    )
-    shown = _figure(value) if beside is None else f"{_figure(value)} ({rule.beside} {_figure(beside)})"
-    return f"| {rule} | {shown} | {_word(rule.holds(value, beside))} |"
+def overview(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return how many rules each bar meets."""
+    lines = ["| bar | data | seeds | rules met | missed | seconds |", "|---|---|---|---|---|---|"]
+    for outcome in outcomes:
+        rules = outcome.bar.rules
+        missed = ", ".join(rule.metric for rule in rules if outcome.verdict(rule) == "missed")
+        met = sum(outcome.verdict(rule) == "met" for rule in rules)
+        shown = [outcome.bar.id, outcome.bar.dataset, f"{len(outcome.trials)} of {outcome.bar.seeds}"]
+        judged = f"{met} of {len(rules)}" if outcome.trials else "-"
+        lines.append(row(*shown, judged, missed, figure(outcome.median("seconds"))))
+    return lines
 
 
-def _rows(bar: Bar, trials: Sequence[Trial]) -> list[str]:
-    names = list(dict.fromkeys([*(rule.metric for rule in bar.rules), *trials[0].metrics]))
-    rows = [_row(f"seed {trial.seed}", trial.metrics, names, f"{trial.seconds:.1f}") for trial in trials]
-    beside = ["real", *trials[0].baselines]
-    for name in beside:
-        medians = {metric: _median([_row_of(trial, name).get(metric) for trial in trials]) for metric in names}
-        rows.append(_row(f"*{name.replace('_', ' ')}*", medians, names, ""))
-    return [f"| | {' | '.join(names)} | seconds |", "|---" * (len(names) + 2) + "|", *rows]
+def section(outcome: Outcome, by_hand: str) -> list[str]:
+    """Return a heading, each rule with the median and whether it is met, what was written by hand, the picture, and a
+    row for each seed.
+    """
+    bar = outcome.bar
+    lines = [f"### {bar}", ""]
+    if any(trial.recipe != todays_recipe(Task(bar, trial.seed)) for trial in outcome.trials):
+        lines += [OUTDATED, ""]
+    lines += ["| rule | median | |", "|---|---|---|", *(_judged(outcome, rule) for rule in bar.rules), ""]
+    lines += [f"<!-- {bar}: by hand -->", f"{by_hand}<!-- end -->", ""]
+    picture = f"{bar.id}-{bar.dataset}.png"
+    if (PICTURES / picture).exists():
+        lines += [f"![samples of seed 1](pictures/{picture})", ""]
+    return lines + list(_rows(outcome))
 
 
-def _row(head: str, metrics: Mapping[str, float | None], names: Sequence[str], seconds: str) -> str:
-    return f"| {head} | {' | '.join(_figure(metrics.get(name)) for name in names)} | {seconds} |"
+def _judged(outcome: Outcome, rule: Rule) -> str:
+    value, beside = figure(outcome.median(rule.metric)), outcome.figure_beside(rule)
+    shown = value if rule.beside is None else f"{value} ({rule.beside} {figure(beside)})"
+    return row(str(rule), shown, outcome.verdict(rule))
 
 
-def _row_of(trial: Trial, name: str) -> Mapping[str, float | None]:
-    return trial.real if name == "real" else trial.baselines.get(name, {})
+def _rows(outcome: Outcome) -> Iterator[str]:
+    rules = [rule.metric for rule in outcome.bar.rules if rule.metric != "seconds"]
+    timed = outcome.trials[0].seconds is not None
+    names = [*rules, *outcome.bar.shown, *(["seconds", "cpu_seconds"] if timed else [])]
+    yield row("", *(name.replace("_", " ") for name in names))
+    yield "|---" * (len(names) + 1) + "|"
+    for trial in outcome.trials:
+        yield row(f"seed {trial.seed}", *(figure(trial.figures.get(name)) for name in names))
+    for beside, figures in outcome.beside.items():
+        shown = [figure(figures.get(name)) for name in names] if figures else ["absent"]
+        yield row(f"*{beside.replace('_', ' ')}*", *shown)
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def row(*cells: str) -> str:
+    """Return a row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def medians_of(rows: Sequence[Figures]) -> Figures:
+    """Return the median of each figure."""
+    return {name: median_of([one.get(name) for one in rows]) for name in rows[0]}
+
+
+def median_of(values: Sequence[float | None]) -> float | None:
+    """Return the median of what was measured; None where nothing was."""
     known = [value for value in values if value is not None]
     return median(known) if known else None
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Write a figure with as many digits as mean something; a dash where there is none."""
     return "-" if value is None else f"{value:.4g}"
-
-
-def _word(met: bool) -> str:
-    return "met" if met else "missed"
-
-
-def _place(trial: Trial) -> tuple[str, str, int]:
-    return trial.bar, trial.dataset, trial.seed

@@ -3,39 +3,56 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.quality.bars import Bar
 from service.spec.job import DatasetRef, JobSpec
+from service.spec.quality import MOST_ROWS
 from service.spec.resolve import merge, parse_spec, resolve
 from worker.exactness import compute_exactly
 from worker.gan.data.registry import open_dataset
-from worker.gan.data.split import MOST_HELD_OUT
+from worker.gan.data.training_data import TrainingData
 from worker.gan.metrics.cache import Cache
-from worker.gan.metrics.yardstick import METRICS_VERSION, make_yardstick
+from worker.gan.metrics.yardstick import METRICS_VERSION, Metrics, Yardstick, make_yardstick
 from worker.gan.samples import exporter_for
 from worker.gan.training import Training
 from worker.measurer import measure_training, split_of
 
 CPU = torch.device("cpu")
 PICTURE_FORMAT = "png"
+RECIPE = "recipe"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The figures of one seed, the rows beside them, and the picture of its samples, if its data has one."""
+    """The figures of one training and of the rows beside it. by is RECIPE for ours, else the name of a rival.
+
+    seconds are those of the clock while the training loop ran, cpu_seconds those that its process computed for.
+    """
 
     bar: str
     dataset: str
+    by: str
     seed: int
     recipe: str
-    seconds: float
-    metrics: dict[str, float | None]
-    real: dict[str, float | None]
-    baselines: dict[str, dict[str, float | None]]
+    seconds: float | None
+    cpu_seconds: float | None
+    metrics: Metrics
+    real: Metrics
+    baselines: dict[str, Metrics]
+
+    @property
+    def figures(self) -> Metrics:
+        """All that rules can ask of it."""
+        return {**self.metrics, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+
+    def to_json(self) -> str:
+        """Write it in one line, with as many digits as mean something."""
+        return json.dumps(_rounded(asdict(self)))
 
 
 def spec_of(bar: Bar, seed: int) -> JobSpec:
@@ -46,35 +63,45 @@ def spec_of(bar: Bar, seed: int) -> JobSpec:
 
 def recipe_of(bar: Bar) -> str:
     """Name the recipe and the way of measuring: a figure of another recipe is another figure."""
-    spec = spec_of(bar, seed=0).model_dump(mode="json", exclude={"versions"})
-    return hashlib.sha256(json.dumps([spec, METRICS_VERSION], sort_keys=True).encode()).hexdigest()[:12]
+    return fingerprint(spec_of(bar, seed=0).model_dump(mode="json", exclude={"versions"}), METRICS_VERSION)
+
+
+def fingerprint(*parts: object) -> str:
+    """Name what can be written as JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def try_seed(bar: Bar, seed: int, *, cache: Path, picture: Path | None) -> Trial:
     """Train and measure; writes a picture of the samples where one is asked for and the data has one."""
     spec = spec_of(bar, seed)
-    ref = reference(spec)
-    compute_exactly(CPU)
-    started_at = time.monotonic()
-    data = open_dataset(ref, split_of(spec))
+    data, yardstick = opened(spec, cache)
     training = Training(spec, data, device=CPU, dtype=torch.float32)
+    began, began_computing = time.monotonic(), time.process_time()
     for _ in range(spec.loop.max_steps):
         training.step()
-    seconds = time.monotonic() - started_at
-
-    yardstick = make_yardstick(ref, data, count=MOST_HELD_OUT, split=split_of(spec), cache=Cache(cache))
+    seconds, cpu_seconds = time.monotonic() - began, time.process_time() - began_computing
     if picture is not None:
         write_picture(training, picture)
     return Trial(
         bar.id,
         bar.dataset,
+        RECIPE,
         seed,
         recipe_of(bar),
         round(seconds, 1),
+        round(cpu_seconds, 1),
         measure_training(training, yardstick, thoroughly=True),
         yardstick.of_training_rows(),
         yardstick.of_baselines(data),
     )
+
+
+def opened(spec: JobSpec, cache: Path) -> tuple[TrainingData, Yardstick]:
+    """Open the data of a resolved spec, and measure against what is kept aside of it."""
+    compute_exactly(CPU)
+    ref, split = reference(spec), split_of(spec)
+    data = open_dataset(ref, split)
+    return data, make_yardstick(ref, data, count=MOST_ROWS, split=split, cache=Cache(cache))
 
 
 def reference(spec: JobSpec) -> DatasetRef:
@@ -91,3 +118,9 @@ def write_picture(training: Training, path: Path) -> None:
     if PICTURE_FORMAT in files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[PICTURE_FORMAT])
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
