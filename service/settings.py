@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     job_memory_bytes: int = Field(4 * GIB, ge=64 * 2**20, description="Estimated memory a job may need to be accepted.")
     max_live_jobs: int = Field(10_000, ge=1, description="Jobs of one owner that may be live at once, paused ones too.")
     prepared_max_bytes: int = Field(16 * GIB, ge=2**20, description="Largest data set once it is prepared.")
+    cache_bytes: int = Field(
+        32 * GIB,
+        ge=0,
+        description="Prepared data sets that a worker keeps on its disk where blobs are in an object store.",
+    )
     prepare_memory_bytes: int = Field(
         2 * GIB, ge=64 * 2**20, description="Memory that the preparation of an upload may use."
     )

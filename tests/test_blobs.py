@@ -1,7 +1,9 @@
 """Every blob store keeps the same promises: a directory, memory, and a real S3 server."""
 
+import hashlib
 import shutil
 import stat
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +11,17 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 
-from service.blobs import BlobStore, Directory, ObjectStore, make_blobs, read_verified, store_file, store_pieces, verify
+from service.blobs import (
+    BlobStore,
+    Directory,
+    ObjectStore,
+    make_blobs,
+    read_pieces,
+    read_verified,
+    store_file,
+    store_pieces,
+    verify,
+)
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 
 
@@ -117,6 +129,37 @@ def test_damage_is_noticed(blobs: BlobStore) -> None:
         read_verified(blobs, file)
     with pytest.raises(BlobDamaged):
         verify(blobs, file)
+
+
+@pytest.mark.parametrize("url", ["file", "memory"])
+def test_a_large_blob_is_verified_and_read_without_being_held_in_memory(url: str, tmp_path: Path) -> None:
+    blobs = make_blobs(f"file://{tmp_path}" if url == "file" else "memory://")
+    pieces = (bytes([number]) * 2**20 for number in range(32))
+    file = store_pieces(blobs, "job_1/1/large.bin", pieces)
+
+    tracemalloc.start()
+    verify(blobs, file)
+    digest = hashlib.sha256()
+    for piece in read_pieces(blobs, "job_1/1/large.bin"):
+        digest.update(piece)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert digest.hexdigest() == file["sha256"]
+    assert peak_bytes < 8 * 2**20
+
+
+def test_any_part_of_a_large_blob_is_read(blobs: BlobStore) -> None:
+    data = bytes(range(256)) * 40_000
+    blobs.put("job_1/1/large.bin", data)
+
+    with blobs.open("job_1/1/large.bin") as reader:
+        reader.seek(-100, 2)
+        assert reader.read() == data[-100:]
+        reader.seek(5_000_001)
+        assert (reader.read(200), reader.tell()) == (data[5_000_001:5_000_201], 5_000_201)
+        reader.seek(0)
+        assert reader.read() == data
 
 
 def test_an_unknown_kind_of_store_is_refused() -> None:

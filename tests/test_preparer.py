@@ -21,6 +21,7 @@ from service.store.keys import LOCAL_OWNER
 from tests.building import a_spec
 from tests.uploads import make_npy, make_npz, make_picture, make_wav, make_zip
 from worker.attempt import Prepared
+from worker.copies import Copies
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.gan.data.split import Split
 from worker.gan.data.training_data import EncodedRows, TrainingData
@@ -68,7 +69,8 @@ def open_ready(engine: Engine, blobs: BlobStore, dataset_id: str, cache: Path) -
     facts = facts_of(dataset)
     assert facts is not None
     reference = DatasetRef(name=dataset_id, sha256=facts.sha256)
-    return open_data(reference, Prepared(facts, dataset.files), Split(0.25), blobs=blobs, cache=cache)
+    with Copies(blobs, cache, most_bytes=2**30) as copies:
+        return open_data(reference, Prepared(facts, dataset.files), Split(0.25), copies)
 
 
 def test_an_upload_becomes_a_data_set_that_is_opened(

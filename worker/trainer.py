@@ -21,6 +21,7 @@ from service.models import Desired
 from service.settings import Settings
 from service.spec.job import DatasetRef, JobSpec
 from worker.attempt import Attempt, LastWords
+from worker.copies import Copies
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
@@ -68,6 +69,7 @@ class _Trainer:
         signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
 
         self._blobs: BlobStore = make_blobs(settings.blobs)
+        self._copies = Copies(self._blobs, settings.home.absolute() / "cache", settings.cache_bytes)
         self._vigil = Vigil(settings.step_deadline_s)
         self._outbox = Outbox(attempt)
         self._flusher = Flusher(
@@ -98,6 +100,10 @@ class _Trainer:
     def run(self) -> None:
         """Train until the attempt has ended in the database."""
         self._flusher.start()
+        with self._copies:
+            self._run()
+
+    def _run(self) -> None:
         try:
             with self._vigil.phase("open the data and build the networks", _OPENING_DEADLINE_S):
                 training, doctor = self._open()
@@ -120,8 +126,7 @@ class _Trainer:
             _reference(self._spec),
             self._attempt.prepared,
             split_of(self._spec),
-            blobs=self._blobs,
-            cache=self._settings.home.absolute() / "cache",
+            self._copies,
         )
         training = Training(self._spec, data, device=self._device, dtype=dtype)
         doctor = Doctor(self._spec, training.recorder.columns, has_held_out=data.held_out is not None)
