@@ -15,9 +15,9 @@ from pydantic import Field
 from sqlalchemy.exc import IntegrityError
 
 from service.binding import Query, read_values
-from service.blobs import store_pieces
+from service.blobs import read_pieces, store_pieces
 from service.clock import monotonic_s
-from service.db import DATABASE_AWAY, writing
+from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver, Conflict, Fault, InvalidInput, QuotaExceeded
 from service.models import Dataset, DatasetState
 from service.orphans import sweep_orphans
@@ -68,8 +68,9 @@ def _receive(web: Web, caller: Caller, body: RawBody | FormBody, query: UploadQu
         room_bytes = web.settings.dataset_quota_bytes - stored_bytes(session, caller.owner_id)
         dataset_id = preparation.begin_upload(session, caller.owner_id).id
     try:
-        pieces = _watched(web, dataset_id, body.pieces(), room_bytes)
-        file = store_pieces(web.blobs, f"{dataset_id}/{preparation.UPLOAD}/upload", pieces)
+        pieces = _bounded(web, body.pieces(), room_bytes)
+        key = f"{dataset_id}/{preparation.UPLOAD}/upload"
+        file = store_pieces(web.blobs, key, _beating(web, dataset_id, pieces))
         said = read_values(UploadQuery, query.model_dump(exclude_unset=True) | body.fields)
         received = _record(web, caller, dataset_id, file=file, said=said)
     except AttemptOver:
@@ -83,21 +84,29 @@ def _receive(web: Web, caller: Caller, body: RawBody | FormBody, query: UploadQu
     return received
 
 
-def _watched(web: Web, dataset_id: str, pieces: Iterable[bytes], room_bytes: int) -> Iterator[bytes]:
-    """Pass the pieces on, say now and then how far they have come, and refuse a file that is empty or too large."""
-    size_bytes, told_at = 0, monotonic_s()
+def _bounded(web: Web, pieces: Iterable[bytes], room_bytes: int) -> Iterator[bytes]:
+    """Pass the pieces on, and refuse a file that is empty or too large."""
+    size_bytes = 0
     for piece in pieces:
         size_bytes += len(piece)
         if size_bytes > room_bytes:
             limit = web.settings.dataset_quota_bytes
             raise QuotaExceeded(f"Your data sets would take more than {limit} bytes, which is the limit.")
+        yield piece
+    if not size_bytes:
+        raise InvalidInput([Fault("file", "empty_file", "the file is empty")])
+
+
+def _beating(web: Web, dataset_id: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass the pieces on, and say now and then how far they have come."""
+    size_bytes, told_at = 0, monotonic_s()
+    for piece in pieces:
+        size_bytes += len(piece)
         if monotonic_s() - told_at >= web.settings.flush_s:
             with suppress(*DATABASE_AWAY), writing(web.engine) as session:  # who is away declares nobody lost
                 preparation.beat_upload(session, dataset_id, size_bytes)
             told_at = monotonic_s()
         yield piece
-    if not size_bytes:
-        raise InvalidInput([Fault("file", "empty_file", "the file is empty")])
 
 
 def _record(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], said: UploadQuery) -> Received:
@@ -110,6 +119,7 @@ def _record(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], 
 
 def _keep_or_find(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], said: UploadQuery) -> Received:
     identity = identity_of(file["sha256"], said.modality, said.options)
+    _replace_failed(web, caller, dataset_id, file=file, identity=identity)
     with writing(web.engine) as session:
         same = find_same(session, caller.owner_id, identity)
         if same is None:
@@ -129,6 +139,15 @@ def _keep_or_find(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, 
         if has_failed:
             preparation.prepare_again(session, same)
         return Received(same, needs_preparation=has_failed)
+
+
+def _replace_failed(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], identity: str) -> None:
+    """Put the bytes that came in the place of those of the same data set where that has failed: they may be damaged."""
+    with reading(web.engine) as session:
+        same = find_same(session, caller.owner_id, identity)
+    if same is not None and same.state == DatasetState.FAILED:
+        pieces = _beating(web, dataset_id, read_pieces(web.blobs, file["key"]))
+        store_pieces(web.blobs, same.files["upload"]["key"], pieces)
 
 
 def _clear_away(web: Web, dataset_id: str) -> None:

@@ -3,7 +3,7 @@
 import errno
 import io
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,24 @@ def test_a_failed_data_set_is_prepared_again_when_its_bytes_come_again(engine: E
     again = upload(client)
 
     assert (again.status_code, again.get_json()["id"], again.get_json()["status"]) == (202, dataset_id, "preparing")
+
+
+@pytest.mark.parametrize("damage", [lambda blobs, key: blobs.put(key, b"rot"), lambda blobs, key: blobs.delete(key)])
+def test_bytes_that_come_again_replace_those_that_were_damaged_or_lost(
+    engine: Engine, client: CheckedClient, blobs: Directory, damage: Callable[[Directory, str], None]
+) -> None:
+    dataset_id = upload(client).get_json()["id"]
+    file = files_of(engine, dataset_id)["upload"]
+    damage(blobs, file["key"])
+    with writing(engine) as session:
+        attempt = claim_dataset(session).attempt
+        preparation.fail_preparation(session, dataset_id, attempt, code="upload_damaged", message="Upload it again.")
+
+    again = upload(client)
+
+    assert (again.get_json()["id"], again.get_json()["status"]) == (dataset_id, "preparing")
+    assert files_of(engine, dataset_id) == {"upload": file}
+    assert read_verified(blobs, file) == CSV
 
 
 def test_a_preview_is_sent_as_the_worker_made_it(engine: Engine, client: CheckedClient, blobs: Directory) -> None:
