@@ -54,6 +54,11 @@ class Stillness:
             still[name] = (count, still_s + elapsed_s if count == before else 0.0)
         self._still = still
 
+    @property
+    def longest_s(self) -> float:
+        """The seconds of the counter that has stood still for longest."""
+        return max((still_s for _, still_s in self._still.values()), default=0.0)
+
     def of(self, name: Hashable) -> float:
         """Return the seconds for which a counter has been seen to stand still."""
         return self._still[name][1]
@@ -129,15 +134,17 @@ class Reconciler:
         with reading(self._engine) as session:
             running = transitions.list_running(session)
         self._leases.look({(job_id, attempt): beat for job_id, attempt, beat in running}, elapsed_s)
-        longest_s = max((self._leases.of((job_id, attempt)) for job_id, attempt, _ in running), default=0.0)
-        if longest_s >= self._settings.ttl_s * _UNPROVEN_TTLS:
-            self._prove_writable()
+        self._prove_writable_for(self._leases)
         for job_id, attempt, _ in running:
             if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
                 self._lose(job_id, attempt)
 
-    def _prove_writable(self) -> None:
-        """Raise unless the database takes writes; one on a full disk answers questions while nobody can beat."""
+    def _prove_writable_for(self, leases: Stillness) -> None:
+        """Raise unless the database takes writes, where a beat has stood still for long: one on a full disk answers
+        questions while nobody can beat.
+        """
+        if leases.longest_s < self._settings.ttl_s * _UNPROVEN_TTLS:
+            return
         with writing(self._engine) as session:
             doom(session, [self._no_blob])
             forget_doomed(session, [self._no_blob])
@@ -166,11 +173,13 @@ class Reconciler:
         with reading(self._engine) as session:
             in_hand = preparation.list_in_hand(session)
         self._preparations.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
+        self._prove_writable_for(self._preparations)
         for dataset in in_hand:
             if self._preparations.of((dataset.id, dataset.attempt)) >= self._settings.ttl_s:
                 self._lose_preparation(dataset)
 
     def _lose_preparation(self, dataset: Dataset) -> None:
+        """Declare one lost, now or with a later scan, as `_lose` does."""
         try:
             with writing(self._engine) as session:
                 if dataset.state == DatasetState.UPLOADING:
@@ -182,6 +191,9 @@ class Reconciler:
                     lost(session, dataset.id, dataset.attempt, code="worker_lost", message=message, most_losses=most)
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
+        except DATABASE_AWAY as error:
+            self._log.warning("data set not declared lost yet", dataset=dataset.id, error=str(error))
+            return
         self._log.warning("data set not heard of", dataset=dataset.id, attempt=dataset.attempt)
         self._unswept[dataset.id] = None
         self._wakeups.announce(INGEST)

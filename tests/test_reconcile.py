@@ -1,7 +1,7 @@
 """The reconciler mends what crashes leave, and never mistakes an outage or a jump of a clock for a death."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -193,23 +193,47 @@ def test_time_in_which_the_database_was_away_does_not_count(setting: Setting) ->
     assert setting.job(job_id).state == "running"
 
 
-def test_time_in_which_the_disk_of_the_database_was_full_does_not_count(setting: Setting) -> None:
-    job_id, attempt = add_running_job(setting.engine)
+@contextmanager
+def full_disk(engine: Engine) -> Iterator[None]:
+    """Let the database answer questions and take no writes."""
 
     def be_full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")):
             raise OperationalError(statement, None, Exception("database or disk is full"))
 
+    event.listen(engine, "before_cursor_execute", be_full)
+    yield
+    event.remove(engine, "before_cursor_execute", be_full)
+
+
+def let_a_full_disk_pass(setting: Setting) -> None:
     setting.scan_for(SCAN_S)
-    event.listen(setting.engine, "before_cursor_execute", be_full)
-    for _ in range(30):
-        setting.clock.now_s += SCAN_S
-        with suppress(OperationalError):
-            setting.reconciler.scan()
-    event.remove(setting.engine, "before_cursor_execute", be_full)
+    with full_disk(setting.engine):
+        for _ in range(30):
+            setting.clock.now_s += SCAN_S
+            with suppress(OperationalError):
+                setting.reconciler.scan()
     setting.scan_for(TTL_S / 2)
 
+
+def test_time_in_which_the_disk_of_the_database_was_full_does_not_count(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+
+    let_a_full_disk_pass(setting)
+
     assert (setting.job(job_id).state, setting.job(job_id).attempt) == ("running", attempt)
+
+
+def test_nor_is_it_held_against_uploads_and_preparations(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        prepared = add_uploaded_dataset(session).id
+        claim_dataset(session)
+        uploaded = preparation.begin_upload(session, LOCAL_OWNER).id
+
+    let_a_full_disk_pass(setting)
+
+    assert (setting.get_dataset(prepared).losses, setting.get_dataset(prepared).worker) == (0, "worker-1")
+    assert setting.get_dataset(uploaded).state == "uploading"
 
 
 def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
@@ -386,3 +410,20 @@ def test_a_row_that_somebody_holds_keeps_no_other_attempt_from_being_judged(sett
 
     assert meanwhile == ("running", "queued")
     assert setting.job(held).state == "queued"
+
+
+def test_a_data_set_that_somebody_holds_keeps_no_other_from_being_judged(setting: Setting) -> None:
+    if setting.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite locks all or nothing")
+    with writing(setting.engine) as session:
+        held, other = (preparation.begin_upload(session, LOCAL_OWNER).id for _ in range(2))
+    setting.scan_for(TTL_S - SCAN_S)
+
+    with writing(setting.engine) as session:
+        session.execute(update(Dataset).where(Dataset.id == held).values(beat=Dataset.beat))
+        setting.scan_for(3 * SCAN_S)
+        meanwhile = [setting.dataset(each) is not None for each in (held, other)]
+    setting.scan_for(SCAN_S)
+
+    assert meanwhile == [True, False]
+    assert setting.dataset(held) is None
