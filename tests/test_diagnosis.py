@@ -43,12 +43,21 @@ def a_case(
     *,
     is_raised: bool = False,
     past: Past | None = None,
+    merits: dict[int, float] | None = None,
     **rows: Any,
 ) -> Case:
     """A training in balance, but for the columns given: a number, or an array over the window."""
     noise = 1 + 0.05 * np.random.Generator(np.random.PCG64(1)).standard_normal(WINDOW)
     columns = {name: np.broadcast_to(value, WINDOW) * noise for name, value in {**CALM, **rows}.items()}
-    return Case(spec or small_spec(), WINDOW, columns, checkups, past or Past(1.0, 1.0), is_raised=is_raised)
+    return Case(
+        spec or small_spec(),
+        WINDOW,
+        columns,
+        checkups,
+        past or Past(1.0, 1.0),
+        is_raised=is_raised,
+        merits=merits or {},
+    )
 
 
 SPECS = {"saturation": {"objective": {"loss": "saturating"}}}
@@ -57,7 +66,8 @@ WON = {"d_loss": 0.005, "d_real": 0.999, "d_fake": 0.002, "g_grad_norm": FALLING
 BURST = np.where(np.arange(WINDOW) >= WINDOW - 20, 500.0, 1.0)
 SWING = np.sin(np.arange(WINDOW) / 8)
 WIDER = np.linspace(0.05, 0.4, WINDOW)
-MEMORIES = tuple(checkup(memory=gap) for gap in np.linspace(0.2, 2.0, CHECKUPS))
+MEMORIES = tuple(checkup(memory=gap) for gap in np.linspace(1.0, 6.0, CHECKUPS))
+STALE = {step: 0.9 if step == 200 else 0.5 for step in range(20, 401, 20)}
 
 SICK = {
     "saturation": a_case(small_spec(**SPECS["saturation"]), d_fake=0.004),
@@ -67,6 +77,7 @@ SICK = {
     "divergence": a_case(g_loss=BURST),
     "rotation": a_case(d_real=0.5 + WIDER * SWING),
     "memorisation": a_case(checkups=MEMORIES),
+    "stale_quality": a_case(merits=STALE),
 }
 
 
@@ -99,6 +110,8 @@ def test_every_rule_is_raised_by_its_own_trouble_alone_and_by_no_calm_training(r
         ("rotation", a_case(d_real=np.linspace(0.5, 0.9, WINDOW))),
         ("memorisation", a_case(checkups=MEMORIES[::-1])),
         ("memorisation", a_case(checkups=tuple(checkup(memory=0.1 * n) for n in range(CHECKUPS)))),
+        ("stale_quality", a_case(merits={**STALE, 220: 0.9, 240: 0.95})),
+        ("stale_quality", a_case(merits={40: 0.9, 80: 0.5, 160: 0.5, 240: 0.5, 320: 0.5})),
     ],
 )
 def test_no_rule_is_raised_by_what_only_looks_like_its_trouble(rule: str, case: Case) -> None:
@@ -165,7 +178,7 @@ class Ward:
             self.training.step()
             if self.training.step_number % CHECK_EVERY_STEPS == 0:
                 self.look()
-                self.changes += self.doctor.judge(self.examiner.examine(self.training))
+                self.changes += self.doctor.judge(self.examiner.examine(self.training), self.training.merits)
         return self
 
     def look(self) -> None:
@@ -222,6 +235,17 @@ def test_reals_are_as_varied_as_reals_and_one_point_is_not() -> None:
     assert at_worst.distance > 0.3
 
 
+def test_samples_that_follow_from_their_class_alone_have_no_diversity() -> None:
+    training = small_training(small_spec(dataset="digits", model={"conditional": True}))
+    examiner = Examiner(training)
+    of_class = torch.stack([training.data.samples[training.data.labels == digit][0] for digit in range(10)])
+
+    training.draw = lambda _, labels: of_class[labels]  # type: ignore[method-assign]
+
+    assert examiner.examine(training).diversity == pytest.approx(0, abs=1e-6)
+    assert examiner.examine(training).coverage > 0.3
+
+
 def interrupted(ward: Ward) -> Ward:
     """Save a ward as a checkpoint does and open it again, with nothing else known of it."""
     ward.look()
@@ -271,13 +295,13 @@ def test_what_a_doctor_remembers_is_what_was_recorded() -> None:
     first, second = (Doctor(spec, columns, has_held_out=True) for _ in range(2))
     rows = np.zeros((WINDOW, len(columns)))
     first.see(rows)
-    assert [change.rule for change in first.judge(checkup())] == ["saturation"]
+    assert [change.rule for change in first.judge(checkup(), {})] == ["saturation"]
 
     second.remember(first.record())
 
     assert second.record() == first.record()
     second.see(rows)
-    assert second.judge(checkup()) == []
+    assert second.judge(checkup(), {}) == []
 
 
 def test_a_rate_factor_is_part_of_the_state_and_of_the_recorded_rates() -> None:

@@ -124,8 +124,8 @@ class Outbox:
         """Let the rules judge every step up to a check-up; called between two steps."""
         with self._lock:
             self._collect()
-            if self._doctor is not None and self.verdict is None:
-                for change in self._doctor.judge(checkup):
+            if self._training is not None and self._doctor is not None and self.verdict is None:
+                for change in self._doctor.judge(checkup, self._training.merits):
                     self._follow(change, self._doctor)
 
     def health(self) -> TrainingState:

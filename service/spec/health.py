@@ -35,6 +35,10 @@ def rate_factor(rollbacks: int) -> float:
     return RATE_AFTER_ROLLBACK**rollbacks
 
 
+def _scores_log_odds(spec: JobSpec) -> bool:
+    return spec.objective.loss in {"saturating", "non_saturating", "rpgan", "relativistic_average"}
+
+
 def _records_probabilities(spec: JobSpec) -> bool:
     return "d_fake" in loss_columns(spec.objective.loss)
 
@@ -87,6 +91,15 @@ RULES: dict[str, RuleFacts] = {
             description="The discriminator knows the samples that it was trained on from those that it was not.",
             advice="Use more data, raise objective.r1, lower model.discriminator.width, or stop earlier with "
             "loop.max_steps.",
+            applies=_scores_log_odds,
+        ),
+        RuleFacts(
+            name="stale_quality",
+            description="The followed quality metric has not got better for half of the training.",
+            advice="Take the best checkpoint, and stop there next time with quality.early_stop or loop.max_steps. To "
+            "get further, lower optimizer.generator.lr and optimizer.discriminator.lr, or raise "
+            "model.generator.width.",
+            applies=lambda spec: bool(spec.quality.every_steps),
         ),
     )
 }

@@ -85,6 +85,7 @@ class HealthSpec(Strict):
     on_divergence: HealthAction = "rollback"
     on_rotation: HealthAction = "warn"
     on_memorisation: HealthAction = "warn"
+    on_stale_quality: HealthAction = "warn"
 
 
 class EarlyStopSpec(Strict):

@@ -1,7 +1,7 @@
 """What a rule is shown, and what it answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,8 @@ class Past:
 class Case:
     """The newest rows of a training by column, each (n,), and check-ups, and whether the rule stands raised.
 
-    A rule that stands raised asks for more before it is cleared than it asked for to be raised.
+    merits are the followed metric at each measured step, turned so that more is better. A rule that stands raised asks
+    for more before it is cleared than it asked for to be raised.
     """
 
     spec: JobSpec
@@ -34,6 +35,7 @@ class Case:
     checkups: Sequence[Checkup]
     past: Past
     is_raised: bool = False
+    merits: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def length(self) -> int:

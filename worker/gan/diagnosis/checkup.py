@@ -12,6 +12,7 @@ from worker.gan.training import Training
 
 CHECK_EVERY_STEPS = 50
 _SPECIMENS = 128  # one call of the generator: well below a hundredth of what the steps between two check-ups cost
+_MOST_CLASSES = _SPECIMENS // 4  # of more there are too few specimens each to tell a spread within
 _ANCHORS = 16
 _LATENTS = 1  # draw of the stream of samples; draw 0 is the timeline
 
@@ -20,10 +21,11 @@ _LATENTS = 1  # draw of the stream of samples; draw 0 is the timeline
 class Checkup:
     """Measurements at a step, in network units.
 
-    diversity is the spread of generated samples over that of reals. coverage is the number of places in the data
-    that generated samples reach, over that which as many reals reach. distance is the normalised energy distance of
-    the two: 0 for equal distributions, at most 1. memory is how much higher D scores reals that it was trained on
-    than those held out, in standard deviations of the latter; None where next to nothing was held out.
+    diversity is the spread of generated samples over that of reals, each within their classes where they are made by
+    class: samples that follow from the class alone have collapsed. coverage is the number of places in the data that
+    generated samples reach, over that which as many reals reach. distance is the normalised energy distance of the two:
+    0 for equal distributions, at most 1. memory is how much higher D scores reals that it was trained on than those
+    held out, in logits for each sample; None where next to nothing was held out.
     """
 
     step: int
@@ -45,9 +47,10 @@ class Examiner:
         self._latents = training.draw_latents(_SPECIMENS, random_for(training.seed, Stream.SAMPLES, _LATENTS))
         conditional = training.spec.model.conditional
         self._labels = shown_labels(_SPECIMENS, data.facts) if conditional else None
+        self._by_class = conditional and len(data.facts.labels) <= _MOST_CLASSES
         self._known = _known(data, conditional=conditional)
         self._unknown = _unknown(data, conditional=conditional)
-        self._spread = _spread(self._reals)
+        self._spread = self._spread_of(self._reals, data.specimen_labels(_SPECIMENS))
         self._real_places = _places(self._reals, self._anchors)
         self._real_distance = torch.pdist(self._reals).mean()
 
@@ -59,11 +62,14 @@ class Examiner:
         energy = (2 * between - within - self._real_distance) / (2 * between)
         return Checkup(
             step=training.step_number,
-            diversity=float(_spread(fakes) / self._spread),
+            diversity=float(self._spread_of(fakes, self._labels) / self._spread),
             coverage=_places(fakes, self._anchors) / self._real_places,
             distance=float(energy.clamp(min=0)),
             memory=self._memory(training),
         )
+
+    def _spread_of(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        return _spread(samples, labels if self._by_class else None)
 
     def _memory(self, training: Training) -> float | None:
         if self._unknown is None:
@@ -71,7 +77,7 @@ class Examiner:
         known, unknown = (training.score(*samples) for samples in (self._known, self._unknown))
         if len(unknown) < 2:
             return None
-        return float((known.mean() - unknown.mean()) / unknown.std().clamp(min=1e-6))
+        return float(known.mean() - unknown.mean()) / training.spec.model.discriminator.packing
 
 
 def _spread_out(samples: Tensor, count: int) -> Tensor:
@@ -82,9 +88,15 @@ def _spread_out(samples: Tensor, count: int) -> Tensor:
     return samples[chosen]
 
 
-def _spread(samples: Tensor) -> Tensor:
-    """Return the root of the mean variance of samples (N, D)."""
-    return samples.var(dim=0).mean().sqrt().clamp(min=1e-12)
+def _spread(samples: Tensor, labels: Tensor | None) -> Tensor:
+    """Return the root of the mean variance of samples (N, D), within the classes that labels (N,) name, if any."""
+    classes = torch.zeros(len(samples)) if labels is None else labels
+    present, which = torch.unique(classes, return_inverse=True)
+    sums = torch.zeros(len(present), samples.shape[1]).index_add(0, which, samples)
+    means = sums / which.bincount().unsqueeze(1)
+    variances = (samples - means[which]).square().sum(dim=0) / (len(samples) - len(present))
+    spread: Tensor = variances.mean().sqrt().clamp(min=1e-12)
+    return spread
 
 
 def _places(samples: Tensor, anchors: Tensor) -> float:

@@ -59,12 +59,12 @@ class Doctor:
         """Take the rows (n, columns) of the next steps."""
         self._rows = np.concatenate([self._rows, rows[:, self._which]])[-WINDOW:]
 
-    def judge(self, checkup: Checkup) -> list[Change]:
-        """Let every rule judge what was seen up to a check-up; return the rules that this has raised or cleared."""
+    def judge(self, checkup: Checkup, merits: Mapping[int, float]) -> list[Change]:
+        """Let every rule judge what was seen and measured up to a check-up; return those that it raised or cleared."""
         self._checkups.append(checkup)
         self._past = self._past.and_then(checkup)
         rows = dict(zip(self._columns, self._rows.T, strict=True))
-        case = Case(self.spec, checkup.step, rows, tuple(self._checkups), self._past)
+        case = Case(self.spec, checkup.step, rows, tuple(self._checkups), self._past, merits=merits)
         changes = [self._apply(name, case) for name, standing in self._standings.items() if standing.is_judged]
         return [change for change in changes if change is not None]
 
@@ -135,4 +135,4 @@ def _checkup(values: tuple[float, ...]) -> Checkup:
 
 def applies(spec: JobSpec, rule: str, *, has_held_out: bool) -> bool:
     """Tell whether a job records what a rule looks at."""
-    return RULES[rule].applies(spec) and (rule != "memorisation" or has_held_out)
+    return RULES[rule].applies(spec) and (has_held_out or rule not in {"memorisation", "stale_quality"})

@@ -3,6 +3,7 @@
 import numpy as np
 
 from service.spec.objectives import reduction_factor, references, scores_in_batch
+from service.spec.quality import METRICS
 from worker.gan.diagnosis.case import Case, Finding, Rule, found
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS
 
@@ -11,6 +12,7 @@ WINDOW = 400  # rows that a rule can look back on
 CHECKUPS = 8  # and check-ups
 _SHORT, _LONG = 50, 200
 _BURST = 10
+_STALE_POINTS = 10
 
 
 def saturation(case: Case) -> Finding | None:
@@ -97,15 +99,31 @@ def rotation(case: Case) -> Finding | None:
 
 
 def memorisation(case: Case) -> Finding | None:
-    """The gap between D's scores of its training data and of data held out, wide and widening."""
+    """The gap between D's scores of its training data and of data held out, in log odds: wide and widening.
+
+    In deviations of the scores it would be wide in every small data set, long before it does any harm.
+    """
     gaps = [checkup.memory for checkup in case.checkups if checkup.memory is not None]
     if len(gaps) < CHECKUPS:
         return None
     before, after = float(np.mean(gaps[:4])), float(np.mean(gaps[4:]))
-    is_wide = after > (0.5 if case.is_raised else 1.0)
-    if not is_wide or (after <= 1.1 * before and not case.is_raised):
+    is_wide = after > (2.0 if case.is_raised else 3.0)
+    if not is_wide or (after <= before and not case.is_raised):
         return None
     return found(case, CHECKUPS * CHECK_EVERY_STEPS, gap_before=before, gap=after)
+
+
+def stale_quality(case: Case) -> Finding | None:
+    """The best value lies in the first half of the training, and many measuring points have come since."""
+    if not case.merits:
+        return None
+    best, newest = max(sorted(case.merits), key=case.merits.__getitem__), max(case.merits)
+    points = sum(step > best for step in case.merits)
+    if points < _STALE_POINTS or case.last_step < 2 * best:
+        return None
+    sign = 1 if METRICS[case.spec.quality.metric or ""].better == "higher" else -1
+    values = {"best": sign * case.merits[best], "newest": sign * case.merits[newest]}
+    return found(case, case.last_step - best, points=points, **values)
 
 
 def _factor(case: Case, column: str) -> float:
@@ -136,5 +154,6 @@ JUDGES: dict[str, Rule] = {
         divergence,
         rotation,
         memorisation,
+        stale_quality,
     )
 }
