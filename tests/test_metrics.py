@@ -23,7 +23,7 @@ from worker.gan.metrics.judges import teach_judges, turned
 from worker.gan.metrics.mixtures import LAWS, Mixture, mixture_metrics
 from worker.gan.metrics.neighbours import Neighbourhood, less_than
 from worker.gan.metrics.pitches import Pitches, learn_pitches
-from worker.gan.metrics.sounds import log_mel, log_mel_summary, spectral_convergence
+from worker.gan.metrics.sounds import FULL_POWER, log_mel, log_mel_summary, power_spectra, spectral_convergence
 from worker.gan.metrics.stacks import classes_of, learn_stacks
 from worker.gan.metrics.tables import column_metrics
 from worker.gan.metrics.yardstick import Yardstick, make_yardstick
@@ -266,6 +266,19 @@ def test_a_sound_is_loud_in_the_band_of_its_pitch_whatever_its_phase() -> None:
     assert near < far / 5
     assert spectral_convergence(low, shifted) < 0.05
     assert spectral_convergence(low, high) > 0.5
+
+
+def test_noise_that_nobody_hears_is_silence_and_louder_noise_is_not() -> None:
+    tone = notes(440.0)
+    noise = random().standard_normal(tone.shape)
+
+    def moved(level: float) -> float:
+        summaries = [log_mel_summary(sounds, 16_000) for sounds in (tone, tone + level * noise)]
+        return float(np.abs(summaries[0] - summaries[1]).mean())
+
+    assert power_spectra(np.sin(np.pi / 8 * np.arange(4_000))[None, None]).max() == pytest.approx(FULL_POWER, rel=0.01)
+    assert moved(1e-4) < 0.01
+    assert moved(1e-2) > 1
 
 
 def test_stacked_digits_fill_a_thousand_modes_evenly_and_two_fixed_channels_ten_of_them() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 
 WINDOW, HOP, BANDS = 512, 128, 32
 SOUNDS_AT_ONCE = 32
-LEAST_POWER = 1e-8  # silence, 80 dB below a full sine
+FULL_POWER = (WINDOW / 4) ** 2  # of a full sine at its frequency, for the mean of the window is 1/2
+LEAST_POWER = 1e-8 * FULL_POWER  # silence, 80 dB below
 
 
 def power_spectra(sounds: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from worker.gan.metrics.tables import column_metrics
 
 MOST_TRAINING_ROWS = 5_000  # that baselines and judges learn from
 LEAST_TRAINING_ROWS, MOST_NUMBERS = 1_000, 2**21  # among which nearest neighbours are looked for
-METRICS_VERSION = 2  # raise it whenever the same samples would be measured otherwise
+METRICS_VERSION = 3  # raise it whenever the same samples would be measured otherwise
 
 Metrics = dict[str, float | None]
 """Numbers by name; None is one that is not finite."""
