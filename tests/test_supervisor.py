@@ -10,17 +10,18 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
 from service.errors import StorageAway
-from service.models import Checkpoint, Job
+from service.models import Checkpoint, Dataset, Job
 from service.settings import Settings
 from service.store import transitions
 from service.store.events import list_events
 from service.store.workers import list_workers
-from tests.building import add_job, claim_next, save_checkpoint
+from tests.building import add_job, add_ready_dataset, claim_next, save_checkpoint
 from worker.attempt import Attempt
 from worker.forkserver import ForkServer
 from worker.machine import Machine
@@ -233,6 +234,37 @@ def test_a_job_claimed_since_it_was_seen_is_left_alone(
         transitions.release(session, job.id, job.attempt)
 
     assert make_supervisor()._claim_one(seen, Choice(None)) is None
+
+
+def spoil_the_spec(_session: Session, job: Job) -> None:
+    job.resolved_spec = {"dataset": "ring", "of_a_newer_version": True}
+
+
+def lose_the_data_set(session: Session, job: Job) -> None:
+    session.delete(session.get_one(Dataset, job.dataset_id))
+
+
+@pytest.mark.parametrize("spoil", [spoil_the_spec, lose_the_data_set])
+def test_a_job_that_cannot_begin_is_lost_at_once_each_time_and_ends(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], spoil: Callable[[Session, Job], None]
+) -> None:
+    with writing(engine) as session:
+        job = add_job(session, dataset=add_ready_dataset(session).id)
+        spoil(session, job)
+    supervisor = make_supervisor()
+
+    states = []
+    for _ in range(3):
+        supervisor.work()
+        with writing(engine) as session:
+            job = session.get_one(Job, job.id)
+            states.append((job.state, job.losses_in_all, job.hold_s))
+            job.hold_s = None
+
+    assert states == [("queued", 1, 5.0), ("queued", 2, 10.0), ("failed", 3, None)]
+    assert (job.reason, job.error_code) == ("crashed", "attempts_exhausted")
+    assert "could not begin" in (job.error_message or "")
+    assert supervisor.free == 1
 
 
 @pytest.fixture

@@ -157,9 +157,10 @@ class Supervisor:
         except OSError as error:
             self._log.error("checkpoint out of reach, job not claimed", job=job.id, error=repr(error))
             return None
-        return self._claim_one(job, choice)
+        claimed = self._claim_one(job, choice)
+        return None if claimed is None else self._describe(*claimed, choice.origin)
 
-    def _claim_one(self, seen: Job, choice: Choice) -> Attempt | None:
+    def _claim_one(self, seen: Job, choice: Choice) -> tuple[Job, Dataset | None] | None:
         # One slot after the other: what one of them has in doubt must not be what another has just claimed for good.
         with self._claiming:
             if self._drain_until is not None:
@@ -171,7 +172,7 @@ class Supervisor:
                 self._in_doubt.append((seen.id, seen.attempt + 1))
                 raise
 
-    def _commit_claim(self, seen: Job, choice: Choice) -> Attempt | None:
+    def _commit_claim(self, seen: Job, choice: Choice) -> tuple[Job, Dataset | None] | None:
         with writing(self._engine) as session:
             job = session.get(Job, seen.id)
             # The checkpoint was chosen, and its hash taken, for the job as it was seen.
@@ -185,14 +186,26 @@ class Supervisor:
             dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
             crash_point("claim.before")
         crash_point("claim.committed")
-        return Attempt.of(job, choice.origin, dataset)
+        return job, dataset
+
+    def _describe(self, job: Job, dataset: Dataset | None, origin: Checkpoint | None) -> Attempt | None:
+        """Return the attempt at a job that was just claimed; None when it can make nothing of the job, and is lost."""
+        try:
+            return Attempt.of(job, origin, dataset)
+        except Exception as error:  # noqa: BLE001 (a rim: nobody beats for the claim, and what is wrong is the job's own)
+            self._settle(job.id, job.attempt, _not_begun(error))
+        return None
 
     def _supervise(self, attempt: Attempt, slot: int) -> None:
         """Run a trainer to its end; an attempt that has not ended itself by then is lost."""
         try:
             trainer = self._start(attempt, slot)
         except (OSError, EOFError) as error:  # the fork server has died since the claim
-            self._settle(attempt, LastWords("worker_lost", f"No process could be started: {error!r}"))
+            no_process = LastWords("worker_lost", f"No process could be started: {error!r}")
+            self._settle(attempt.job_id, attempt.number, no_process)
+            return
+        except Exception as error:  # noqa: BLE001 (a rim, as above)
+            self._settle(attempt.job_id, attempt.number, _not_begun(error))
             return
         kills_before = _out_of_memory_kills()
         self._trainers.add(trainer)
@@ -202,7 +215,8 @@ class Supervisor:
         self._trainers.discard(trainer)
         code, words = trainer.end()
         starved = _out_of_memory_kills() > kills_before
-        self._settle(attempt, LastWords.read(words) if words else explain(code, starved=starved))
+        last_words = LastWords.read(words) if words else explain(code, starved=starved)
+        self._settle(attempt.job_id, attempt.number, last_words)
 
     def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
         resources = attempt.spec.resources
@@ -228,27 +242,26 @@ class Supervisor:
         elif self._drain_until is not None:
             trainer.ask_to_stop()
 
-    def _settle(self, attempt: Attempt, words: LastWords) -> None:
+    def _settle(self, job_id: str, number: int, words: LastWords) -> None:
         """Record the end of an attempt whose trainer is gone, and clear away what it left; waits for the database."""
         while True:
             try:
-                self._record_loss(attempt, words)
-                sweep_orphans(self._engine, self._blobs, attempt.job_id)
+                self._record_loss(job_id, number, words)
+                sweep_orphans(self._engine, self._blobs, job_id)
             except DATABASE_AWAY as error:
                 self._log.warning("database away", error=str(error))
                 if self._has_drained:
                     return  # a reconciler will find that its beat has stopped
                 time.sleep(_LOOK_S)
             except OSError as error:
-                self._log.warning("orphans not swept", job=attempt.job_id, error=str(error))
+                self._log.warning("orphans not swept", job=job_id, error=str(error))
                 return  # a reconciler sweeps after all jobs now and then
             else:
                 return
 
-    def _record_loss(self, attempt: Attempt, words: LastWords) -> None:
+    def _record_loss(self, job_id: str, number: int, words: LastWords) -> None:
         """Count the attempt as lost, unless it has ended properly; one that drained too slowly is not to blame."""
-        log = self._log.bind(job=attempt.job_id, attempt=attempt.number)
-        job_id, number, limits = attempt.job_id, attempt.number, loss_limits(self._settings)
+        log, limits = self._log.bind(job=job_id, attempt=number), loss_limits(self._settings)
         try:
             with writing(self._engine) as session:
                 if self._has_drained:
@@ -274,6 +287,11 @@ def explain(code: int, *, starved: bool) -> LastWords:
     if code < 0:
         return LastWords("crashed", f"The attempt was ended by {signal.Signals(-code).name}.")
     return LastWords("crashed", f"The attempt left with exit code {code}.")
+
+
+def _not_begun(error: Exception) -> LastWords:
+    """Tell of an attempt that was claimed and could not begin. It counts: another would hardly fare better."""
+    return LastWords("crashed", f"The attempt could not begin: {type(error).__name__}: {error}")
 
 
 def _checkpoints_of(session: Session, job: Job) -> Sequence[Checkpoint]:
