@@ -1,13 +1,15 @@
 """Uploads prepared as a worker does it: fetched, parsed in a process of their own, stored, shown, trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, make_blobs, sha256_of
 from service.db import reading, writing
@@ -216,6 +218,71 @@ class OnceDeadlyForkServer(ForkServer):
             self._killed = True
             process.kill()
         return process
+
+
+@contextmanager
+def outage(engine: Engine, marks: str, *, times: int) -> Iterator[None]:
+    """Refuse so many writes of data sets that mention a column."""
+    left = [times]
+
+    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if left[0] and statement.startswith("UPDATE datasets") and marks in statement:
+            left[0] -= 1
+            raise OperationalError(statement, None, ConnectionResetError())
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    yield
+    event.remove(engine, "before_cursor_execute", refuse)
+    assert left == [0]
+
+
+def test_an_outage_at_the_end_of_a_preparation_is_waited_for_and_charges_nothing(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.preparer._LOOK_S", 0.01)
+    good, bad = (upload(engine, blobs, data) for data in (make_npy(PICTURES), b"no data set"))
+
+    with outage(engine, "finished_at", times=2):
+        make_preparer().work()
+
+    assert [(see(engine, each).state, see(engine, each).losses, see(engine, each).attempt) for each in (good, bad)] == [
+        ("ready", 0, 1),
+        ("failed", 0, 1),
+    ]
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back_and_charges_nothing(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer
+) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    preparer = make_preparer()
+
+    @event.listens_for(engine, "commit", once=True)
+    def commit_and_hear_nothing(connection: Connection) -> None:
+        connection.connection.driver_connection.commit()  # type: ignore[union-attr]
+        raise OperationalError("COMMIT", None, ConnectionResetError())
+
+    preparer.work()
+    in_between = see(engine, dataset_id).worker
+    preparer.work()
+
+    dataset = see(engine, dataset_id)
+    assert (in_between, dataset.state, dataset.losses, dataset.attempt) == ("worker-1", "ready", 0, 2)
+
+
+def test_a_worker_that_stops_in_an_outage_gives_back_what_it_holds(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer
+) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    preparer = make_preparer()
+
+    with outage(engine, "finished_at", times=1):
+        event.listen(engine, "handle_error", lambda _: preparer.drain(), once=True)
+        preparer.work()
+    preparer.join()
+
+    dataset = see(engine, dataset_id)
+    assert (dataset.state, dataset.worker, dataset.losses) == ("preparing", None, 0)
 
 
 def test_a_killed_preparation_is_tried_again(engine: Engine, blobs: BlobStore, tmp_path: Path) -> None:

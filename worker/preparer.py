@@ -5,12 +5,14 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore, read_pieces, store_pieces
 from service.clock import monotonic_s
@@ -45,6 +47,7 @@ class Preparer:
         self._draining = threading.Event()
         self._limits = Limits(prepared_bytes=settings.prepared_max_bytes)
         self._beaten_at = 0.0
+        self._in_doubt: list[tuple[str, int]] = []  # (data set, attempt): what became of it the database has not told
         self._log = structlog.get_logger().bind(worker=worker_id)
 
     def work(self) -> None:
@@ -67,20 +70,39 @@ class Preparer:
         self._draining.set()
 
     def join(self) -> None:
-        """Wait until nothing is being prepared; call after `drain`."""
+        """Wait until nothing is being prepared and give back what is in doubt; call after `drain`."""
         with self._working:
-            return
+            try:
+                self._release_doubtful()
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, a preparation stays in doubt", error=str(error))
 
     def _claim(self) -> Dataset | None:
+        self._release_doubtful()
         self._fork_server.get_warm()
         with reading(self._engine) as session:
             waiting = preparation.next_to_prepare(session)
         for seen in waiting:
-            with writing(self._engine) as session:
-                dataset = session.get(Dataset, seen.id)
-                if dataset and preparation.claim_preparation(session, dataset, worker=self._worker_id):
-                    return dataset
+            try:
+                with writing(self._engine) as session:
+                    dataset = session.get(Dataset, seen.id)
+                    claimed = dataset and preparation.claim_preparation(session, dataset, worker=self._worker_id)
+            except DATABASE_AWAY:
+                self._in_doubt.append((seen.id, seen.attempt + 1))
+                raise
+            if claimed:
+                return dataset
         return None
+
+    def _release_doubtful(self) -> None:
+        """Give back what this worker may hold without knowing it; an outage charges nobody."""
+        while self._in_doubt:
+            dataset_id, attempt = self._in_doubt[0]
+            with writing(self._engine) as session, suppress(AttemptOver):
+                dataset = session.get(Dataset, dataset_id, with_for_update=True)
+                if dataset is not None and dataset.worker == self._worker_id:
+                    preparation.release_preparation(session, dataset_id, attempt)
+            self._in_doubt.pop(0)
 
     def _carry_out(self, dataset: Dataset) -> bool:
         """Prepare a claimed data set and record how that ended; False when this worker had better wait."""
@@ -173,21 +195,37 @@ class Preparer:
             self._log.warning("database away", error=str(error))
 
     def _finish(self, dataset: Dataset, prepared: Prepared, files: dict[str, dict[str, object]]) -> None:
-        with writing(self._engine) as session:
-            preparation.finish_preparation(
-                session,
-                dataset.id,
-                dataset.attempt,
-                facts=prepared.facts,
-                warnings=as_warnings(prepared),
-                files=files,
-            )
-        self._log.info("data set ready", dataset=dataset.id, count=prepared.facts.count)
+        finish, facts, warnings = preparation.finish_preparation, prepared.facts, as_warnings(prepared)
+
+        def show(session: Session, *attempt: Any) -> None:
+            finish(session, *attempt, facts=facts, warnings=warnings, files=files)
+
+        if self._end(dataset, show):
+            self._log.info("data set ready", dataset=dataset.id, count=facts.count)
+
+    def _end(self, dataset: Dataset, write: Callable[[Session, str, int], object]) -> bool:
+        """End the attempt in one transaction, False when it was over or this worker stops; waits for the database, for
+        its outage is not to be charged.
+        """
+        while True:
+            try:
+                with writing(self._engine) as session:
+                    write(session, dataset.id, dataset.attempt)
+            except AttemptOver:
+                self._log.warning("the preparation is over", dataset=dataset.id, attempt=dataset.attempt)
+                return False
+            except DATABASE_AWAY as error:
+                self._log.warning("database away at the end of a preparation", dataset=dataset.id, error=str(error))
+                if self._draining.wait(_LOOK_S):
+                    self._in_doubt.append((dataset.id, dataset.attempt))
+                    return False
+            else:
+                return True
 
     def _record(self, dataset: Dataset, failure: LastWords | None) -> None:
         """Give a data set back, or record why its preparation failed: for good when the file itself is to blame."""
-        attempt = (dataset.id, dataset.attempt)
-        with writing(self._engine) as session:
+
+        def record(session: Session, *attempt: Any) -> None:
             if failure is None:
                 preparation.release_preparation(session, *attempt)
             elif failure.reason not in _MENDABLE:
@@ -196,7 +234,9 @@ class Preparer:
                 most, message = self._settings.losses_in_row, failure.message
                 lose = preparation.lose_preparation
                 lose(session, *attempt, code=failure.reason, message=message, most_losses=most)
-        self._log.info("data set not prepared", dataset=dataset.id, why=failure and failure.message)
+
+        if self._end(dataset, record):
+            self._log.info("data set not prepared", dataset=dataset.id, why=failure and failure.message)
 
     def _sweep(self, dataset: Dataset) -> None:
         try:
