@@ -13,6 +13,7 @@ PIECE_BYTES = 64 * 1024
 MEDIA_TYPES = {
     "csv": "text/csv",
     "npz": "application/octet-stream",
+    "parquet": "application/vnd.apache.parquet",
     "png": "image/png",
     "safetensors": "application/octet-stream",
     "wav": "audio/wav",

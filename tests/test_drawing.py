@@ -79,7 +79,7 @@ def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:
     assert faults["/where/age/minimum"].code == "float_type"
     assert faults["/where/mood"].code == "never_missing"
     assert (faults["/classes/0"].got, faults["/classes/1"].got) == ("yess", "2")
-    assert faults["/format"].allowed == ["csv", "npz"]
+    assert faults["/format"].allowed == ["csv", "npz", "parquet"]
 
 
 @pytest.mark.parametrize(

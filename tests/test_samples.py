@@ -53,8 +53,8 @@ def with_pixels(*shape: int) -> tuple[TrainingData, torch.Tensor]:
     ("name", "formats"),
     [
         ("digits", {"png", "npz", "zip"}),
-        ("ring", {"png", "csv", "npz"}),
-        ("wine", {"csv", "npz"}),
+        ("ring", {"png", "csv", "npz", "parquet"}),
+        ("wine", {"csv", "npz", "parquet"}),
         ("tones", {"png", "wav", "npz", "zip"}),
     ],
 )
@@ -118,7 +118,7 @@ def test_csv_numbers_unnamed_columns() -> None:
     files = render_of(data, data.samples, None)
 
     assert rows_of(files["csv"])[0] == ["x1", "x2", "x3"]
-    assert files.keys() == {"csv", "npz"}
+    assert files.keys() == {"csv", "npz", "parquet"}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])

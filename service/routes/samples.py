@@ -1,6 +1,6 @@
 """What the generator made of a job's fixed latents, point by point."""
 
-from typing import Literal
+from typing import get_args
 
 from flask import Response, request
 from pydantic import Field
@@ -15,15 +15,15 @@ from service.errors import Fault
 from service.models import Sample
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, JobPath
+from service.spec.drawing import Format
 from service.store import samples
 from service.store.jobs import get_job
 from service.web import Caller, Web
 
 routes = Routes("samples", "What the generator makes.")
 
-Format = Literal["png", "csv", "wav", "npz", "zip"]
 FOR_PEOPLE: tuple[Format, ...] = ("png", "wav", "csv", "npz")  # what a person would look at comes first
-FILE = tuple(sorted({MEDIA_TYPES[name] for name in (*FOR_PEOPLE, "zip")}))
+FILE = tuple(sorted({MEDIA_TYPES[name] for name in get_args(Format)}))
 
 
 class SamplePath(JobPath):
@@ -36,7 +36,8 @@ class FormatQuery(Query):
     """Which file."""
 
     format: Format | None = Field(
-        None, description="png, csv, wav, npz or zip, as far as the data has it; else what a person would look at."
+        None,
+        description="png, csv, wav, npz, parquet or zip, as far as the data has it; else what a person would look at.",
     )
 
 

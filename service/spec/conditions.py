@@ -150,7 +150,7 @@ def _number(column: TableColumn, cell: Cell) -> float:
 def _place_of(column: TableColumn, cell: str | bool | float) -> int:
     if isinstance(cell, bool) and column.kind == "boolean":
         return next(place for place, word in enumerate(column.categories) if word.lower() in TRUTHS[cell])
-    word = cell if isinstance(cell, str) else f"{cell:g}"
+    word = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
     if word in column.categories:
         return column.categories.index(word)
     fault = unknown_name("value", "", str(cell), column.categories)

@@ -23,8 +23,8 @@ Format = Literal["png", "wav", "csv", "npz", "parquet", "zip"]  # what a person 
 FORMATS: dict[str, tuple[Format, ...]] = {
     "image": ("png", "npz", "zip"),
     "audio": ("png", "wav", "npz", "zip"),
-    "table": ("csv", "npz"),
-    "vector": ("csv", "npz"),
+    "table": ("csv", "npz", "parquet"),
+    "vector": ("csv", "npz", "parquet"),
 }
 
 
@@ -169,12 +169,13 @@ def _classes(posted: SampleSpec, generator: GeneratorHeader, faults: list[Fault]
     places = {name: place for place, name in enumerate(labels)}
     found = []
     for number, name in enumerate(wanted):
-        if isinstance(name, str) and name in places:
-            found.append(places[name])
-        elif isinstance(name, int) and 0 <= name < len(labels):
-            found.append(name)
-        else:
+        place = places.get(str(name)) if isinstance(name, str) else name
+        if place is None and str(name).isdecimal():
+            place = int(name)  # as a command line has it
+        if place is None or not 0 <= place < len(labels):
             faults.append(unknown_name("class", f"/classes/{number}", str(name), labels))
+        else:
+            found.append(place)
     return tuple(found)
 
 

@@ -77,7 +77,7 @@ class OpenedGenerator:
         where: Where | None = None,
         truncation: float = 1.0,
     ) -> dict[str, bytes]:
-        """Draw the same as files, in each format of the data: csv, png, npz, zip."""
+        """Draw the same as files, in each format of the data: csv, png, wav, npz, parquet, zip."""
         return self.exporter.write_all(self._draw(count, seed, labels, where, truncation))
 
     def carry_out(self, drawing: Drawing) -> bytes:

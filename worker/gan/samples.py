@@ -13,6 +13,7 @@ from service.spec.drawing import Format, formats_of
 from service.spec.facts import DatasetFacts, Modality
 from worker.gan.data.encoding import Encoding
 from worker.gan.data.training_data import Rows, TrainingData
+from worker.gan.parquet import write_parquet
 from worker.gan.pictures import draw_grid, draw_scatter, shown, to_png
 from worker.gan.sounds import draw_sounds, in_sequence, to_wav
 from worker.gan.spreadsheets import write_csv
@@ -133,5 +134,6 @@ WRITE: dict[tuple[Modality, Format], Writer] = {
     ("audio", "zip"): zip_sounds,
     ("vector", "png"): write_points,
     **{(modality, "csv"): _of_facts(write_csv) for modality in ("vector", "table")},
+    **{(modality, "parquet"): _of_facts(write_parquet) for modality in ("vector", "table")},
     **{(modality, "npz"): _of_facts(write_npz) for modality in ("image", "audio", "vector", "table")},
 }
