@@ -100,6 +100,20 @@ def test_the_oldest_files_of_an_owner_make_room_for_new_ones(session: Session) -
     assert session.get(DoomedBlob, f"{first.id}/1/samples.csv") is not None
 
 
+def test_only_so_many_orders_of_an_owner_are_kept_failed_ones_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "MOST_KEPT", 2)
+    job = add_job(session)
+    failed, first, second = (add_order(session, job, seed=seed) for seed in range(3))
+    orders.fail_order(session, failed.id, claim(session, failed), code="too_rare", message="None.")
+
+    for order in (first, second):
+        finish(session, order, 1)
+
+    assert [order.id for order in session.query(Order).order_by(Order.id)] == [first.id, second.id]
+
+
 def test_a_deleted_job_takes_its_orders_and_their_files_along(session: Session) -> None:
     job = add_job(session)
     done, begun = add_order(session, job, seed=1), add_order(session, job, seed=2)

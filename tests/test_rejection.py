@@ -99,6 +99,11 @@ def test_what_next_to_never_happens_is_given_up_with_how_rare_it_is() -> None:
         opened().sample(1, seed=1, where={"age": 1_000})
 
 
+def test_a_search_for_many_rows_that_will_not_end_is_given_up_early() -> None:
+    with pytest.raises(TooRare, match=r"None of 106,240 rows that were drawn met the conditions, and 9,000 were asked"):
+        opened().sample(9_000, seed=1, where={"age": 1_000})
+
+
 def test_a_column_that_there_is_not_is_refused() -> None:
     with pytest.raises(InvalidInput, match="did you mean age"):
         opened().sample(1, seed=1, where={"agee": 3})

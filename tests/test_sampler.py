@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from sqlalchemy import Engine
@@ -74,8 +75,10 @@ def warm_process(sampler: Sampler) -> psutil.Process:
 
 
 def slow(engine: Engine, job_id: str) -> str:
-    """Order what takes seconds: rows that hardly exist."""
-    return order(engine, job_id, n=10_000, where={"petal width (cm)": {"maximum": -1e6}})
+    """Order what takes seconds: many rows of which few exist, though not so few that the search is given up."""
+    lengths, shares = np.unique(open_generator(a_generator("iris")).sample(20_000, seed=1)[0][:, 0], return_counts=True)
+    shortest = lengths[np.searchsorted(shares.cumsum(), 20_000 / 500)]
+    return order(engine, job_id, n=10_000, where={"sepal length (cm)": {"maximum": float(shortest)}})
 
 
 def test_orders_are_carried_out_by_one_warm_process_that_has_its_own_title(

@@ -21,6 +21,7 @@ from service.store.conditional import update_one
 from service.store.doomed import doom_rows
 
 ID_PREFIX = "smp_"
+MOST_KEPT = 1_000  # settled orders of one owner, whatever their size
 
 # What the web does
 
@@ -124,12 +125,12 @@ def beat_order(session: Session, order_id: str, attempt: int) -> None:
 
 
 def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[str, Any], quota_bytes: int) -> None:
-    """Show the file of an order; the oldest of its owner go that are beyond the quota."""
+    """Show the file of an order; its owner's oldest ones go, beyond the quota and MOST_KEPT. Each can be made again."""
     order = _fence(session, order_id, attempt)
     order.files, order.stored_bytes = {"samples": file}, file["size"]
     _settle(order, OrderState.READY)
     session.flush()
-    _drop_oldest(session, order, stored_bytes(session, order.owner_id) - quota_bytes)
+    _make_room(session, order, quota_bytes)
 
 
 def fail_order(session: Session, order_id: str, attempt: int, *, code: str, message: str) -> None:
@@ -160,14 +161,18 @@ def list_in_hand(session: Session) -> Sequence[Order]:
     return session.scalars(select(Order).where(Order.state == OrderState.RENDERING)).all()
 
 
-def _drop_oldest(session: Session, kept: Order, excess_bytes: int) -> None:
-    """Delete the owner's oldest files until so many bytes are free; each can be made again."""
-    query = select(Order).where(Order.owner_id == kept.owner_id, Order.state == OrderState.READY, Order.id != kept.id)
-    for order in session.scalars(query.order_by(Order.id)) if excess_bytes > 0 else ():
-        if excess_bytes <= 0:
+def _make_room(session: Session, kept: Order, quota_bytes: int) -> None:
+    """Delete the owner's oldest settled orders but this one, until no more are kept than may be."""
+    settled = (Order.owner_id == kept.owner_id, Order.state.in_((OrderState.READY, OrderState.FAILED)))
+    sums = select(func.count(), func.coalesce(func.sum(Order.stored_bytes), 0)).where(*settled)
+    count, size_bytes = session.execute(sums).one()
+    others = select(Order).where(*settled, Order.id != kept.id).order_by(Order.id).limit(1)
+    while count > MOST_KEPT or size_bytes > quota_bytes:
+        oldest = session.scalars(others).first()
+        if oldest is None:
             return
-        excess_bytes -= order.stored_bytes
-        doom_rows(session, [order])
+        count, size_bytes = count - 1, size_bytes - oldest.stored_bytes
+        doom_rows(session, [oldest])
 
 
 def _fail(order: Order, code: str, message: str) -> None:

@@ -11,6 +11,7 @@ from service.spec.conditions import Condition
 from worker.gan.data.training_data import Rows
 
 DRAWS_PER_ROW, SPARE_DRAWS = 1_000, 100_000  # together the most that are drawn before conditions are given up
+ENOUGH_TO_TELL = DRAWS_PER_ROW + SPARE_DRAWS  # draws after which a search that will not end is given up
 FIRST_DRAWS, MOST_DRAWS = 256, 8_192  # at once; part of the bytes, so never settings
 
 
@@ -31,14 +32,16 @@ def keep_drawing(draw: Callable[[int], Rows], conditions: Sequence[Condition], w
     Raises TooRare.
     """
     kept: list[Rows] = []
-    found = 0
+    drawn = found = 0
     for size in batch_sizes(most):
-        drawn = draw(size)
-        kept.append(drawn.taken(np.flatnonzero(meeting(conditions, drawn.values))))
-        found += len(kept[-1].values)
+        rows = draw(size)
+        kept.append(rows.taken(np.flatnonzero(meeting(conditions, rows.values))))
+        drawn, found = drawn + size, found + len(kept[-1].values)
         if found >= wanted:
             return joined(kept).taken(np.arange(wanted))
-    raise TooRare(found, most, wanted)
+        if drawn >= ENOUGH_TO_TELL and 2 * found * most < wanted * drawn:
+            break  # at this rate all draws together would not bring half of them
+    raise TooRare(found, drawn, wanted)
 
 
 def batch_sizes(most: int) -> Iterator[int]:
