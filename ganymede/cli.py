@@ -44,6 +44,7 @@ for command in (
     jobs.watch,
     results.losses,
     results.samples,
+    results.sample,
     results.checkpoints,
     results.quality,
     jobs.cancel,

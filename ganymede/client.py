@@ -3,11 +3,12 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
 from ganymede.datasets import Datasets
-from ganymede.transport import RETRY_S, GanymedeProblem, ServiceUnreachable, Transport
+from ganymede.transport import RETRY_S, GanymedeProblem, ServiceUnreachable, Transport, write_whole
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -149,6 +150,14 @@ class Client:
         """Yield the sampling points of a job, by step."""
         return self._transport.pages(f"/jobs/{job_id}/samples", {})
 
+    def sample(self, job_id: str, target: Path, **wish: Any) -> int:
+        """Draw samples and write their file; return its size in bytes. The wish is that of POST /jobs/ID/samples."""
+        answer = self._transport.send("POST", f"/jobs/{job_id}/samples", json=wish, params={"wait": LONG_POLL_S})
+        if answer.status_code != HTTPStatus.ACCEPTED:
+            return write_whole(target, [answer.content])
+        self._wait_for_samples(answer.headers["Location"], answer.json())
+        return self.download(f"{answer.headers['Location']}/file", target)
+
     def quality(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the measured steps of a job, each with the metrics of real data and of baselines."""
         return self._transport.pages(f"/jobs/{job_id}/quality", {})
@@ -172,6 +181,16 @@ class Client:
     def download(self, path: str, target: Path, **query: str | int) -> int:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
         return self._transport.download(path, target, **query)
+
+    def _wait_for_samples(self, location: str, order: dict[str, Any]) -> None:
+        while order["status"] in {"queued", "rendering"}:
+            before, query = order["version"], {"wait": LONG_POLL_S, "since": order["version"]}
+            order = self._transport.object("GET", location, params=query)
+            if order["version"] == before:
+                time.sleep(RETRY_S)  # more clients wait than the service has threads for
+        if order["error"]:
+            told = {"code": order["error"]["code"], "detail": order["error"]["message"]}
+            raise GanymedeProblem(HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
     def _job(self, method: str, path: str, **request: Any) -> Job:
         return cast("Job", self._transport.send(method, path, **request).json())

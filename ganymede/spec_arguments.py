@@ -28,13 +28,14 @@ def merge(target: dict[str, Any], overrides: dict[str, Any]) -> None:
 
 def _assignment(argument: str) -> dict[str, Any]:
     path, _, text = argument.partition("=")
-    spec: Any = _value(text)
+    spec: Any = read_value(text)
     for key in reversed(path.split(".")):
         spec = {key: spec}
     return dict(spec)
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """Return the JSON that a text is, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """HTTP on the client's side: requests that are repeated where that is safe, refusals as exceptions, pages, files."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,22 +56,14 @@ class Transport:
 
     def download(self, path: str, target: Path, **query: str | int) -> int:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
-        part = target.with_name(f".{target.name}.part")
         try:
-            with (
-                self._http.stream("GET", path, params=query) as answer,
-                part.open("wb") as file,
-            ):
+            with self._http.stream("GET", path, params=query) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise _refusal(answer)
-                size_bytes = sum(file.write(chunk) for chunk in answer.iter_bytes())
-            part.replace(target)
+                return write_whole(target, answer.iter_bytes())
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return size_bytes
 
     def pages(self, path: str, query: Mapping[str, str | int] | None = None) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list through all its pages."""
@@ -108,6 +100,18 @@ class Transport:
         if not answer.is_success:
             raise _refusal(answer)
         return answer
+
+
+def write_whole(target: Path, pieces: Iterable[bytes]) -> int:
+    """Write a file that appears whole or not at all; return its size in bytes."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            size_bytes = sum(file.write(piece) for piece in pieces)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return size_bytes
 
 
 def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:

@@ -1,4 +1,4 @@
-"""Jobs with a checkpoint that holds a real generator, small and hardly trained, and nothing else."""
+"""Jobs with a checkpoint that holds a real generator, small and hardly trained; and orders carried out without one."""
 
 from functools import cache
 
@@ -7,9 +7,13 @@ from sqlalchemy import Engine
 
 from service.blobs import BlobStore, store_file
 from service.db import writing
-from service.store import checkpoints, transitions
+from service.models import Order
+from service.store import checkpoints, orders, transitions
 from tests.building import add_running_job
 from worker.gan.files import generator_file
+
+ROWS = b"a,b\n"
+QUOTA_BYTES = 2**20
 
 
 @cache
@@ -34,3 +38,20 @@ def job_with_generator(
             job = transitions.fence(session, job_id, attempt)
             checkpoints.add_checkpoint(session, job, step=step, samples_seen=1, trained_s=1.0, losses={}, files=files)
     return job_id
+
+
+def claim_order(engine: Engine) -> tuple[str, int]:
+    """Claim the order that waits; return its id and attempt."""
+    with writing(engine) as session:
+        [order] = orders.next_orders(session)
+        orders.claim_order(session, order.id, order.attempt + 1, worker="worker-1")
+        return order.id, order.attempt + 1
+
+
+def carry_out(engine: Engine, blobs: BlobStore) -> None:
+    """Do what a worker does with the order that waits, with ROWS for its file."""
+    order_id, attempt = claim_order(engine)
+    with writing(engine) as session:
+        name = f"samples.{session.get_one(Order, order_id).drawing['format']}"
+        file = store_file(blobs, job_id=order_id, attempt=attempt, name=name, data=ROWS)
+        orders.finish_order(session, order_id, attempt, file=file, quota_bytes=QUOTA_BYTES)

@@ -150,6 +150,22 @@ def test_quality_is_shown_step_by_step_above_what_it_is_compared_with(service: S
     assert len(steps) > 1
 
 
+def test_new_samples_are_drawn_under_conditions(service: Service, job_id: str, tmp_path: Path) -> None:
+    table = tmp_path / "right.csv"
+
+    drawn = run(service, "sample", job_id, "-n", "20", "--seed", "1", "--where", "x=0..", "-o", str(table))
+    refused = run(service, "sample", job_id, "--where", "xx=1", "-o", str(tmp_path / "none.csv"))
+
+    assert drawn.exit_code == ExitCode.SUCCESS, drawn.output
+    header, *rows = table.read_text().splitlines()
+    assert header == "x,y"
+    assert len(rows) == 20
+    assert all(float(row.split(",")[0]) >= 0 for row in rows)
+    assert refused.exit_code == ExitCode.REFUSED
+    assert "/where/xx: there is no column 'xx'; did you mean x?" in refused.output
+    assert not (tmp_path / "none.csv").exists()
+
+
 def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id: str, tmp_path: Path) -> None:
     picture, weights = tmp_path / "samples.png", tmp_path / "generator.safetensors"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -10,9 +11,12 @@ from sqlalchemy import Engine
 from werkzeug.serving import make_server
 
 from ganymede.client import Client
-from service.db import writing
+from service.blobs import BlobStore, make_blobs
+from service.db import reading, writing
+from service.store import orders
 from tests.building import add_job
 from tests.conversation import make_client
+from tests.generators import ROWS, carry_out, job_with_generator
 from tests.house import wait_until
 
 
@@ -25,9 +29,14 @@ class Served:
 
 
 @pytest.fixture
-def served(engine: Engine) -> Iterator[Served]:
+def blobs() -> BlobStore:
+    return make_blobs("memory://")
+
+
+@pytest.fixture
+def served(engine: Engine, blobs: BlobStore) -> Iterator[Served]:
     """Serve an application that lets one client wait at a time."""
-    app = make_client(engine, web_threads=2).application
+    app = make_client(engine, blobs=blobs, web_threads=2).application
     server = make_server("127.0.0.1", 0, app, threaded=True)
     served = Served(f"http://127.0.0.1:{server.port}")
     app.before_request(lambda: served.asked.append(request.full_path))
@@ -53,3 +62,29 @@ def test_a_client_that_the_service_cannot_let_wait_asks_again_seldom(engine: Eng
         assert job["version"] == version
         assert 2 <= len(served.asked) - 2 <= 4
         waiting.join()
+
+
+def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
+    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+) -> None:
+    job_id, target = job_with_generator(engine, blobs), tmp_path / "rows.csv"
+
+    def is_ordered() -> bool:
+        with reading(engine) as session:
+            return bool(orders.next_orders(session))
+
+    with Client(served.url) as waiter, Client(served.url) as client:
+        waiting = Thread(target=waiter.changed_job, args=(job_id, waiter.job(job_id)["version"], 3.0))
+        waiting.start()
+        wait_until(lambda: len(served.asked) == 2, "nobody else may wait")
+        sampling = Thread(target=client.sample, args=(job_id, target), kwargs={"n": 2, "seed": 1})
+        sampling.start()
+        wait_until(is_ordered, "the samples are asked for")
+
+        carry_out(engine, blobs)
+        sampling.join()
+        waiting.join()
+
+        assert target.read_bytes() == ROWS
+        assert any(path.endswith("/file?") for path in served.asked)
+        assert client.sample(job_id, target, n=2, seed=1) == len(ROWS)

@@ -7,17 +7,13 @@ import pytest
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from service.blobs import BlobStore, make_blobs, sha256_of, store_file
+from service.blobs import BlobStore, make_blobs, sha256_of
 from service.db import writing
-from service.models import Order
 from service.store import orders
 from service.store.keys import create_key
 from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
-from tests.generators import job_with_generator
-
-ROWS = b"a,b\n"
-QUOTA_BYTES = 2**20
+from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 
 
 @pytest.fixture
@@ -39,28 +35,9 @@ def ask(client: CheckedClient, job_id: str, *, wait: float = 0, **wish: Any) -> 
     return client.post(f"/jobs/{job_id}/samples", json=wish, query_string={"wait": wait})
 
 
-def claim(engine: Engine) -> str:
-    with writing(engine) as session:
-        [order] = orders.next_orders(session)
-        orders.claim_order(session, order.id, order.attempt + 1, worker="worker-1")
-        return order.id
-
-
-def carry_out(engine: Engine, blobs: BlobStore) -> str:
-    """Do what a worker does with the order that waits, with ROWS for its file."""
-    order_id = claim(engine)
-    with writing(engine) as session:
-        order = session.get_one(Order, order_id)
-        name = f"samples.{order.drawing['format']}"
-        file = store_file(blobs, job_id=order_id, attempt=order.attempt, name=name, data=ROWS)
-        orders.finish_order(session, order_id, order.attempt, file=file, quota_bytes=QUOTA_BYTES)
-    return order_id
-
-
 def fail(engine: Engine, code: str) -> None:
-    order_id = claim(engine)
+    order_id, attempt = claim_order(engine)
     with writing(engine) as session:
-        attempt = session.get_one(Order, order_id).attempt
         orders.fail_order(session, order_id, attempt, code=code, message="Two of 9 rows.")
 
 

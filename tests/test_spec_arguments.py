@@ -1,4 +1,4 @@
-"""Specs from the command line."""
+"""Specs and conditions from the command line."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from ganymede.condition_arguments import read_conditions
 from ganymede.spec_arguments import read_spec
 
 
@@ -39,3 +40,24 @@ def test_a_file_without_an_object_is_refused(tmp_path: Path, content: str) -> No
 
     with pytest.raises(click.BadParameter, match=r"spec\.json"):
         read_spec([str(file)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["contract=permanent"], {"contract": "permanent"}),
+        (["contract=permanent", "contract=null"], {"contract": ["permanent", None]}),
+        (["age=30..40", "mood=7"], {"age": {"minimum": 30, "maximum": 40}, "mood": 7}),
+        (["age=..40.5"], {"age": {"maximum": 40.5}}),
+        (["joined=2020-01-01.."], {"joined": {"minimum": "2020-01-01"}}),
+        (['name="a..b"'], {"name": "a..b"}),
+        (["owner=true", "note=a=b"], {"owner": True, "note": "a=b"}),
+    ],
+)
+def test_conditions_are_values_choices_and_ranges(arguments: list[str], where: dict[str, object]) -> None:
+    assert read_conditions(arguments) == where
+
+
+def test_a_condition_without_an_equals_sign_is_refused() -> None:
+    with pytest.raises(click.BadParameter, match="COLUMN=VALUE"):
+        read_conditions(["age"])
