@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chaos.leash import start
 from ganymede.client import Client
 from ganymede.up import free_port
 from tests.house import wait_until
@@ -61,8 +62,7 @@ def running_service(home: Path, **variables: str) -> Iterator[Service]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     env = {**os.environ, **QUICK, "GANYMEDE_HOME": str(home), **variables}
     command = [sys.executable, "-m", "ganymede", "up", "--port", str(port)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
+    process = start(command, env, output=log, directory=Path.cwd())  # so that it ends even with tests that are killed
     try:
         with Client(url) as client:
             wait_until(lambda: client.is_ready() or process.poll() is not None, "the service is ready")
