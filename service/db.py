@@ -1,5 +1,6 @@
 """Engines and transactions on SQLite and PostgreSQL. Nothing here knows a table."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
             max_overflow=pool_size,
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
+            json_serializer=_to_json,
             hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
         )
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
@@ -53,7 +55,12 @@ def _make_sqlite_engine(url: str) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": 30, "check_same_thread": False},
+        json_serializer=_to_json,
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -69,6 +76,11 @@ def _make_sqlite_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _to_json(value: Any) -> str:
+    """Refuse numbers that are not finite with a ValueError, which PostgreSQL alone would do."""
+    return json.dumps(value, allow_nan=False)
 
 
 def sqlite_journal_mode() -> str:

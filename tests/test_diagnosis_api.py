@@ -1,18 +1,24 @@
 """The diagnosis over HTTP: before, while and after a job trains."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from service.db import writing
+from service.db import reading, writing
 from service.models import Job
+from service.spec.columns import recorded_columns
 from service.spec.health import RULES
 from tests.building import add_running_job
 from tests.conversation import CheckedClient, make_client
+from worker.attempt import Attempt
 from worker.gan.diagnosis.case import Finding
-from worker.gan.diagnosis.doctor import Change, Standing
-from worker.treatment import event_row
+from worker.gan.diagnosis.checkup import Checkup
+from worker.gan.diagnosis.doctor import Change, Doctor, Standing
+from worker.gan.files import write_state
+from worker.treatment import diagnosis_row, event_row
 
 
 @pytest.fixture
@@ -55,6 +61,33 @@ def test_a_raised_rule_shows_its_evidence_and_its_remedy(client: CheckedClient, 
     assert event["type"] == "diagnosis"
     assert event["data"] == {"rule": "saturation", "state": "raised", "step": 150, "evidence": finding}
     assert "d_fake 0.004" in event["message"]
+
+
+def test_numbers_that_are_not_finite_are_null(client: CheckedClient, engine: Engine) -> None:
+    job_id, _ = add_running_job(engine)
+    with reading(engine) as session:
+        spec = Attempt.of(session.get_one(Job, job_id), None).spec
+    columns = recorded_columns(spec)
+    doctor = Doctor(spec, columns, has_held_out=False)
+    doctor.see(np.full((400, len(columns)), 0.5))
+    overflown = {"diversity": math.inf, "coverage": math.nan, "distance": math.inf, "memory": None}
+
+    changes = [change for step in (350, 400) for change in doctor.judge(Checkup(step, **overflown), {})]
+    with writing(engine) as session:
+        job = session.get_one(Job, job_id)
+        diagnosis_row(doctor.record())(session, job)
+        for change in changes:
+            event_row(change, None)(session, job)
+
+    blind = rules_of(client, job_id)["discriminator_blind"]
+    assert (blind["state"], blind["evidence"]["numbers"]) == (
+        "raised",
+        {"d_real": 0.5, "d_fake": 0.5, "distance": None},
+    )
+    event = client.get(f"/jobs/{job_id}/events").get_json()["data"][-1]
+    assert event["data"]["evidence"]["numbers"]["distance"] is None
+    assert "distance not finite" in event["message"]
+    assert write_state(doctor.state())
 
 
 def test_an_unknown_action_is_refused_by_its_name(client: CheckedClient) -> None:

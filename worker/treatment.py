@@ -61,6 +61,10 @@ def explain(change: Change, message: str | None) -> str:
     """Say in words what a rule has found and what to try."""
     facts = RULES[change.rule]
     finding = change.standing.finding
-    seen = message or (", ".join(f"{name} {value:g}" for name, value in finding.numbers.items()) if finding else "")
+    seen = message or (", ".join(_say(*number) for number in finding.numbers.items()) if finding else "")
     name = change.rule.replace("_", " ").capitalize()
     return f"{name} at step {change.standing.since_step}: {seen.rstrip('.')}. {facts.description} {facts.advice}"
+
+
+def _say(name: str, value: float | None) -> str:
+    return f"{name} not finite" if value is None else f"{name} {value:g}"

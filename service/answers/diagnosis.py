@@ -14,7 +14,7 @@ class EvidenceAnswer(BaseModel):
 
     first_step: int = Field(description="Of the steps in which they were seen.")
     last_step: int
-    numbers: dict[str, float]
+    numbers: dict[str, float | None] = Field(description="null: not finite.")
 
 
 class RuleAnswer(BaseModel):

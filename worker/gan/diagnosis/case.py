@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 import numpy as np
 
@@ -17,8 +18,8 @@ class Past:
     coverage: float = 0.0
 
     def and_then(self, checkup: Checkup) -> "Past":
-        """Return the past once the check-up belongs to it."""
-        return Past(max(self.diversity, checkup.diversity), max(self.coverage, checkup.coverage))
+        """Return the past once the check-up belongs to it; what is not finite was never good."""
+        return Past(_better(self.diversity, checkup.diversity), _better(self.coverage, checkup.coverage))
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """The numbers that raise a rule, and the steps that they were seen in."""
+    """The numbers that raise a rule, None where one is not finite, and the steps that they were seen in."""
 
     first_step: int
     last_step: int
-    numbers: dict[str, float]
+    numbers: dict[str, float | None]
 
 
 Rule = Callable[[Case], Finding | None]
@@ -62,5 +63,9 @@ Rule = Callable[[Case], Finding | None]
 
 def found(case: Case, length: int, **numbers: float) -> Finding:
     """Answer with numbers that were seen in the last rows."""
-    rounded = {name: float(f"{number:.4g}") for name, number in numbers.items()}
+    rounded = {name: float(f"{number:.4g}") if isfinite(number) else None for name, number in numbers.items()}
     return Finding(max(1, case.last_step - length + 1), case.last_step, rounded)
+
+
+def _better(before: float, now: float) -> float:
+    return max(before, now) if isfinite(now) else before
