@@ -60,21 +60,25 @@ def test_checkpoints_are_listed_by_step_and_found_by_name(client: CheckedClient,
     assert latest["parts"]["generator"]["sha256"] == sha256_of(WEIGHTS)
     assert latest["losses"] == {"d_loss": 1.5}
     assert latest["kept_because"] == ["latest", "recent"]
-    assert page["data"][0]["kept_because"] == ["recent"]
+    assert page["data"][0]["kept_because"] == ["recent", "healthy"]
 
 
 def test_a_checkpoint_tells_why_it_is_kept(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
-    job_id, _ = add_running_job(engine, checkpoints={"keep_last": 2, "keep_every": 50})
-    for step in (50, 60, 70, 100):
+    job_id, _ = add_running_job(engine, checkpoints={"keep_last": 2, "keep_every": 500})
+    for step in (500, 510, 520, 560, 570, 1000):
         save(engine, blobs, job_id, step)
     with writing(engine) as session:
-        retire_checkpoints(session, session.get_one(Job, job_id), keep_last=2, keep_every=50)
+        retire_checkpoints(session, session.get_one(Job, job_id), keep_last=2, keep_every=500, look_back=400)
 
     page = client.get(f"/jobs/{job_id}/checkpoints").get_json()
 
     kept = {row["step"]: row["kept_because"] for row in page["data"]}
-    assert kept == {50: ["multiple"], 70: ["recent"], 100: ["latest", "recent", "multiple"]}
-    assert client.get(f"/jobs/{job_id}/checkpoints/50").get_json()["kept_because"] == ["multiple"]
+    assert kept == {
+        500: ["multiple"],
+        570: ["recent", "healthy"],
+        1000: ["latest", "recent", "multiple"],
+    }
+    assert client.get(f"/jobs/{job_id}/checkpoints/500").get_json()["kept_because"] == ["multiple"]
 
 
 @pytest.mark.parametrize("name", ["7", "-1", "first", "9" * 20, "1e3", "\u0663"])

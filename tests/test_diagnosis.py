@@ -278,6 +278,20 @@ def test_an_interrupted_training_raises_and_clears_what_the_unbroken_one_does() 
     assert broken.doctor.record() == unbroken.doctor.record()
 
 
+@pytest.mark.parametrize("losses", [(2.0,) * 300, (0.01,) * 50, ()])
+def test_a_number_that_is_not_finite_is_dated_to_when_the_losses_began_to_grow(losses: tuple[float, ...]) -> None:
+    spec = small_spec()
+    columns = recorded_columns(spec)
+    doctor = Doctor(spec, columns, has_held_out=False)
+    explosion = [30.0 * 2**step for step in range(40)] if losses else []
+    growing = [*losses, *explosion, np.nan]
+
+    doctor.see(np.tile(np.array(growing)[:, np.newaxis], len(columns)))
+    finding = doctor.diverged(len(growing)).standing.finding
+
+    assert finding == Finding(len(losses) + 1, len(growing), {})
+
+
 def test_a_checkpoint_of_before_the_doctor_was_saved_leaves_rules_where_they_stand() -> None:
     spec = small_spec()
     doctor = Doctor(spec, recorded_columns(spec), has_held_out=False)

@@ -66,7 +66,8 @@ def test_a_job_runs_to_its_last_step_and_saves_it(house: House) -> None:
 
 
 def test_checkpoints_are_taken_and_kept_at_the_multiples_that_are_asked_for(house: House) -> None:
-    job_id = house.submit(checkpoints={"every_steps": 40, "keep_last": 1, "keep_every": 100})
+    checkpoints = {"every_steps": 40, "keep_last": 1, "keep_every": 100}
+    job_id = house.submit(checkpoints=checkpoints, health={"on_divergence": "stop"})
 
     house.wait_for_end(job_id)
 

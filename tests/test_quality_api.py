@@ -70,7 +70,11 @@ def test_the_best_checkpoint_is_found_by_name_and_outlives_newer_ones(
     best = client.get(f"/jobs/{job_id}/checkpoints/best").get_json()
     kept = client.get(f"/jobs/{job_id}/checkpoints").get_json()["data"]
 
-    assert (best["step"], best["quality"], best["kept_because"]) == (200, {"coverage": 0.9}, ["recent", "best"])
+    assert (best["step"], best["quality"], best["kept_because"]) == (
+        200,
+        {"coverage": 0.9},
+        ["recent", "best", "healthy"],
+    )
     assert [row["step"] for row in kept] == [200, 300]
     assert [row["checkpoint"] for row in client.get(f"/jobs/{job_id}/quality").get_json()["data"]] == [None, 200, 300]
 

@@ -6,7 +6,10 @@ from sqlalchemy import Engine
 from service.db import reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Desired, Event, Job
+from service.spec.health import LOOK_BACK_STEPS, look_back_for
+from service.spec.job import HealthSpec
 from service.store import history
+from service.store.checkpoints import retire_checkpoints, why_kept
 from service.store.rollbacks import Trouble, roll_back
 from service.store.transitions import Orders, request_cancel, request_pause
 from tests.building import add_running_job, claim_next, save_checkpoint
@@ -81,6 +84,35 @@ def test_without_a_healthy_checkpoint_a_job_begins_again(engine: Engine) -> None
         assert session.get_one(Job, job_id).step == 0
         assert history.span(session, job_id) is None
         assert session.query(Checkpoint).all() == []
+
+
+@pytest.mark.parametrize("every_steps", [10, 130, 250])
+def test_the_first_rollback_has_a_checkpoint_from_before_all_that_the_rules_look_at(
+    engine: Engine, every_steps: int
+) -> None:
+    job_id, attempt = add_running_job(engine)
+    newest = 1500 // every_steps * every_steps
+    with writing(engine) as session:
+        job = session.get_one(Job, job_id)
+        for step in range(every_steps, newest + 1, every_steps):
+            save_checkpoint(session, job, step)
+            retire_checkpoints(session, job, keep_last=3, look_back=look_back_for(HealthSpec()))
+        kept = session.query(Checkpoint).count()
+
+    with writing(engine) as session:
+        roll_back(session, job_id, attempt, trouble(first_step=newest - LOOK_BACK_STEPS + 1))
+
+    with reading(engine) as session:
+        assert 0 < newest - session.get_one(Job, job_id).step <= 2 * LOOK_BACK_STEPS + every_steps
+    assert kept <= 5
+
+
+def test_nothing_is_kept_to_roll_back_to_where_nothing_is_rolled_back() -> None:
+    kept = why_kept(
+        range(10, 1000, 10), keep_last=1, keep_every=None, look_back=look_back_for(HealthSpec(on_divergence="stop"))
+    )
+
+    assert [step for step, reasons in kept.items() if reasons] == [990]
 
 
 def test_an_attempt_that_is_over_rolls_nothing_back(engine: Engine) -> None:

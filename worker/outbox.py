@@ -178,13 +178,14 @@ class Outbox:
         columns = self._training.recorder.columns
         broken = first_non_finite(columns, rows, first_step)
         if broken is not None:
-            step, column = broken
-            value = rows[step - first_step, columns.index(column)]
-            self._follow(self._doctor.diverged(step), self._doctor, f"{column} became {value} at step {step}.")
-            rows = rows[: step - first_step + 1]
+            rows = rows[: broken[0] - first_step + 1]
         block = Block(first_step, rows)
         self._blocks.append(block)
         self._doctor.see(rows)
+        if broken is not None:
+            step, column = broken
+            value = rows[-1, columns.index(column)]
+            self._follow(self._doctor.diverged(step), self._doctor, f"{column} became {value} at step {step}.")
         self._step = block.last_step
         self._losses = _shown(self._step, columns, rows[-1])
 

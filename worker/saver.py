@@ -9,6 +9,7 @@ from service.blobs import NO_SPACE, BlobStore, store_file, verify
 from service.crashpoints import crash_point
 from service.errors import StorageAway
 from service.models import Checkpoint, Job, Sample
+from service.spec.health import look_back_for
 from service.store.checkpoints import add_checkpoint, retire_checkpoints
 from service.store.samples import add_sample
 from worker.attempt import Attempt
@@ -113,6 +114,7 @@ class Saver:
 
 def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any] | None, files: dict[str, Any]) -> Row:
     step, samples_seen, rules = training.step_number, training.samples_seen, training.spec.checkpoints
+    look_back = look_back_for(training.spec.health)
 
     def show(session: Session, job: Job) -> None:
         if session.get(Checkpoint, (job.id, step)) is not None:
@@ -127,7 +129,12 @@ def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any]
             files=files,
         )
         retire_checkpoints(
-            session, job, keep_last=rules.keep_last, keep_every=rules.keep_every, keep_best=rules.keep_best
+            session,
+            job,
+            keep_last=rules.keep_last,
+            keep_every=rules.keep_every,
+            keep_best=rules.keep_best,
+            look_back=look_back,
         )
 
     return show

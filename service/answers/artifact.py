@@ -35,7 +35,8 @@ class CheckpointAnswer(BaseModel):
     size_bytes: int
     parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
     kept_because: list[str] = Field(
-        description="latest, recent (of keep_last), multiple (of keep_every) or best (of keep_best): why it stays."
+        description="Why it stays: latest, recent (of keep_last), multiple (of keep_every), best (of keep_best), "
+        "healthy (to be rolled back to, now or once it is older)."
     )
     created_at: Moment
 

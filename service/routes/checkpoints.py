@@ -16,7 +16,8 @@ from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import NotFound
 from service.models import Checkpoint, Job
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, JobPath
-from service.spec.job import CheckpointsSpec
+from service.spec.health import look_back_for
+from service.spec.job import CheckpointsSpec, HealthSpec
 from service.store import checkpoints
 from service.store.jobs import get_job
 from service.store.quality import best_steps, quality_at
@@ -101,12 +102,14 @@ def _find(session: Session, caller: Caller, path: CheckpointPath) -> Checkpoint:
 
 def _describe(session: Session, job: Job, rows: Sequence[Checkpoint]) -> list[CheckpointAnswer]:
     rules = CheckpointsSpec.model_validate(job.resolved_spec["checkpoints"])
+    health = HealthSpec.model_validate(job.resolved_spec.get("health", {}))
     steps = [row.step for row in checkpoints.newest_checkpoints(session, job.id)]
     kept = checkpoints.why_kept(
         steps,
         keep_last=rules.keep_last,
         keep_every=rules.keep_every,
         best=best_steps(session, job.id, rules.keep_best),
+        look_back=look_back_for(health),
     )
     measured = quality_at(session, job.id, [row.step for row in rows])
     return [CheckpointAnswer.of(row, kept_because=kept[row.step], quality=measured.get(row.step)) for row in rows]

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from service.spec.job import JobSpec
+from service.spec.job import HealthSpec, JobSpec
 from service.spec.objectives import loss_columns
 
 Action = Literal["warn", "stop", "rollback"]
 RuleState = Literal["healthy", "raised", "cleared", "not_applicable"]
 
+LOOK_BACK_STEPS = 400  # that trouble can have lasted for when a rule is raised
 MOST_ROLLBACKS = 3
 RATE_AFTER_ROLLBACK = 0.5  # of both learning rates before it
 
@@ -28,6 +29,11 @@ def action_for(spec: JobSpec, rule: str) -> Action:
     """Return what a job does when a rule is raised."""
     action: Action = getattr(spec.health, f"on_{rule}")
     return action
+
+
+def look_back_for(health: HealthSpec) -> int | None:
+    """Return from before how many steps a checkpoint is wanted to roll back to, None where nothing is rolled back."""
+    return LOOK_BACK_STEPS if "rollback" in health.model_dump().values() else None
 
 
 def rate_factor(rollbacks: int) -> float:

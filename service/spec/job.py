@@ -51,7 +51,9 @@ class CheckpointsSpec(Strict):
     every_steps: int | None = Field(
         None, ge=1, le=MAX_STEPS, description="Also after this many steps; null is by time."
     )
-    keep_last: int = Field(3, ge=1, le=1000, description="How many of the newest are kept.")
+    keep_last: int = Field(
+        3, ge=1, le=1000, description="How many of the newest are kept, beside those to roll back to."
+    )
     keep_every: int | None = Field(
         None, ge=1, le=MAX_STEPS, description="Also at each multiple of this step, and kept as long as the job."
     )

@@ -68,26 +68,55 @@ def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
 
 
 def why_kept(
-    steps: Iterable[int], *, keep_last: int, keep_every: int | None, best: Sequence[int] = ()
+    steps: Iterable[int],
+    *,
+    keep_last: int,
+    keep_every: int | None,
+    best: Sequence[int] = (),
+    look_back: int | None = None,
 ) -> dict[int, list[str]]:
-    """Return for the step of each checkpoint the reasons for which it stays; those without any are to go."""
+    """Return for the step of each checkpoint the reasons for which it stays; those without any are to go.
+
+    look_back is from before how many steps one is wanted to roll back to.
+    """
+    newest_first = sorted(steps, reverse=True)
+    healthy = _to_roll_back_to(newest_first, look_back)
     reasons = {}
-    for rank, step in enumerate(sorted(steps, reverse=True)):
+    for rank, step in enumerate(newest_first):
         holds = {
             "latest": rank == 0,
             "recent": rank < keep_last,
             "multiple": keep_every is not None and step % keep_every == 0,
             "best": step in best,
+            "healthy": step in healthy,
         }
         reasons[step] = [reason for reason, does_hold in holds.items() if does_hold]
     return reasons
 
 
+def _to_roll_back_to(newest_first: Sequence[int], look_back: int | None) -> Sequence[int]:
+    """Return the newest that is old enough, and the oldest of the others, which will be the next."""
+    if look_back is None or not newest_first:
+        return ()
+    limit = newest_first[0] - look_back
+    old = [step for step in newest_first if step <= limit]
+    young = [step for step in newest_first[1:] if step > limit]
+    return old[:1] + young[-1:]
+
+
 def retire_checkpoints(
-    session: Session, job: Job, *, keep_last: int, keep_every: int | None = None, keep_best: int = 0
+    session: Session,
+    job: Job,
+    *,
+    keep_last: int,
+    keep_every: int | None = None,
+    keep_best: int = 0,
+    look_back: int | None = None,
 ) -> None:
     """Drop the checkpoints of a job that nothing keeps."""
     rows = newest_checkpoints(session, job.id)
     best = best_steps(session, job.id, keep_best)
-    kept = why_kept([row.step for row in rows], keep_last=keep_last, keep_every=keep_every, best=best)
+    kept = why_kept(
+        [row.step for row in rows], keep_last=keep_last, keep_every=keep_every, best=best, look_back=look_back
+    )
     doom_rows(session, [row for row in rows if not kept[row.step]])

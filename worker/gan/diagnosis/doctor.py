@@ -10,9 +10,9 @@ import torch
 
 from service.spec.health import RULES, RuleState
 from service.spec.job import JobSpec
-from worker.gan.diagnosis.case import Case, Finding, Past
+from worker.gan.diagnosis.case import Case, Finding, Past, found
 from worker.gan.diagnosis.checkup import Checkup
-from worker.gan.diagnosis.rules import CHECKUPS, COLUMNS, JUDGES, WINDOW
+from worker.gan.diagnosis.rules import CHECKUPS, COLUMNS, JUDGES, WINDOW, outbreak
 from worker.gan.state import TrainingState, part, snapshot
 
 _RECORD, _ROWS, _CHECKUPS = "diagnosis", "diagnosis.rows", "diagnosis.checkups"  # in a training state
@@ -63,14 +63,21 @@ class Doctor:
         """Let every rule judge what was seen and measured up to a check-up; return those that it raised or cleared."""
         self._checkups.append(checkup)
         self._past = self._past.and_then(checkup)
-        rows = dict(zip(self._columns, self._rows.T, strict=True))
-        case = Case(self.spec, checkup.step, rows, tuple(self._checkups), self._past, merits=merits)
+        case = self._case(checkup.step, merits)
         changes = [self._apply(name, case) for name, standing in self._standings.items() if standing.is_judged]
         return [change for change in changes if change is not None]
 
     def diverged(self, step: int) -> Change:
-        """Raise divergence for a number that is not finite, without waiting for a check-up."""
-        return self._move("divergence", Standing("raised", step, Finding(step, step, {})))
+        """Raise divergence for a number that is not finite at a step, the newest that was seen, without waiting for a
+        check-up.
+        """
+        case = self._case(step, {})
+        finding = found(case, max(1, outbreak(case)))
+        return self._move("divergence", Standing("raised", step, finding))
+
+    def _case(self, step: int, merits: Mapping[int, float]) -> Case:
+        rows = dict(zip(self._columns, self._rows.T, strict=True))
+        return Case(self.spec, step, rows, tuple(self._checkups), self._past, merits=merits)
 
     def record(self) -> dict[str, Any]:
         """Return all that is known, to be written as JSON and given back to `remember`."""

@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from service.spec.health import LOOK_BACK_STEPS
 from service.spec.objectives import reduction_factor, references, scores_in_batch
 from service.spec.quality import METRICS
 from worker.gan.diagnosis.case import Case, Finding, Rule, found
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS
 
 COLUMNS = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")  # that rules look at, where a job records them
-WINDOW = 400  # rows that a rule can look back on
-CHECKUPS = 8  # and check-ups
+WINDOW = LOOK_BACK_STEPS  # rows that a rule can look back on
+CHECKUPS = WINDOW // CHECK_EVERY_STEPS  # and check-ups
 _SHORT, _LONG = 50, 200
 _BURST = 10
 _STALE_POINTS = 10
@@ -82,6 +83,18 @@ def divergence(case: Case) -> Finding | None:
             began = int(np.argmax(values > limit / 2))
             return found(case, case.length - began, **{column: loss, "median": median})
     return None
+
+
+def outbreak(case: Case) -> int:
+    """Return how many of the newest rows follow the last one with losses of a sane size: before a number is no longer
+    finite, losses grow for some steps.
+    """
+    calm = np.ones(case.length, dtype=bool)
+    for column in ("d_loss", "g_loss"):
+        values = np.abs(case.rows[column]) / _factor(case, column)
+        finite = np.append(values[np.isfinite(values)], 1.0)
+        calm &= values <= 10 * max(float(np.median(finite)), 1.0)
+    return case.length - 1 - int(np.max(np.flatnonzero(calm), initial=-1))
 
 
 def rotation(case: Case) -> Finding | None:
