@@ -62,6 +62,8 @@ def test_a_checkpoint_is_as_large_as_estimated(name: str) -> None:
     "change",
     [
         {"model": {"architecture": "dcgan"}},
+        {"model": {"architecture": "lite"}},
+        {"model": {"discriminator": {"packing": 2, "minibatch_std": 4}}},
         {"model": {"architecture": "dcgan", "discriminator": {"spectral_norm": True}}},
         {"resources": {"precision": "float64"}},
         {"model": {"ema": {"half_life_samples": 0}}},
@@ -113,6 +115,14 @@ def test_penalties_batches_and_precision_each_need_memory() -> None:
     assert needed > TRAINER_BYTES
     for change in changes:
         assert resolved({**plain, **change}).estimate.memory_bytes > needed, change
+
+
+def test_drawing_the_reals_again_needs_memory() -> None:
+    lite = {"dataset": "digits", "model": {"architecture": "lite", "generator": {"width": 4}}}
+
+    resting = resolved({**lite, "objective": {"reconstruction": 0}}).estimate
+
+    assert resolved(lite).estimate.memory_bytes > resting.memory_bytes
 
 
 def test_the_estimate_of_a_resolved_job_is_that_of_its_spec() -> None:

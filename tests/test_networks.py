@@ -11,15 +11,16 @@ from torch import nn
 
 from benchmarks.quality.dirac import Unchanged
 from service.spec.architectures import ARCHITECTURES, architecture_for, model_size
+from service.spec.checks import COORDINATES
 from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef
 from service.spec.parts.model import DiscriminatorSpec, ModelSpec, NetworkSpec
-from service.spec.resolve import COORDINATES
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.groups import GroupSpread, in_groups
+from worker.gan.networks.lite import LiteDiscriminator, LiteGenerator, quarter
 from worker.gan.networks.mlp import FourierFeatures
 from worker.gan.networks.packed import Packed
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
@@ -32,6 +33,7 @@ COUNT = 6
 SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
 HELD_DISCRIMINATOR = DiscriminatorSpec(width=7, depth=4, spectral_norm=True)
 FINE = {"discriminator": DiscriminatorSpec(width=7, octaves=3)}
+NARROW = DiscriminatorSpec(width=8)
 PACKED_DISCRIMINATOR = DiscriminatorSpec(width=8, packing=3, minibatch_std=2, spectral_norm=True)
 PICTURE_SHAPES = [(1, 4, 4), (1, 8, 8), (4, 5, 7), (1, 28, 28), (3, 31, 64), (3, 32, 32)]
 
@@ -342,6 +344,8 @@ def test_every_weight_of_both_networks_gets_a_gradient(architecture: str) -> Non
 
     latents = generator.draw_latents(COUNT, seeded())
     discriminator(generator(latents, data.labels), data.labels).square().sum().backward()
+    if ARCHITECTURES[architecture].reconstructs:
+        discriminator.reconstruction_loss(data.samples, seeded()).backward()
 
     parameters = [*generator.parameters(), *discriminator.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters if prod(p.shape) > 1)
@@ -386,6 +390,50 @@ def test_every_layer_of_a_resnet_s_discriminator_has_norm_1_after_some_uses() ->
     assert len(layers) == 9
     for layer in layers:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 17, 32), (1, 64, 33), (3, 150, 70)])
+def test_what_a_lite_discriminator_draws_is_compared_with_the_picture_and_a_quarter_of_it(
+    shape: tuple[int, ...],
+) -> None:
+    data = pictures(*shape)
+    _, discriminator = make_networks(ModelSpec(architecture="lite", discriminator=NARROW), data, seeded())
+    assert isinstance(discriminator, LiteDiscriminator)
+    drawn: list[torch.Tensor] = []
+    for decoder in (discriminator.whole, discriminator.part):
+        decoder.register_forward_hook(lambda _, __, picture: drawn.append(picture))
+
+    loss = discriminator.reconstruction_loss(data.samples, seeded(3))
+
+    whole, part = drawn
+    corner = int(torch.randint(4, (), generator=seeded(3)))
+    targets = [
+        nn.functional.interpolate(picture, whole.shape[2:], mode="area")
+        for picture in (data.samples, quarter(data.samples, corner))
+    ]
+    assert loss.item() == pytest.approx(sum(((a - b) ** 2).mean().item() for a, b in zip(drawn, targets, strict=True)))
+    assert whole.shape == part.shape
+    assert all(half <= side // 2 for half, side in zip(whole.shape[2:], shape[1:], strict=True))
+
+
+def test_the_four_quarters_are_the_corners() -> None:
+    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
+
+    assert [quarter(picture, corner)[0, 0, 0, 0].item() for corner in range(4)] == [0, 2, 8, 10]
+    assert quarter(picture, 3).flatten().tolist() == [10, 11, 14, 15]
+
+
+def test_a_small_map_of_a_lite_generator_weighs_whole_channels_of_the_picture_sized_one() -> None:
+    generator, _ = make_networks(ModelSpec(architecture="lite", generator=NARROW), pictures(3, 32, 32), seeded())
+    assert isinstance(generator, LiteGenerator)
+    weights: list[torch.Tensor] = []
+    generator.weighing["0"].register_forward_hook(lambda _, __, weight: weights.append(weight))
+
+    generator(generator.draw_latents(COUNT, seeded()), None)
+
+    assert list(generator.weighing) == ["0"]
+    assert weights[0].shape == (COUNT, 8, 1, 1)
+    assert ((weights[0] > 0) & (weights[0] < 1)).all()
 
 
 def test_a_block_of_r3_starts_near_the_identity() -> None:

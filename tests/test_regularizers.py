@@ -41,6 +41,9 @@ class Scoring(Discriminator):
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         return self.function(samples)
 
+    def reconstruction_loss(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        return self.function(samples).square().mean()
+
 
 class Smooth(Discriminator):
     """A discriminator of few weights with derivatives of every order."""
@@ -53,6 +56,9 @@ class Smooth(Discriminator):
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         return torch.tanh(samples @ self.first) @ self.last
+
+    def reconstruction_loss(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        return (torch.tanh(samples @ self.first) @ self.first.T - samples).square().mean()
 
 
 def a_round(discriminator: nn.Module) -> tuple[Round, Scores]:

@@ -95,6 +95,11 @@ def test_all_faults_come_back_at_once() -> None:
             "/objective/augment/probability",
             "no_sign_to_adapt_by",
         ),
+        (
+            {"dataset": "digits", "objective": {"reconstruction": {"initial": 1}}},
+            "/objective/reconstruction",
+            "nothing_to_draw_with",
+        ),
         ({"dataset": "ring", "objective": {"top_k": 0}}, "/objective/top_k", "greater_than"),
         ({"dataset": "ring", "objective": {"top_k": {"initial": 2}}}, "/objective/top_k/initial", "less_than_equal"),
         (

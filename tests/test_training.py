@@ -118,7 +118,14 @@ EVERY_REGULARIZER: dict[str, dict[str, Any]] = {
     "clip_gradient": {"optimizer": {"generator": {"clip_gradient": 0.01}, "discriminator": {"clip_gradient": 0.01}}},
     "clip_weights": {"optimizer": {"discriminator": {"clip_weights": 0.1}}},
 }
-BESIDE: dict[str, dict[str, Any]] = {"augment": {"dataset": "digits", "objective": {"loss": "non_saturating"}}}
+BESIDE: dict[str, dict[str, Any]] = {
+    "augment": {"dataset": "digits", "objective": {"loss": "non_saturating"}},
+    "reconstruction": {
+        "dataset": "digits",
+        "model": {"architecture": "lite"},
+        "objective": {"loss": "non_saturating", "reconstruction": 0},
+    },
+}
 
 
 @pytest.mark.parametrize(("key", "variant"), list(product(EVERY_REGULARIZER, LOOPS)))
@@ -234,6 +241,27 @@ def test_the_sum_of_losses_is_over_packs(variant: str) -> None:
 
     assert reduced["d_loss"] == pytest.approx(2 * plain["d_loss"], rel=1e-6)  # 8 samples are 2 packs
     assert reduced["g_grad_norm"] == pytest.approx(2 * plain["g_grad_norm"], rel=1e-5)
+
+
+def test_a_decoder_rests_while_no_reconstruction_is_asked_for() -> None:
+    lite = {"dataset": "digits", "model": {"architecture": "lite"}}
+    training = small_training(small_spec(**lite, objective={"reconstruction": 0}, loop={"variant": "fused"}))
+    decoder = training.discriminator.network.get_submodule("whole")
+    before = weights_of(decoder)
+
+    rows = rows_of(training, 2)
+
+    assert torch.equal(weights_of(decoder), before)
+    assert (rows["d_penalty"] == 0).all()
+
+
+def test_a_discriminator_learns_to_draw_what_it_sees() -> None:
+    lite = {"dataset": "digits", "model": {"architecture": "lite"}, "objective": {"reconstruction": 1}}
+    training = small_training(small_spec(**lite, optimizer={"discriminator": {"lr": 5e-3}}))
+
+    rows = rows_of(training, 25)
+
+    assert rows["d_penalty"][-5:].mean() < 0.6 * rows["d_penalty"][:3].mean()
 
 
 def test_the_dirac_game_records_its_closed_form() -> None:

@@ -5,6 +5,7 @@ from math import prod
 from service.spec.facts import Architecture, DatasetFacts, ModelSize
 from service.spec.parts.model import ModelSpec
 from service.spec.sizes.dcgan import dcgan_size
+from service.spec.sizes.lite import lite_size
 from service.spec.sizes.mlp import mlp_size
 from service.spec.sizes.packing import packed_facts, shared_size
 from service.spec.sizes.r3 import r3_size
@@ -68,6 +69,13 @@ ARCHITECTURES: dict[str, Architecture] = {
             modalities=("image",),
             description="Residual blocks without normalisation around bilinear resampling, after R3GAN.",
             size=r3_size,
+        ),
+        Architecture(
+            name="lite",
+            modalities=("image",),
+            description="For few pictures from 32 by 32 on: small maps weigh large ones, D draws what it has seen.",
+            size=lite_size,
+            reconstructs=True,
         ),
         Architecture(
             name="wave",

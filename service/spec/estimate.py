@@ -100,6 +100,7 @@ def activations_per_sample(spec: JobSpec, size: ModelSize, facts: DatasetFacts) 
     objective = spec.objective
     on_scores = sum(highest(weight) > 0 for weight in (objective.r1, objective.r2))
     elsewhere = sum(highest(weight) > 0 for weight in (objective.gradient_penalty, objective.dragan))
-    scores_of_d = 2 + SECOND_DERIVATIVE * on_scores + (1 + SECOND_DERIVATIVE) * elsewhere
+    drawn = highest(objective.reconstruction) > 0
+    scores_of_d = 2 + drawn + SECOND_DERIVATIVE * on_scores + (1 + SECOND_DERIVATIVE) * elsewhere
     scores_of_g = 2 if OBJECTIVES[objective.loss].needs_reals else 1
     return max(scores_of_d * scored, made + scores_of_g * scored)

@@ -113,3 +113,5 @@ class Architecture:
     modalities: tuple[Modality, ...]
     description: str
     size: Callable[[ModelSpec, DatasetFacts], ModelSize]
+    reconstructs: bool = False
+    """Whether its discriminator can draw what it has seen, for objective.reconstruction."""

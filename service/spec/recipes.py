@@ -204,6 +204,27 @@ def without_normalisation(facts: DatasetFacts) -> Recipe:
     )
 
 
+def few_pictures(facts: DatasetFacts) -> Recipe:
+    """Few and larger pictures, as Liu et al. 2021 set them."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    width = {"width": 32 if min(facts.shape[1:]) >= 32 else 16}
+    return Recipe(
+        "few pictures",
+        "the discriminator sees changed pictures and must draw what it sees, so few pictures are not learnt by heart",
+        {
+            "model": {
+                "latent_dim": 128,
+                "conditional": bool(facts.labels),
+                "generator": width,
+                "discriminator": width,
+            },
+            "objective": {"loss": "hinge", "reconstruction": 1.0, "augment": {}},
+            "loop": {"batch_size": batch_for(facts, 16), "max_steps": 5_000},
+            "optimizer": {"generator": adam, "discriminator": adam},
+        },
+    )
+
+
 def short_sounds(facts: DatasetFacts) -> Recipe:
     """Sounds short enough to be read frame by frame."""
     return Recipe(
@@ -271,6 +292,7 @@ RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
     ("dcgan", "image"): convolutional,
     ("resnet", "image"): residual,
     ("r3", "image"): without_normalisation,
+    ("lite", "image"): few_pictures,
     ("mlp", "audio"): short_sounds,
     ("wave", "audio"): long_sounds,
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.spec.parts.schedules import ScheduledValue
 
-PENALTIES = ("r1", "r2", "gradient_penalty", "dragan", "lecam")
+PENALTIES = ("r1", "r2", "gradient_penalty", "dragan", "lecam", "reconstruction")
 SCHEDULED = (*PENALTIES, "instance_noise", "top_k")
 """The keys of an objective that take a number or a schedule."""
 
@@ -62,6 +62,12 @@ REGULARIZERS: dict[str, RegularizerFacts] = {
             "Each kind's scores are held near the other's moving average; for little data. 0.01 to 0.3 is usual.",
             "lecam (E (s(x) - a_f)^2 + E (s(G(z)) - a_r)^2), averages of decay 0.99",
             "Tseng et al. 2021",
+        ),
+        RegularizerFacts(
+            "objective.reconstruction",
+            "D must keep what it takes to draw a real again, so that it cannot learn few pictures by one detail each.",
+            "reconstruction (E |d(f(x)) - x'|^2 + E |e(f(x)) - x''|^2), f features, x' all of x made small, x'' a part",
+            "Liu et al. 2021, section 3.2",
         ),
         RegularizerFacts(
             "objective.instance_noise",

@@ -24,7 +24,7 @@ def discriminator_turn(play: Round, fakes: Tensor) -> Turn:
     """Score reals and fakes and take D's gradient; nothing flows back into the fakes."""
     terms = discriminator_terms(play, score_both(play, fakes))
     loss = discriminator_loss(play.rules, terms)
-    return Turn(terms, torch.autograd.grad(loss, play.discriminator.parameters))
+    return Turn(terms, gradients_of_d(play, loss))
 
 
 def generator_turn(play: Round, fakes: Tensor) -> Turn:
@@ -51,14 +51,19 @@ def both_turns(play: Round, fakes: Tensor) -> tuple[Turn, Turn]:
 
 def opposed_gradients(play: Round, scores: Scores, d_loss: Tensor) -> tuple[Gradients, Tensor]:
     """Take D's gradient, and G's in the fakes as its negative: one backward pass through D for both."""
-    *d_gradients, at_fakes = torch.autograd.grad(d_loss, [*play.discriminator.parameters, scores.fakes])
+    *d_gradients, at_fakes = gradients_of_d(play, d_loss, scores.fakes)
     return tuple(d_gradients), at_fakes * (-play.rules.g_factor / play.rules.d_factor)
 
 
 def separate_gradients(play: Round, scores: Scores, d_loss: Tensor, g_loss: Tensor) -> tuple[Gradients, Tensor]:
     """Take each player's gradient by a backward pass of its own: G's in the fakes, D's in its weights."""
     (at_fakes,) = torch.autograd.grad(play.rules.g_factor * g_loss, scores.fakes, retain_graph=True)
-    return torch.autograd.grad(d_loss, play.discriminator.parameters), at_fakes
+    return gradients_of_d(play, d_loss), at_fakes
+
+
+def gradients_of_d(play: Round, d_loss: Tensor, *also: Tensor) -> Gradients:
+    """Take the gradient of D's loss in its weights and more; 0 for a decoder's while no reconstruction is asked for."""
+    return torch.autograd.grad(d_loss, [*play.discriminator.parameters, *also], materialize_grads=True)
 
 
 def score_both(play: Round, fakes: Tensor) -> Scores:

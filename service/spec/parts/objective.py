@@ -44,6 +44,9 @@ class ObjectiveSpec(Strict):
     lecam: Weight | ScheduledValue = Field(
         0.0, description="Weight of the squared distance of D's scores from their averages of the other kind (LeCam)."
     )
+    reconstruction: Weight | ScheduledValue = Field(
+        0.0, description="Weight of what D gets wrong when it draws the reals again; for networks that have a decoder."
+    )
     instance_noise: Weight | ScheduledValue = Field(
         0.0, description="Deviation of the normal noise added to all that D scores, in network units."
     )

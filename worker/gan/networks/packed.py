@@ -23,6 +23,10 @@ class Packed(Discriminator):
         logits: Tensor = self.discriminator(pack(samples, self.count), self._places(labels))
         return logits
 
+    def reconstruction_loss(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        """Draw whole packs again."""
+        return self.discriminator.reconstruction_loss(pack(samples, self.count), random)
+
     def _places(self, labels: Tensor | None) -> Tensor | None:
         """Number the labels (N,) apart for each place in a pack: (N / count, count)."""
         if labels is None:

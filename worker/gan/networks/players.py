@@ -54,6 +54,10 @@ class Discriminator(nn.Module):
         """Score all samples, which are of one kind."""
         raise NotImplementedError
 
+    def reconstruction_loss(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        """Draw samples again from their features and measure what is wrong, where the architecture has a way to."""
+        raise NotImplementedError
+
 
 class LatentLayer(nn.Module):
     """A linear layer over [latents, one-hot label], and a learnt vector for each code added to it."""

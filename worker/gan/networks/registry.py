@@ -6,6 +6,7 @@ from service.spec.facts import DatasetFacts
 from service.spec.parts.model import ModelSpec
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.dcgan import DcganDiscriminator, DcganGenerator
+from worker.gan.networks.lite import LiteDiscriminator, LiteGenerator
 from worker.gan.networks.mlp import MlpDiscriminator, MlpGenerator
 from worker.gan.networks.packed import Packed, packed_data
 from worker.gan.networks.players import Discriminator, Generator
@@ -21,6 +22,7 @@ NETWORKS = {
     "dcgan": (DcganGenerator, DcganDiscriminator),
     "resnet": (ResnetGenerator, ResnetDiscriminator),
     "r3": (R3Generator, R3Discriminator),
+    "lite": (LiteGenerator, LiteDiscriminator),
     "wave": (WaveGenerator, WaveDiscriminator),
 }
 

@@ -117,4 +117,5 @@ def initialise_convolutions(network: nn.Module, gain: float, random: torch.Gener
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=gain / layer.weight[0].numel() ** 0.5, generator=random)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is one unless it is refused
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -4,6 +4,7 @@ from service.spec.parts.objective import ObjectiveSpec
 from service.spec.regularizers import highest
 from worker.gan.penalties.gradient import FakeSlope, RealSlope, SlopeAround, SlopeBetween
 from worker.gan.penalties.lecam import LeCam
+from worker.gan.penalties.reconstruction import Reconstruction
 from worker.gan.rounds import Penalty
 
 PENALTIES: dict[str, type[Penalty]] = {
@@ -12,6 +13,7 @@ PENALTIES: dict[str, type[Penalty]] = {
     "gradient_penalty": SlopeBetween,
     "dragan": SlopeAround,
     "lecam": LeCam,
+    "reconstruction": Reconstruction,
 }
 
 
