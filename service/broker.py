@@ -125,6 +125,7 @@ class Wakeups:
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
         self._celery.conf.broker_transport_options = _PUBLISHER_TRANSPORT
+        self._connection: Any = None  # of the thread alone, once it is needed
         self._wanted = threading.Event()
         self._tasks: set[str] = set()  # that are wanted
         self._stopping = threading.Event()
@@ -155,23 +156,37 @@ class Wakeups:
             except Exception as error:  # noqa: BLE001 (the rim of this thread, which must outlive every outage)
                 # Nothing is lost: reconcilers announce waiting jobs again, and workers look by themselves.
                 self._log.warning("wake-up not published", error=str(error))
+        self._close()
 
     def _publish_wanted(self) -> None:
         wanted = [task for task in TASKS if task in self._tasks]
-        if not wanted:
-            return
         self._tasks.difference_update(wanted)
-        with self._celery.connection_for_write() as connection:
-            for task in wanted:
-                self._publish(task, connection)
+        for task in wanted:
+            was_open = self._connection is not None
+            try:
+                self._publish(task)
+            except Exception:
+                self._close()
+                if not was_open:
+                    raise
+                self._publish(task)  # the broker may have started anew since the last time
 
-    def _publish(self, task: str, connection: Any) -> None:
-        client = connection.default_channel.client
-        if client.llen(task) >= _MOST_WAKE_UPS:
-            client.delete(task)  # nobody has been listening; the oldest of them have expired
+    def _publish(self, task: str) -> None:
+        """Publish through a connection that is kept: it takes ten times as long to make as to use."""
+        if self._connection is None:
+            self._connection = self._celery.connection_for_write()
+        channel = self._connection.default_channel
+        if channel.client.llen(task) >= _MOST_WAKE_UPS:
+            channel.client.delete(task)  # nobody has been listening; the oldest of them have expired
         crash_point("publish.before")
-        self._celery.send_task(task, queue=task, connection=connection, expires=_WAKE_UP_EXPIRES_S, retry=False)
+        producer = self._celery.amqp.Producer(channel, auto_declare=False)
+        self._celery.send_task(task, queue=task, producer=producer, expires=_WAKE_UP_EXPIRES_S, retry=False)
         crash_point("publish.after")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+            self._connection = None
 
 
 def _socket_path(home: Path) -> Path:

@@ -137,6 +137,25 @@ def test_announcements_get_through_again_when_the_broker_is_back(settings: Setti
         process.wait()
 
 
+def test_the_first_announcement_after_a_broker_has_started_anew_gets_through(
+    settings: Settings, broker: "subprocess.Popen[bytes]", wakeups: Wakeups
+) -> None:
+    wakeups.announce()
+    wait_until(lambda: waiting(settings) == 1, "a message")
+    broker.kill()
+    broker.wait()
+    another = subprocess.Popen(embedded_broker(settings), stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(settings), "the broker answers")
+
+        wakeups.announce()
+
+        wait_until(lambda: waiting(settings) == 1, "a message")
+    finally:
+        another.kill()
+        another.wait()
+
+
 def test_a_rediss_url_is_spoken_to_in_tls(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = Settings(_env_file=None, home=tmp_path, redis_url=f"rediss://127.0.0.1:{server.getsockname()[1]}/0")
