@@ -203,11 +203,13 @@ class Reconciler:
         with reading(self._engine) as session:
             in_hand = orders.list_in_hand(session)
         self._orders.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
+        self._prove_writable_for(self._orders)
         for order in in_hand:
             if self._orders.of((order.id, order.attempt)) >= self._settings.ttl_s:
                 self._lose_order(order)
 
     def _lose_order(self, order: Order) -> None:
+        """Declare one lost, now or with a later scan, as `_lose` does."""
         message = f"Nothing was heard of its rendering for {self._settings.ttl_s:g} s."
         most = self._settings.losses_in_row
         try:
@@ -216,6 +218,9 @@ class Reconciler:
                 lost(session, order.id, order.attempt, code="sampling_failed", message=message, most_losses=most)
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
+        except DATABASE_AWAY as error:
+            self._log.warning("order not declared lost yet", order=order.id, error=str(error))
+            return
         self._log.warning("order not heard of", order=order.id, attempt=order.attempt)
         self._unswept[order.id] = None
         self._wakeups.announce(SAMPLE)

@@ -1,15 +1,13 @@
 """Uploads prepared as a worker does it: fetched, parsed in a process of their own, stored, shown, trained on."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, event
 
 from service.blobs import BlobStore, make_blobs, sha256_of
 from service.db import reading, writing
@@ -21,6 +19,7 @@ from service.store import preparation
 from service.store.datasets import facts_of
 from service.store.keys import LOCAL_OWNER
 from tests.building import a_spec
+from tests.outages import hear_nothing_of_a_commit, outage
 from tests.uploads import make_npy, make_npz, make_picture, make_wav, make_zip
 from worker.attempt import Prepared
 from worker.copies import Copies
@@ -220,29 +219,13 @@ class OnceDeadlyForkServer(ForkServer):
         return process
 
 
-@contextmanager
-def outage(engine: Engine, marks: str, *, times: int) -> Iterator[None]:
-    """Refuse so many writes of data sets that mention a column."""
-    left = [times]
-
-    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if left[0] and statement.startswith("UPDATE datasets") and marks in statement:
-            left[0] -= 1
-            raise OperationalError(statement, None, ConnectionResetError())
-
-    event.listen(engine, "before_cursor_execute", refuse)
-    yield
-    event.remove(engine, "before_cursor_execute", refuse)
-    assert left == [0]
-
-
 def test_an_outage_at_the_end_of_a_preparation_is_waited_for_and_charges_nothing(
     engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.preparer._LOOK_S", 0.01)
     good, bad = (upload(engine, blobs, data) for data in (make_npy(PICTURES), b"no data set"))
 
-    with outage(engine, "finished_at", times=2):
+    with outage(engine, "datasets", "finished_at", times=2):
         make_preparer().work()
 
     assert [(see(engine, each).state, see(engine, each).losses, see(engine, each).attempt) for each in (good, bad)] == [
@@ -257,11 +240,7 @@ def test_a_claim_whose_answer_was_lost_is_given_back_and_charges_nothing(
     dataset_id = upload(engine, blobs, make_npy(PICTURES))
     preparer = make_preparer()
 
-    @event.listens_for(engine, "commit", once=True)
-    def commit_and_hear_nothing(connection: Connection) -> None:
-        connection.connection.driver_connection.commit()  # type: ignore[union-attr]
-        raise OperationalError("COMMIT", None, ConnectionResetError())
-
+    hear_nothing_of_a_commit(engine)
     preparer.work()
     in_between = see(engine, dataset_id).worker
     preparer.work()
@@ -276,7 +255,7 @@ def test_a_worker_that_stops_in_an_outage_gives_back_what_it_holds(
     dataset_id = upload(engine, blobs, make_npy(PICTURES))
     preparer = make_preparer()
 
-    with outage(engine, "finished_at", times=1):
+    with outage(engine, "datasets", "finished_at", times=1):
         event.listen(engine, "handle_error", lambda _: preparer.drain(), once=True)
         preparer.work()
     preparer.join()

@@ -14,15 +14,23 @@ from sqlalchemy.exc import OperationalError
 from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
-from service.models import Dataset, Job, State
+from service.models import Dataset, Job, Order, State
 from service.reconcile import Reconciler
 from service.settings import Settings
-from service.store import preparation, transitions
+from service.store import orders, preparation, transitions
 from service.store.doomed import doom, list_doomed
 from service.store.keys import LOCAL_OWNER
 from service.store.transitions import Progress
 from service.store.workers import beat_worker, list_workers, register_worker
-from tests.building import add_job, add_running_job, add_uploaded_dataset, claim_dataset, claim_next, save_checkpoint
+from tests.building import (
+    add_job,
+    add_order,
+    add_running_job,
+    add_uploaded_dataset,
+    claim_dataset,
+    claim_next,
+    save_checkpoint,
+)
 
 TTL_S, SCAN_S, BACK_OFF_S, SWEEP_S = 20.0, 2.0, 5.0, 60.0
 NO_PROGRESS = Progress(step=0, samples_seen=0, trained_s=0.0, steps_per_second=None, last_losses=None)
@@ -204,6 +212,24 @@ def full_disk(engine: Engine) -> Iterator[None]:
     event.listen(engine, "before_cursor_execute", be_full)
     yield
     event.remove(engine, "before_cursor_execute", be_full)
+
+
+def test_an_order_that_is_not_heard_of_is_tried_again_and_fails_in_the_end(setting: Setting) -> None:
+    with writing(setting.engine) as session:
+        order_id = add_order(session, add_job(session)).id
+    seen = []
+    for attempt in (1, 2, 3):
+        with writing(setting.engine) as session:
+            orders.claim_order(session, order_id, attempt, worker="worker-1")
+        setting.blobs.put(f"{order_id}/{attempt}/samples.csv", b"half")
+        setting.scan_for(TTL_S + 2 * SCAN_S)
+        with reading(setting.engine) as session:
+            order = session.get_one(Order, order_id)
+            seen.append((order.state, order.losses, order.error_code))
+
+    assert seen == [("queued", 1, None), ("queued", 2, None), ("failed", 3, "sampling_failed")]
+    assert [key for key in setting.blobs.list() if key.startswith(order_id)] == []
+    assert setting.was_announced
 
 
 def let_a_full_disk_pass(setting: Setting) -> None:

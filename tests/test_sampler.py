@@ -22,6 +22,7 @@ from service.store.checkpoints import get_checkpoint
 from service.store.doomed import list_doomed
 from tests.generators import a_generator, job_with_generator
 from tests.house import wait_until
+from tests.outages import hear_nothing_of_a_commit, outage
 from worker.forkserver import ForkServer
 from worker.gan.generation import open_generator
 from worker.sampler import Sampler
@@ -169,6 +170,32 @@ def test_a_draining_worker_gives_the_order_back_uncharged(
 
     given_back = see(engine, order_id)
     assert (working.is_alive(), given_back.state, given_back.losses, given_back.worker) == (False, "queued", 0, None)
+
+
+def test_an_outage_at_the_end_of_an_order_is_waited_for_and_charges_nothing(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.sampler._LOOK_S", 0.01)
+    order_id = order(engine, job_with_generator(engine, blobs))
+
+    with outage(engine, "orders", "finished_at", times=2):
+        make_sampler().work()
+
+    assert progress(engine, order_id) == ("ready", 1)
+    assert see(engine, order_id).losses == 0
+
+
+def test_a_claim_whose_answer_was_lost_is_held_all_the_same(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    sampler = make_sampler()
+    sampler.work()
+    order_id = slow(engine, job_with_generator(engine, blobs))
+    hear_nothing_of_a_commit(engine)
+
+    sampler.work()
+
+    assert progress(engine, order_id) == ("ready", 1)
 
 
 def test_an_order_of_a_deleted_job_is_dropped_and_leaves_no_file(

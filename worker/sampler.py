@@ -1,6 +1,7 @@
 """Claims orders for samples and hands them to a warm process that draws them. Loads no torch."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -109,7 +110,8 @@ class Sampler:
         except Drained:
             self._end_warm()
             if hold.is_claimed:
-                self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
+                with suppress(AttemptOver):  # it has been given to somebody else already
+                    self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
             return False
         return answer.refusal is None or answer.refusal.reason != "no_storage"
 
@@ -150,7 +152,21 @@ class Sampler:
         orders.claim_order(session, hold.order_id, hold.attempt, worker=self._worker_id)
 
     def _record(self, hold: _Hold, answer: Answer) -> None:
-        """Write down how an attempt has ended, and claim it before where that was not needed until now."""
+        """Write down how an attempt has ended; waits for the database, for its outage is not to be charged."""
+        while True:
+            try:
+                self._end(hold, answer)
+                break
+            except DATABASE_AWAY as error:
+                self._log.warning("database away at the end of an order", order=hold.order_id, error=str(error))
+                if self._draining.wait(_LOOK_S):
+                    raise
+        if answer.refusal is not None:
+            self._log.info("order not carried out", order=hold.order_id, why=answer.refusal.message)
+            self._sweep(hold.order_id)
+
+    def _end(self, hold: _Hold, answer: Answer) -> None:
+        """End an attempt in one transaction, and claim it before where that was not needed until now."""
         attempt, refusal = (hold.order_id, hold.attempt), answer.refusal
         with writing(self._engine) as session:
             if not hold.is_claimed:
@@ -160,13 +176,10 @@ class Sampler:
             elif refusal is None or refusal.reason in _HINDRANCES:
                 orders.release_order(session, *attempt)
             elif refusal.reason in _MENDABLE:
-                most = self._settings.losses_in_row
-                orders.lose_order(session, *attempt, code="sampling_failed", message=refusal.message, most_losses=most)
+                most, message = self._settings.losses_in_row, refusal.message
+                orders.lose_order(session, *attempt, code="sampling_failed", message=message, most_losses=most)
             else:
                 orders.fail_order(session, *attempt, code=refusal.reason, message=refusal.message)
-        if refusal is not None:
-            self._log.info("order not carried out", order=hold.order_id, why=refusal.message)
-            self._sweep(hold.order_id)
 
     def _ensure_warm(self) -> _Warm:
         """Return the warm process, started anew where there is none; raises OSError or EOFError."""

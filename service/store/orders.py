@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -106,7 +106,10 @@ def next_orders(session: Session, *, limit: int = 10) -> Sequence[Order]:
 
 
 def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -> None:
-    """Begin the next attempt at an order; raise AttemptOver when somebody has begun it already or the order is gone."""
+    """Begin the next attempt at an order; raise AttemptOver when somebody else has begun it or the order is gone.
+
+    Who claims again because no answer came has it all the same.
+    """
     waiting = (Order.id == order_id, Order.attempt == attempt - 1, Order.state == OrderState.QUEUED)
     values = {
         "state": OrderState.RENDERING,
@@ -116,7 +119,7 @@ def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -
         "version": Order.version + 1,
     }
     if not update_one(session, update(Order).where(*waiting).values(values)):
-        raise AttemptOver(f"attempt {attempt} at {order_id} has begun elsewhere")
+        _fence(session, order_id, attempt, Order.worker == worker)
 
 
 def beat_order(session: Session, order_id: str, attempt: int) -> None:
@@ -194,9 +197,9 @@ def _leave(order: Order, state: OrderState) -> None:
     order.version += 1
 
 
-def _fence(session: Session, order_id: str, attempt: int) -> Order:
+def _fence(session: Session, order_id: str, attempt: int, *conditions: ColumnElement[bool]) -> Order:
     """Return the order with its row locked for this transaction; raise AttemptOver when the attempt is over."""
-    current = (Order.id == order_id, Order.attempt == attempt, Order.state == OrderState.RENDERING)
+    current = (Order.id == order_id, Order.attempt == attempt, Order.state == OrderState.RENDERING, *conditions)
     if not update_one(session, update(Order).where(*current).values(beat=Order.beat + 1)):
         raise AttemptOver(f"attempt {attempt} at {order_id} is over")
     query = select(Order).where(Order.id == order_id).execution_options(populate_existing=True)
