@@ -111,6 +111,14 @@ def test_a_file_that_does_not_say_its_units_is_refused() -> None:
         open_generator(generator_file(TrainingState(state.tensors, bare), "generator"))
 
 
+def test_a_file_of_networks_that_are_built_otherwise_now_is_refused() -> None:
+    state = trained("digits").state()
+    other = {**state.tensors, "generator.last.weight": torch.zeros(7, 7)}
+
+    with pytest.raises(UnreadableState, match="built otherwise"):
+        open_generator(generator_file(TrainingState(other, state.facts), "generator"))
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_file_says_all_that_the_units_of_its_data_need(name: str) -> None:
     training = trained(name)

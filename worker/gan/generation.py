@@ -157,7 +157,10 @@ def open_generator(source: bytes | Path) -> OpenedGenerator:
     learnt = {name: tensor.numpy() for name, tensor in part(ENCODING, state.tensors).items()}
     weights = {name: tensor for name, tensor in state.tensors.items() if not name.startswith(f"{ENCODING}.")}
     network = make_generator(model, facts)
-    load_network(network.to(_dtype_of(weights)), weights)
+    try:
+        load_network(network.to(_dtype_of(weights)), weights)
+    except RuntimeError:
+        raise UnreadableState("a generator of a version whose networks were built otherwise") from None
     exporter = Exporter(facts, restore_encoding(facts, learnt), learnt.get(BACKDROP))
     return OpenedGenerator(network, exporter, model.conditional, state.facts["step"])
 
