@@ -112,12 +112,7 @@ def number_tables(facts: DatasetFacts) -> Recipe:
         "number tables",
         "columns become normal scores and are whitened, so small networks with penalties on both sides suffice",
         {
-            "model": {
-                "latent_dim": min(facts.shape[0], 1_024),
-                "conditional": bool(facts.labels),
-                "generator": {"width": 128, "depth": 2},
-                "discriminator": {"width": 128, "depth": 2},
-            },
+            "model": {"latent_dim": min(facts.shape[0], 1_024), **small_networks(facts)},
             **penalised_descent(gamma=1.0),
             "loop": {"batch_size": batch_for(facts, 64), "max_steps": 4_000},
         },
@@ -132,12 +127,7 @@ def mixed_tables(facts: DatasetFacts) -> Recipe:
         "mixed tables",
         "a Gaussian copula is the start, and networks with penalties on both sides learn what it gets wrong",
         {
-            "model": {
-                "latent_dim": min(max(16, facts.shape[0]), 128),
-                "conditional": bool(facts.labels),
-                "generator": {"width": 128, "depth": 2},
-                "discriminator": {"width": 128, "depth": 2},
-            },
+            "model": {"latent_dim": min(max(16, facts.shape[0]), 128), **small_networks(facts)},
             "objective": {"r1": fading, "r2": fading},
             "loop": {"batch_size": batch_for(facts, 512), "max_steps": 3_000},
             "optimizer": {"generator": {"lr": 5e-4, **adam}, "discriminator": {"lr": 2e-3, **adam}},
@@ -226,19 +216,14 @@ def few_pictures(facts: DatasetFacts) -> Recipe:
 
 
 def short_sounds(facts: DatasetFacts) -> Recipe:
-    """Sounds short enough to be read frame by frame."""
+    """Sounds short enough to be mixed of components."""
     return Recipe(
         "short sounds",
-        "what is quiet in the data is quiet in what comes out, so small networks learn which frequencies go together",
+        "networks that see a sound as a mixture of the data's components learn which go together, and make no other",
         {
-            "model": {
-                "latent_dim": 16,
-                "conditional": bool(facts.labels),
-                "generator": {"width": 128, "depth": 2},
-                "discriminator": {"width": 128, "depth": 2},
-            },
-            **penalised_descent(gamma=1.0),
-            "loop": {"batch_size": batch_for(facts, 32), "max_steps": 5_000},
+            "model": {"latent_dim": 16, **small_networks(facts)},
+            **penalised_descent(gamma=facts.shape[1] / 64),
+            "loop": {"batch_size": batch_for(facts, 32), "max_steps": 4_000},
         },
     )
 
@@ -259,6 +244,12 @@ def long_sounds(facts: DatasetFacts) -> Recipe:
             "loop": {"batch_size": batch_for(facts, 32), "max_steps": 3_000},
         },
     )
+
+
+def small_networks(facts: DatasetFacts) -> dict[str, Any]:
+    """Two layers each, told the labels where there are any."""
+    network = {"width": 128, "depth": 2}
+    return {"conditional": bool(facts.labels), "generator": network, "discriminator": network}
 
 
 def penalised_descent(*, gamma: float, loss: str = "non_saturating") -> dict[str, Any]:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from service.spec.facts import DatasetFacts
 from service.spec.parts.model import ModelSpec, NetworkSpec
 from service.spec.sizes.layers import classes_of
-from service.spec.sizes.mlp import DEFAULT_DEPTH
+from service.spec.sizes.mlp import DEFAULT_DEPTH, classes_with_axes, components_of
 from worker.gan.data.encoding import MANY_COORDINATES
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
+from worker.gan.networks.components import SPECIMENS, ClassAxes, Components
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer, he_initialise
 
 LAST_LAYER_GAIN = 0.3  # a generator starts near the middle of the data
@@ -29,7 +30,10 @@ class MlpGenerator(Generator):
         self.is_picture = facts.modality == "image"
         self.latent = LatentLayer(model.latent_dim, model.latent_codes, classes_of(model, facts), spec.width)
         self.hidden = nn.Sequential(make_activation(spec.activation), *hidden_layers(spec.width, spec))
-        self.last = nn.Linear(spec.width, prod(self.shape))
+        mixed, classes = components_of(model, facts), classes_with_axes(model, facts)
+        self.components = Components(mixed, prod(self.shape)) if mixed else None
+        self.own_axes = ClassAxes(classes, mixed) if mixed and classes else None
+        self.last = nn.Linear(spec.width, mixed or prod(self.shape))
         self.latent.initialise(he_gain(spec.activation), random)
         initialise_layers(self.hidden, he_gain(spec.activation), random)
         he_initialise(self.last, LAST_LAYER_GAIN, random)
@@ -37,9 +41,21 @@ class MlpGenerator(Generator):
         many = facts.modality == "vector" and prod(self.shape) >= MANY_COORDINATES
         self.height = (2 / prod(self.shape)) ** 0.5 if many else 1.0
 
+    def start_from(self, data: TrainingData) -> None:
+        """Learn what sounds are mixed of."""
+        if self.components is not None:
+            samples, labels = data.specimens(SPECIMENS).flatten(1), data.specimen_labels(SPECIMENS)
+            self.components.learn(samples)
+            if self.own_axes is not None and labels is not None:
+                self.own_axes.learn(self.components(samples), labels)
+
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sample of each row."""
         values: Tensor = self.last(self.hidden(self.latent(latents, labels))) * self.height
+        if self.own_axes is not None and labels is not None:
+            values = self.own_axes(values, labels)
+        if self.components is not None:
+            values = self.components.mix(values)
         return (clamp_pixels(values) if self.is_picture else values).reshape(-1, *self.shape)
 
 
@@ -53,7 +69,11 @@ class MlpDiscriminator(Discriminator):
         spec = model.discriminator
         self.scale = PixelScale(data.specimens()) if data.facts.modality == "image" else nn.Identity()
         self.fourier = FourierFeatures(spec.octaves) if spec.octaves else nn.Identity()
-        first = nn.Linear(prod(data.facts.shape) * (1 + 2 * spec.octaves), spec.width)
+        mixed = components_of(model, data.facts)
+        self.components = Components(mixed, prod(data.facts.shape)) if mixed else nn.Identity()
+        if isinstance(self.components, Components):
+            self.components.learn(data.specimens(SPECIMENS).flatten(1))
+        first = nn.Linear((mixed or prod(data.facts.shape)) * (1 + 2 * spec.octaves), spec.width)
         self.hidden = nn.Sequential(first, make_activation(spec.activation), *hidden_layers(spec.width, spec))
         self.head = Head(spec.width, classes_of(model, data.facts), spec.minibatch_std)
         initialise_layers(self.hidden, he_gain(spec.activation), random)
@@ -61,7 +81,7 @@ class MlpDiscriminator(Discriminator):
 
     def forward(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         """Score each sample."""
-        features = self.hidden(self.fourier(self.scale(samples).flatten(1)))
+        features = self.hidden(self.fourier(self.components(self.scale(samples).flatten(1))))
         logits: Tensor = self.head(features, labels)
         return logits
 
