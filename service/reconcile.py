@@ -299,7 +299,7 @@ class Reconciler:
         with reading(self._engine) as session:
             waiting = transitions.next_claimable(session, devices=_ANY_DEVICE, limit=1)
             unprepared = preparation.next_to_prepare(session, limit=1)
-            ordered = orders.next_orders(session, limit=1)
+            ordered = orders.next_orders(session)
         if waiting:
             self._wakeups.announce()
         if unprepared:

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
     prepare_s: float = Field(1800.0, ge=1, description="Seconds that the preparation of an upload may take.")
     sample_memory_bytes: int = Field(
-        2 * GIB, ge=64 * 2**20, description="Memory that the process of samples on demand may use."
+        2 * GIB, ge=64 * 2**20, description="Memory that each of the two processes of samples on demand may use."
     )
     sample_s: float = Field(120.0, ge=1, description="Seconds that samples on demand may take.")
     sample_quota_bytes: int = Field(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine, not_, true
 
 from service.blobs import BlobStore, Directory, read_verified
 from service.db import reading, writing
@@ -20,6 +20,8 @@ from service.spec.drawing import drawing_from_json, parse_sample, resolve_sample
 from service.store import jobs, orders
 from service.store.checkpoints import get_checkpoint
 from service.store.doomed import list_doomed
+from service.store.keys import create_key
+from service.store.orders import SMALL_N, is_small
 from tests.generators import a_generator, job_with_generator
 from tests.house import wait_until
 from tests.outages import hear_nothing_of_a_commit, outage
@@ -28,6 +30,7 @@ from worker.gan.generation import open_generator
 from worker.sampler import Sampler
 
 MakeSampler = Callable[..., Sampler]
+ANY = true()
 
 
 @pytest.fixture
@@ -39,9 +42,10 @@ def blobs(tmp_path: Path) -> BlobStore:
 def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[MakeSampler]:
     made = []
 
-    def make(**settings: Any) -> Sampler:
+    def make(takes: ColumnElement[bool] = ANY, **settings: Any) -> Sampler:
         given = Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings})
-        made.append(Sampler(engine, blobs, ForkServer(), settings=given, worker_id="worker-1"))
+        sampler = Sampler(engine, blobs, ForkServer(), settings=given, worker_id="worker-1", takes=takes)
+        made.append(sampler)
         return made[-1]
 
     yield make
@@ -196,6 +200,34 @@ def test_a_claim_whose_answer_was_lost_is_held_all_the_same(
     sampler.work()
 
     assert progress(engine, order_id) == ("ready", 1)
+
+
+def test_owners_take_turns(engine: Engine, blobs: BlobStore, make_sampler: MakeSampler) -> None:
+    with writing(engine) as session:
+        other = create_key(session, name="other", owner_name="other", scope="admin", expires_at=None)[0].owner_id
+    many, few = job_with_generator(engine, blobs), job_with_generator(engine, blobs, owner_id=other)
+    firsts = [order(engine, many, n=1, seed=seed) for seed in range(3)]
+    seconds = [order(engine, few, n=1, seed=seed) for seed in range(2)]
+
+    make_sampler().work()
+
+    carried_out = sorted([*firsts, *seconds], key=lambda order_id: str(see(engine, order_id).finished_at))
+    assert carried_out == [firsts[0], seconds[0], firsts[1], seconds[1], firsts[2]]
+
+
+def test_small_orders_and_all_others_have_a_place_each(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    searching = order(engine, job_id, n=2, where={"petal width (cm)": {"minimum": 0}})
+    large, small = order(engine, job_id, n=SMALL_N + 1), order(engine, job_id, n=SMALL_N)
+
+    make_sampler(takes=is_small()).work()
+    first = [see(engine, each).state for each in (searching, large, small)]
+    make_sampler(takes=not_(is_small())).work()
+
+    assert first == ["queued", "queued", "ready"]
+    assert [see(engine, each).state for each in (searching, large)] == ["ready", "ready"]
 
 
 def test_an_order_of_a_deleted_job_is_dropped_and_leaves_no_file(

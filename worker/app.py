@@ -1,5 +1,7 @@
 """The Celery application of a worker and its tasks. Tasks only hand over; the work is the supervisor's."""
 
+from collections.abc import Sequence
+
 from celery import Celery
 
 from service.broker import INGEST, SAMPLE, TRAIN, make_celery
@@ -9,7 +11,7 @@ from worker.sampler import Sampler
 from worker.supervisor import Supervisor
 
 
-def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer, sampler: Sampler) -> Celery:
+def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer, samplers: Sequence[Sampler]) -> Celery:
     """Return the application with its tasks, which train in this process's slots, and beside them prepare uploads
     and draw samples.
     """
@@ -25,6 +27,7 @@ def make_app(settings: Settings, supervisor: Supervisor, preparer: Preparer, sam
 
     @celery.task(name=SAMPLE)  # type: ignore[untyped-decorator]
     def sample() -> None:
-        sampler.work()
+        for sampler in samplers:  # small orders first; while one is at work, the next message goes on to the other
+            sampler.work()
 
     return celery

@@ -13,6 +13,7 @@ import setproctitle
 from celery import Celery, signals
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
+from sqlalchemy import not_
 
 from service.blobs import make_blobs
 from service.broker import TASKS, Wakeups
@@ -20,6 +21,7 @@ from service.db import make_engine
 from service.logs import configure_logs
 from service.reconcile import Reconciler
 from service.settings import Settings
+from service.store.orders import is_small
 from worker.app import make_app
 from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
@@ -29,7 +31,7 @@ from worker.sampler import Sampler
 from worker.supervisor import Supervisor
 
 _TITLE = "ganymede: worker"
-_SPARE_THREADS = 5  # so that wake-ups are answered while every slot trains, an upload is prepared, samples are drawn
+_SPARE_THREADS = 6  # so that wake-ups are answered while every slot trains, an upload is prepared, samples are drawn
 
 
 def run(settings: Settings) -> int:
@@ -45,20 +47,24 @@ def run(settings: Settings) -> int:
         engine, blobs, wakeups, fork_server, settings=settings, worker_id=worker_id, machine=machine
     )
     preparer = Preparer(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
-    sampler = Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
+    samplers = [
+        Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id, takes=takes)
+        for takes in (is_small(), not_(is_small()))
+    ]
+    places: Sequence[Place] = (*samplers, preparer, supervisor)
     reconciler = Reconciler(engine, blobs, settings, wakeups)
-    looks = (sampler.work, preparer.work)
+    looks = (*(sampler.work for sampler in samplers), preparer.work)
     presence = Presence(engine, supervisor, looks, settings=settings, worker_id=worker_id, machine=machine)
 
     wakeups.start()
     reconciler.start()
     presence.start()
     try:
-        return _consume(make_app(settings, supervisor, preparer, sampler), (sampler, preparer, supervisor), settings)
+        return _consume(make_app(settings, supervisor, preparer, samplers), places, settings)
     finally:
-        for place in (sampler, preparer, supervisor):
+        for place in places:
             place.drain()
-        for place in (supervisor, preparer, sampler):
+        for place in reversed(places):
             place.join()
         presence.stop()
         reconciler.stop()

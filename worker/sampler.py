@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import ColumnElement, Engine
 from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
@@ -51,13 +51,25 @@ class _Warm:
 
 
 class Sampler:
-    """The one place of a worker, beside its slots, where samples on demand are drawn."""
+    """A place of a worker, beside its slots, where samples on demand are drawn, one order after the other.
+
+    A worker has two, one for small orders and one for all others, so that nobody waits for another's large ones. In
+    either, owners take turns.
+    """
 
     def __init__(
-        self, engine: Engine, blobs: BlobStore, fork_server: ForkServer, *, settings: Settings, worker_id: str
+        self,
+        engine: Engine,
+        blobs: BlobStore,
+        fork_server: ForkServer,
+        *,
+        settings: Settings,
+        worker_id: str,
+        takes: ColumnElement[bool],
     ) -> None:
         self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
-        self._settings, self._worker_id = settings, worker_id
+        self._settings, self._worker_id, self._takes = settings, worker_id, takes
+        self._turns: dict[str, int] = {}  # the number of each owner's last turn here
         self._warm: _Warm | None = None
         self._wanted, self._draining = threading.Event(), threading.Event()
         self._working = threading.Lock()
@@ -90,10 +102,19 @@ class Sampler:
 
     def _work_off(self) -> None:
         while not self._draining.is_set():
-            with reading(self._engine) as session:
-                waiting = orders.next_orders(session, limit=1)
-            if not waiting or not self._carry_out(waiting[0]):
+            order = self._next()
+            if order is None or not self._carry_out(order):
                 return
+
+    def _next(self) -> Order | None:
+        """Return what comes next: the oldest order of the owner whose turn is longest ago."""
+        with reading(self._engine) as session:
+            waiting = orders.next_orders(session, self._takes)
+        if not waiting:
+            return None
+        order = min(waiting, key=lambda each: self._turns.get(each.owner_id, 0))
+        self._turns[order.owner_id] = max(self._turns.values(), default=0) + 1
+        return order
 
     def _carry_out(self, order: Order) -> bool:
         """Carry out an order and record how that ended; False when this worker had better wait."""

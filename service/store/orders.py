@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -22,6 +22,7 @@ from service.store.doomed import doom_rows
 
 ID_PREFIX = "smp_"
 MOST_KEPT = 1_000  # settled orders of one owner, whatever their size
+SMALL_N = 256  # samples that any generator draws in moments
 
 # What the web does
 
@@ -100,9 +101,17 @@ def stored_bytes(session: Session, owner_id: str) -> int:
 # What a worker does
 
 
-def next_orders(session: Session, *, limit: int = 10) -> Sequence[Order]:
-    """Return the orders that wait, oldest first."""
-    return session.scalars(select(Order).where(Order.state == OrderState.QUEUED).order_by(Order.id).limit(limit)).all()
+def next_orders(session: Session, *conditions: ColumnElement[bool]) -> Sequence[Order]:
+    """Return the order of each owner that has waited longest, of those that meet the conditions; the oldest first."""
+    waiting = (Order.state == OrderState.QUEUED, *conditions)
+    oldest = select(func.min(Order.id)).where(*waiting).group_by(Order.owner_id)
+    return session.scalars(select(Order).where(Order.id.in_(oldest)).order_by(Order.id)).all()
+
+
+def is_small() -> ColumnElement[bool]:
+    """Return the condition that an order takes moments: it draws a few samples and searches for none."""
+    condition = Order.drawing["restriction", "conditions", 0].as_string()
+    return and_(Order.drawing["n"].as_integer() <= SMALL_N, condition.is_(None))
 
 
 def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -> None:
