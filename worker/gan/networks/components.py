@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-SPECIMENS = 2_000  # samples that components are learnt from
+SPECIMENS = 500  # samples that components are learnt from; of four times as many it would take seconds
+SPECIMENS_OF_CLASSES = 2_000  # samples that the axes of classes are learnt from
 LEAST_POWER = 1e-6  # of a component, as a fraction of the strongest; what is weaker is rounding
 LOST_POWER = 1e-3  # of a class that its own components may leave out: 30 dB below it
 ROWS_FOR_EACH = 10  # component of a class; mixtures of fewer rows might be anything

@@ -13,7 +13,7 @@ from service.spec.sizes.mlp import DEFAULT_DEPTH, classes_with_axes, components_
 from worker.gan.data.encoding import MANY_COORDINATES
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
-from worker.gan.networks.components import SPECIMENS, ClassAxes, Components
+from worker.gan.networks.components import SPECIMENS, SPECIMENS_OF_CLASSES, ClassAxes, Components
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer, he_initialise
 
 LAST_LAYER_GAIN = 0.3  # a generator starts near the middle of the data
@@ -44,10 +44,11 @@ class MlpGenerator(Generator):
     def start_from(self, data: TrainingData) -> None:
         """Learn what sounds are mixed of."""
         if self.components is not None:
-            samples, labels = data.specimens(SPECIMENS).flatten(1), data.specimen_labels(SPECIMENS)
-            self.components.learn(samples)
+            self.components.learn(data.specimens(SPECIMENS).flatten(1))
+            labels = data.specimen_labels(SPECIMENS_OF_CLASSES)
             if self.own_axes is not None and labels is not None:
-                self.own_axes.learn(self.components(samples), labels)
+                mixtures = self.components(data.specimens(SPECIMENS_OF_CLASSES).flatten(1))
+                self.own_axes.learn(mixtures, labels)
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sample of each row."""
