@@ -261,6 +261,7 @@ def test_an_interrupted_training_raises_and_clears_what_the_unbroken_one_does() 
     braked = {"lr": 0.01, "schedule": {"name": "linear", "horizon_steps": 100}}
     spec = small_spec(
         dataset="breast_cancer",
+        model={"architecture": "mlp"},
         objective={"loss": "saturating"},
         loop={"batch_size": 32},
         optimizer={"discriminator": braked},
@@ -393,6 +394,7 @@ def test_a_hundred_steps_of_the_generator_alone_raise_collapse() -> None:
 def test_the_saturating_loss_against_a_strong_discriminator_raises_saturation() -> None:
     spec = small_spec(
         dataset="breast_cancer",
+        model={"architecture": "mlp"},
         objective={"loss": "saturating"},
         loop={"batch_size": 32},
         optimizer={"generator": {"lr": 1e-5}, "discriminator": {"lr": 0.01}},

@@ -171,7 +171,7 @@ def generated(count: int) -> tuple[Training, bytes]:
 
 def test_a_generated_table_keeps_names_types_categories_and_ranges() -> None:
     training, file = generated(3_000)
-    real = write_csv(training.data.facts, training.data.to_data_units(training.data.specimens()), None)
+    real = write_csv(training.data.facts, training.data.to_data_units(training.data.specimens(SURVEY.count)), None)
 
     table, original = (pd.read_csv(io.BytesIO(data), parse_dates=["joined"]) for data in (file, real))
 
@@ -209,7 +209,7 @@ def test_an_unconditional_generator_makes_every_column_too() -> None:
     assert set(rows[:, -1]) == {0, 1}
 
 
-def test_the_generator_begins_as_the_copula_of_each_class() -> None:
+def test_the_generator_begins_with_the_moments_of_each_class() -> None:
     training = small_training(small_spec(dataset="survey", model={"architecture": "tabular", "latent_dim": 16}))
     data, generator = training.data, training.generator.network
     torch.nn.init.zeros_(generator.last.weight)

@@ -16,6 +16,7 @@ from service.spec.datasets import DATASETS
 from service.spec.facts import DatasetFacts, NetworkSize
 from service.spec.job import DatasetRef
 from service.spec.parts.model import DiscriminatorSpec, ModelSpec, NetworkSpec
+from worker.gan.data.encoding import learn_encoding
 from worker.gan.data.registry import open_dataset
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
@@ -60,8 +61,16 @@ def sounds(frames: int) -> TrainingData:
     return TrainingData(facts, samples, torch.arange(COUNT) % 3, Unchanged())
 
 
+def tables(columns: int) -> TrainingData:
+    facts = DatasetFacts("tables", "table", (columns,), COUNT, "", labels=("cat", "dog", "owl"))
+    rows = torch.randn(COUNT, columns, generator=seeded()).numpy()
+    encoding = learn_encoding(facts, rows)
+    return TrainingData(facts, encoding.forward(rows), torch.arange(COUNT) % 3, encoding)
+
+
 def data_for(architecture: str) -> TrainingData:
-    return pictures(3, 8, 8) if "image" in ARCHITECTURES[architecture].modalities else sounds(70)
+    made = {"image": pictures(3, 8, 8), "audio": sounds(70), "table": tables(5)}
+    return next(data for modality, data in made.items() if modality in ARCHITECTURES[architecture].modalities)
 
 
 def models(data: TrainingData) -> list[ModelSpec]:
@@ -120,6 +129,11 @@ def test_sizes_and_shapes_are_exact_for_pictures_of_any_size(shape: tuple[int, .
 @pytest.mark.parametrize("frames", SOUND_LENGTHS)
 def test_sizes_and_shapes_are_exact_for_sounds_of_any_length(frames: int) -> None:
     assert_sizes_and_shapes(sounds(frames))
+
+
+@pytest.mark.parametrize("columns", [1, 5, 100, 300])
+def test_sizes_and_shapes_are_exact_for_tables_of_any_width(columns: int) -> None:
+    assert_sizes_and_shapes(tables(columns))
 
 
 def test_auto_convolves_what_is_too_large_to_be_read_number_by_number() -> None:

@@ -12,7 +12,6 @@ from service.spec.sizes.r3 import r3_size
 from service.spec.sizes.resnet import resnet_size
 from service.spec.sizes.tabular import tabular_size
 from service.spec.sizes.wave import wave_size
-from service.spec.tables import layout_of
 
 SMALLEST_SIDE = 4  # of a picture in a dcgan
 PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost more than convolutions
@@ -21,7 +20,7 @@ FRAMES_AN_MLP_READS = 8_192  # of a sound; so far an mlp learns faster than conv
 
 def architecture_for(facts: DatasetFacts) -> str:
     """Choose the architecture that `auto` stands for."""
-    if layout_of(facts.table).blocks:
+    if facts.modality == "table":
         return "tabular"
     if facts.modality == "audio":
         return "mlp" if prod(facts.shape) <= FRAMES_AN_MLP_READS else "wave"
@@ -49,7 +48,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture(
             name="tabular",
             modalities=("table",),
-            description="A Gaussian copula and residual layers on top; choices drawn by their odds; labels as in mlp.",
+            description="Begins near the law of the data, residual layers on top; choices by odds; labels as in mlp.",
             size=tabular_size,
         ),
         Architecture(

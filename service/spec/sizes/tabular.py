@@ -8,8 +8,11 @@ from service.spec.sizes.layers import classes_of, dense, latent_parameters, late
 from service.spec.sizes.mlp import DEFAULT_DEPTH, MLP_HELD, mlp_discriminator_size
 from service.spec.tables import layout_of
 
-TABULAR_HELD = 8  # for each value of a row: what is added, the copula, the odds, the choices and their gradients
-MOST_COPULA_NUMBERS = 2**17  # in the maps of all labels
+TABULAR_HELD = 8  # for each value of a row: what is added, the start, the odds, the choices and their gradients
+KNOTS = 65  # of a curve that a column begins with
+LEVELS = 3  # of curves and turns
+MOST_UNFOLDED = 256  # columns of numbers; of more there is one level
+MOST_START_NUMBERS = 2**18  # in the maps of all labels; where they would be more there is one map for all
 
 
 def tabular_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
@@ -19,26 +22,36 @@ def tabular_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
 
 def tabular_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     width, depth = model.generator.width, model.generator.depth or DEFAULT_DEPTH
-    values, maps = prod(facts.shape), copula_maps(model, facts)
+    values, maps, columns = prod(facts.shape), start_maps(model, facts), columns_of_numbers(facts)
     hidden = sum(dense(width * level, width) for level in range(1, depth))
-    one_map = model.latent_dim * copula_numbers(facts)
     return NetworkSize(
         parameters=latent_parameters(model, facts, width) + hidden + dense(width * depth, values),
-        buffers=max(1, classes_of(model, facts)) * values + maps * one_map,
+        buffers=max(1, classes_of(model, facts)) * values + maps * numbers_of_a_map(facts),
         activations_per_sample=latent_width(model, facts)
         + MLP_HELD * width * depth
         + width * depth * (depth + 1) // 2  # each layer's input beside its output
         + TABULAR_HELD * values
-        + (one_map if maps > 1 else 0),
+        + maps * columns,  # a row turned by every map
     )
 
 
-def copula_numbers(facts: DatasetFacts) -> int:
-    """Count the numbers of a row that are drawn from a copula."""
+def columns_of_numbers(facts: DatasetFacts) -> int:
+    """Count the numbers of a row."""
     return prod(facts.shape) - layout_of(facts.table).choices
 
 
-def copula_maps(model: ModelSpec, facts: DatasetFacts) -> int:
-    """Count the copulas: one for each label, one for all where those would be large."""
+def start_levels(facts: DatasetFacts) -> int:
+    """Count the levels of curves and turns that the numbers begin with."""
+    return LEVELS if columns_of_numbers(facts) <= MOST_UNFOLDED else 1
+
+
+def numbers_of_a_map(facts: DatasetFacts) -> int:
+    """Count the numbers of a map: for each level its curves and a turn."""
+    columns = columns_of_numbers(facts)
+    return start_levels(facts) * columns * (KNOTS + columns)
+
+
+def start_maps(model: ModelSpec, facts: DatasetFacts) -> int:
+    """Count the maps: one for each label, one for all where those would be large."""
     classes = max(1, classes_of(model, facts))
-    return classes if classes * model.latent_dim * copula_numbers(facts) <= MOST_COPULA_NUMBERS else 1
+    return classes if classes * numbers_of_a_map(facts) <= MOST_START_NUMBERS else 1
