@@ -50,9 +50,12 @@ class Watched:
 
     def extremes(self) -> dict[str, float]:
         """Return how near the check-ups came to what raises a rule."""
+        afar = [each.fooled for each in self.checkups if each.distance > 0.1]
         return {
+            "distance_at_last": round(self.checkups[-1].distance, 3),
             "least_diversity": round(min(each.diversity for each in self.checkups), 3),
             "least_coverage_at_last": round(min(each.coverage for each in self.checkups[-2:]), 3),
+            "most_fooled_from_afar": round(max(afar, default=0.0), 3),
             "most_memory": round(max(each.memory or 0.0 for each in self.checkups), 3),
         }
 
@@ -65,7 +68,9 @@ def begin(posted: dict[str, Any]) -> Watched:
 
 
 def freezing(spec: JobSpec, after_steps: int) -> dict[str, Any]:
-    """Return what a client posts so that D learns for some steps by its recipe and never again."""
+    """Return what a client posts so that D learns for some steps by its recipe and never again, or never at all."""
+    if after_steps == 0:
+        return {"loop": {"max_steps": FROZEN_STEPS}, "optimizer": {"discriminator": {"lr": 0}}}
     horizon = {"horizon_steps": spec.loop.max_steps}
     return {
         "loop": {"max_steps": after_steps + FROZEN_STEPS},
@@ -80,7 +85,7 @@ def freezing(spec: JobSpec, after_steps: int) -> dict[str, Any]:
 @click.argument("scene", type=click.Choice(["healthy", "frozen"]))
 @click.option("--datasets", help="Names, with spaces between.")
 @click.option("--seeds", default=1, show_default=True)
-@click.option("--after", default=300, show_default=True, help="Steps for which D learns before it is frozen.")
+@click.option("--after", default=300, show_default=True, help="Steps that D learns for before it is frozen.")
 def main(scene: str, datasets: str | None, seeds: int, after: int) -> None:
     """Print a line of JSON for each run: what was raised and cleared, and at which step."""
     torch.set_num_threads(1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_training import small_spec, small_training
 
+from benchmarks.diagnosis import FREEZABLE, begin
 from benchmarks.quality.dirac import dirac_training
 from service.spec.columns import recorded_columns
 from service.spec.health import RULES
@@ -23,7 +24,7 @@ from worker.gan.files import read_state, write_state
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
 
-WELL = {"diversity": 1.0, "coverage": 1.0, "distance": 0.01, "memory": None}
+WELL = {"diversity": 1.0, "coverage": 1.0, "distance": 0.01, "fooled": 0.4, "memory": None}
 CALM = {
     "d_loss": 1.386,
     "g_loss": 0.693,
@@ -102,6 +103,13 @@ def test_every_rule_is_raised_by_its_own_trouble_alone_and_by_no_calm_training(r
         ("collapse", a_case(checkups=(checkup(diversity=0.15),))),
         ("collapse", a_case(checkups=(checkup(step=100, diversity=0.01),), past=Past(0.05, 0.1))),
         ("collapse", a_case(checkups=(checkup(coverage=0.3), checkup(coverage=0.7)))),
+        ("collapse", a_case(checkups=(checkup(fooled=0.55, distance=0.4),) * 2)),
+        ("collapse", a_case(checkups=(checkup(fooled=0.95, distance=0.09),) * 2)),
+        ("collapse", a_case(checkups=(checkup(), checkup(fooled=0.95, distance=0.4)))),
+        (
+            "collapse",
+            a_case(checkups=(checkup(fooled=np.nan, distance=np.nan, coverage=np.nan, diversity=np.nan),) * 2),
+        ),
         ("divergence", a_case(g_loss=np.where(np.arange(WINDOW) == WINDOW - 3, 1e5, 1.0))),
         ("divergence", a_case(g_loss=np.where(np.arange(WINDOW) > WINDOW - 20, 50.0, 1e-4))),
         ("divergence", a_case(small_spec(objective={"reduction": "sum"}), d_loss=8 * BURST / 20)),
@@ -122,7 +130,16 @@ def test_modes_that_are_lost_raise_collapse_though_the_rest_is_spread_wide() -> 
     finding = JUDGES["collapse"](a_case(checkups=(checkup(coverage=0.4), checkup(coverage=0.3))))
 
     assert finding is not None
-    assert finding.numbers == {"diversity": 1.0, "coverage": 0.3, "best_coverage": 1.0}
+    assert (finding.numbers["coverage"], finding.numbers["best_coverage"]) == (0.3, 1.0)
+
+
+def test_samples_far_from_the_data_that_please_the_discriminator_better_raise_collapse() -> None:
+    astray = (checkup(fooled=0.65, distance=0.12),) * 2
+    half_way = (checkup(fooled=0.55, distance=0.08),) * 2
+
+    assert JUDGES["collapse"](a_case(checkups=astray)) is not None
+    assert JUDGES["collapse"](a_case(checkups=half_way)) is None
+    assert JUDGES["collapse"](a_case(checkups=half_way, is_raised=True)) is not None
 
 
 @pytest.mark.parametrize(
@@ -233,6 +250,20 @@ def test_reals_are_as_varied_as_reals_and_one_point_is_not() -> None:
     assert at_worst.diversity == pytest.approx(0, abs=1e-6)
     assert at_worst.coverage < 0.2
     assert at_worst.distance > 0.3
+
+
+def test_a_discriminator_is_fooled_by_samples_that_it_scores_above_reals() -> None:
+    training = small_training(small_spec())
+    examiner = Examiner(training)
+    reals = training.data.specimens(128)
+
+    training.score = lambda samples, _: samples.flatten(start_dim=1).mean(dim=1)  # type: ignore[method-assign]
+    looks = []
+    for shift in (-10.0, 0.0, 10.0):
+        training.draw = lambda *_, by=shift: reals + by  # type: ignore[method-assign]
+        looks.append(examiner.examine(training).fooled)
+
+    assert looks == [0.0, pytest.approx(0.5, abs=0.1), 1.0]
 
 
 def test_samples_that_follow_from_their_class_alone_have_no_diversity() -> None:
@@ -389,6 +420,16 @@ def test_a_hundred_steps_of_the_generator_alone_raise_collapse() -> None:
     ward.train(FROZEN_STEPS)
 
     assert ward.raised == ["collapse"]
+
+
+@pytest.mark.parametrize("dataset", FREEZABLE)
+def test_a_hundred_steps_against_a_discriminator_that_never_learns_raise_collapse(dataset: str) -> None:
+    never = {"loop": {"max_steps": 100}, "optimizer": {"discriminator": {"lr": 0}}}
+    watched = begin({"dataset": dataset, "seed": 1, **never})
+
+    watched.train(100)
+
+    assert watched.said == [("collapse", "raised", 100)]
 
 
 def test_the_saturating_loss_against_a_strong_discriminator_raises_saturation() -> None:

@@ -70,7 +70,7 @@ def test_numbers_that_are_not_finite_are_null(client: CheckedClient, engine: Eng
     columns = recorded_columns(spec)
     doctor = Doctor(spec, columns, has_held_out=False)
     doctor.see(np.full((400, len(columns)), 0.5))
-    overflown = {"diversity": math.inf, "coverage": math.nan, "distance": math.inf, "memory": None}
+    overflown = {"diversity": math.inf, "coverage": math.nan, "distance": math.inf, "fooled": math.nan, "memory": None}
 
     changes = [change for step in (350, 400) for change in doctor.judge(Checkup(step, **overflown), {})]
     with writing(engine) as session:

@@ -162,6 +162,26 @@ def test_a_diverging_job_is_rolled_back_three_times_and_then_fails_with_the_reas
     assert [event.data["rule"] for event in house.events(job_id) if event.type == "diagnosis"] == ["divergence"] * 4
 
 
+def test_a_job_that_diverges_later_goes_back_to_a_checkpoint_of_before_though_one_is_kept(house: House) -> None:
+    two_layers = {"width": 8, "depth": 2}
+    ever_wilder = {"name": "sgd", "lr": 10.0, "schedule": {"name": "constant", "warmup_steps": 20_000}}
+    job_id = house.submit(
+        loop={"max_steps": 3_000},
+        model={"latent_codes": 0, "generator": two_layers, "discriminator": two_layers},
+        objective={"loss": "wasserstein", "r1": 0, "r2": 0},
+        optimizer={"generator": ever_wilder, "discriminator": ever_wilder},
+        checkpoints={"every_steps": 10, "keep_last": 1},
+    )
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason, job.rollbacks) == ("failed", "diverged", 3)
+    events = house.events(job_id)
+    began = [event.data["evidence"]["first_step"] for event in events if event.type == "diagnosis"]
+    returned = [event.data["to_step"] for event in events if event.type == "rollback"]
+    assert [0 < to_step < first_step for to_step, first_step in zip(returned, began, strict=False)] == [True] * 3
+
+
 def test_data_that_changed_since_the_spec_was_resolved_fails_the_job(house: House) -> None:
     def expect_other_content(job: Job) -> None:
         job.resolved_spec = job.resolved_spec | {"dataset": {**job.resolved_spec["dataset"], "sha256": "0" * 64}}

@@ -75,7 +75,8 @@ RULES: dict[str, RuleFacts] = {
         ),
         RuleFacts(
             name="collapse",
-            description="The generator makes nearly the same sample from all latents, or has lost half of the modes.",
+            description="The generator makes nearly the same sample from all latents, has lost half of the modes, or "
+            "pleases the discriminator with samples far from the data.",
             advice="Set objective.loss to rpgan with objective.r1 and objective.r2 above 0, lower "
             "optimizer.generator.lr, and keep optimizer.discriminator.lr above 0.",
         ),

@@ -24,7 +24,8 @@ class Checkup:
     diversity is the spread of generated samples over that of reals, each within their classes where they are made by
     class: samples that follow from the class alone have collapsed. coverage is the number of places in the data that
     generated samples reach, over that which as many reals reach. distance is the normalised energy distance of the two:
-    0 for equal distributions, at most 1. memory is how much higher D scores reals that it was trained on than those
+    0 for equal distributions, at most 1. fooled is how often D scores a generated sample higher than a real that it was
+    trained on: 0.5 where it can only guess. memory is how much higher D scores reals that it was trained on than those
     held out, in logits for each sample; None where next to nothing was held out.
     """
 
@@ -32,6 +33,7 @@ class Checkup:
     diversity: float
     coverage: float
     distance: float
+    fooled: float
     memory: float | None
 
 
@@ -56,25 +58,32 @@ class Examiner:
 
     def examine(self, training: Training) -> Checkup:
         """Measure a training between two steps."""
-        fakes = training.draw(self._latents, self._labels).flatten(start_dim=1).float()
+        drawn = training.draw(self._latents, self._labels)
+        fakes = drawn.flatten(start_dim=1).float()
         between = torch.cdist(fakes, self._reals).mean()
         within = torch.pdist(fakes).mean()
         energy = (2 * between - within - self._real_distance) / (2 * between)
+        known = training.score(*self._known)
         return Checkup(
             step=training.step_number,
             diversity=float(self._spread_of(fakes, self._labels) / self._spread),
             coverage=_places(fakes, self._anchors) / self._real_places,
             distance=float(energy.clamp(min=0)),
-            memory=self._memory(training),
+            fooled=_how_often_above(self._score(training, drawn), known),
+            memory=self._memory(training, known),
         )
 
     def _spread_of(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         return _spread(samples, labels if self._by_class else None)
 
-    def _memory(self, training: Training) -> float | None:
+    def _score(self, training: Training, drawn: Tensor) -> Tensor:
+        which = _mixed(len(drawn))
+        return training.score(drawn[which], None if self._labels is None else self._labels[which])
+
+    def _memory(self, training: Training, known: Tensor) -> float | None:
         if self._unknown is None:
             return None
-        known, unknown = (training.score(*samples) for samples in (self._known, self._unknown))
+        unknown = training.score(*self._unknown)
         if len(unknown) < 2:
             return None
         return float(known.mean() - unknown.mean()) / training.spec.model.discriminator.packing
@@ -105,6 +114,10 @@ def _places(samples: Tensor, anchors: Tensor) -> float:
     return float(torch.special.entr(shares).sum().exp())
 
 
+def _how_often_above(scores: Tensor, others: Tensor) -> float:
+    return float((scores.flatten()[:, None] > others.flatten()).float().mean())
+
+
 def _known(data: TrainingData, *, conditional: bool) -> tuple[Tensor, Tensor | None]:
     which = _some_of(len(data.samples))
     return data.samples[which], data.labels[which] if conditional and data.labels is not None else None
@@ -119,6 +132,11 @@ def _unknown(data: TrainingData, *, conditional: bool) -> tuple[Tensor, Tensor |
 
 
 def _some_of(count: int) -> Tensor:
-    """Choose rows evenly from all, in mixed order: a D that sees several together has never seen a class by itself."""
+    """Choose rows evenly from all, in mixed order."""
     evenly = torch.linspace(0, count - 1, min(_SPECIMENS, count)).long()
-    return evenly[torch.randperm(len(evenly), generator=torch.Generator().manual_seed(0))]
+    return evenly[_mixed(len(evenly))]
+
+
+def _mixed(count: int) -> Tensor:
+    """Return places in mixed order: a D that sees several together has never seen a class by itself."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))

@@ -103,7 +103,10 @@ class Doctor:
         checkups = {name: tensor.tolist() for name, tensor in part(_CHECKUPS, state.tensors).items()}
         self._rows = np.stack([rows[column] for column in self._columns], axis=1)
         self._checkups.clear()
-        self._checkups.extend(map(_checkup, zip(*(checkups[field.name] for field in fields(Checkup)), strict=True)))
+        missing = [np.nan] * len(checkups["step"])  # a state of before something was measured
+        self._checkups.extend(
+            map(_checkup, zip(*(checkups.get(field.name, missing) for field in fields(Checkup)), strict=True))
+        )
         self.remember(state.facts[_RECORD])
 
     def remember(self, record: Mapping[str, Any]) -> None:
@@ -136,8 +139,8 @@ def _snapshot(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, torch
 
 
 def _checkup(values: tuple[float, ...]) -> Checkup:
-    step, diversity, coverage, distance, memory = values
-    return Checkup(int(step), diversity, coverage, distance, None if np.isnan(memory) else memory)
+    step, diversity, coverage, distance, fooled, memory = values
+    return Checkup(int(step), diversity, coverage, distance, fooled, None if np.isnan(memory) else memory)
 
 
 def applies(spec: JobSpec, rule: str, *, has_held_out: bool) -> bool:

@@ -6,7 +6,7 @@ from service.spec.health import LOOK_BACK_STEPS
 from service.spec.objectives import reduction_factor, references, scores_in_batch
 from service.spec.quality import METRICS
 from worker.gan.diagnosis.case import Case, Finding, Rule, found
-from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS
+from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Checkup
 
 COLUMNS = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad_norm")  # that rules look at, where a job records them
 WINDOW = LOOK_BACK_STEPS  # rows that a rule can look back on
@@ -55,19 +55,34 @@ def discriminator_blind(case: Case) -> Finding | None:
 
 
 def collapse(case: Case) -> Finding | None:
-    """Samples that once were varied, or have had time to become so, are alike; or reach half of the places they did."""
+    """Samples that once were varied, or have had time to become so, are alike; or reach half of the places they did; or
+    please D better than the data does, far from it: where a generator goes that D does not follow.
+    """
     if not case.checkups:
         return None
-    newest, bar = case.checkups[-1], 0.2 if case.is_raised else 0.1
-    is_alike = newest.diversity < bar and (case.past.diversity >= 0.2 or newest.step >= 1_000)
-    best = case.past.coverage
-    share = 0.6 if case.is_raised else 0.5
-    newest_two = [checkup.coverage for checkup in case.checkups[-2:]]
-    is_halved = len(newest_two) == 2 and max(newest_two) < share * min(best, 1.0) and best > 0.5
-    if not (is_alike or is_halved):
+    newest = case.checkups[-1]
+    is_alike, lasts = _is_alike(case, newest), _is_halved(case) or _is_astray(case)
+    if not (is_alike or lasts):
         return None
-    length = CHECK_EVERY_STEPS * (1 if is_alike else 2)
-    return found(case, length, diversity=newest.diversity, coverage=newest.coverage, best_coverage=best)
+    numbers = {name: getattr(newest, name) for name in ("diversity", "coverage", "distance", "fooled")}
+    return found(case, CHECK_EVERY_STEPS * (1 if is_alike else 2), **numbers, best_coverage=case.past.coverage)
+
+
+def _is_alike(case: Case, newest: Checkup) -> bool:
+    bar = 0.2 if case.is_raised else 0.1
+    return newest.diversity < bar and (case.past.diversity >= 0.2 or newest.step >= 1_000)
+
+
+def _is_halved(case: Case) -> bool:
+    best, share = case.past.coverage, 0.6 if case.is_raised else 0.5
+    bar = share * min(best, 1.0) if best > 0.5 else 0.0
+    return len(case.checkups) > 1 and all(checkup.coverage < bar for checkup in case.checkups[-2:])
+
+
+def _is_astray(case: Case) -> bool:
+    often, far = (0.5, 0.07) if case.is_raised else (0.6, 0.1)
+    newest = case.checkups[-2:]
+    return len(newest) > 1 and all(checkup.fooled > often and checkup.distance > far for checkup in newest)
 
 
 def divergence(case: Case) -> Finding | None:
