@@ -27,11 +27,13 @@ from worker.gan.networks.packed import Packed
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.r3 import Block
 from worker.gan.networks.registry import NETWORKS, make_networks
+from worker.gan.networks.short_time import ShortTime, log_powers, powers, turns
 from worker.gan.networks.spectral import SpectralNorm
+from worker.gan.networks.spectrogram import SpectrogramGenerator
 from worker.gan.networks.wave import PhaseShuffle
 
 COUNT = 6
-SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 4_001]
+SOUND_LENGTHS = [1, 16, 17, 63, 64, 65, 66, 127, 128, 639, 640, 4_001]
 HELD_DISCRIMINATOR = DiscriminatorSpec(width=7, depth=4, spectral_norm=True)
 FINE = {"discriminator": DiscriminatorSpec(width=7, octaves=3)}
 NARROW = DiscriminatorSpec(width=8)
@@ -480,3 +482,60 @@ def test_phase_shuffle_shifts_each_sample_mirrored_at_its_ends_by_torch_s_own_se
     assert torch.equal(shifted, again)
     assert torch.equal(shifted[:, 0], shifted[:, 2])
     assert torch.equal(shuffle.eval()(features), features)
+
+
+@pytest.mark.parametrize("samples", [1, 127, 128, 300, 4_000])
+def test_a_sound_comes_back_from_its_spectra(samples: int) -> None:
+    short_time = ShortTime(samples).double()
+    noise = torch.randn(3, 2, samples, generator=seeded(), dtype=torch.float64)
+
+    spectra = short_time.spectra(noise)
+
+    assert spectra.shape == (3, 2, 129, 1 + samples // 128)
+    torch.testing.assert_close(short_time.sounds(spectra), noise)
+
+
+def test_a_frame_of_noise_at_unit_spread_has_power_1() -> None:
+    noise = torch.randn(50, 1, 4_000, generator=seeded())
+
+    power = powers(ShortTime(4_000).spectra(noise))[:, :, 1:-1, 1:-1]
+
+    assert power.mean().item() == pytest.approx(1, rel=0.02)
+
+
+def test_a_steady_tone_turns_alike_in_all_frames_and_bins_around_it_whatever_its_phase() -> None:
+    hertz, rate, begins = 440.0, 16_000, torch.tensor([0.0, 1.0, 2.5])
+    tones = 3 * torch.cos(2 * math.pi * hertz * torch.arange(4_000) / rate + begins[:, None])
+    spectra = ShortTime(4_000).spectra(tones[:, None])
+
+    cosines, sines = turns(spectra)
+
+    advance = 2 * math.pi * hertz * 128 / rate
+    around, whole = slice(6, 9), slice(3, -2)  # bins of 62.5 Hz; frames that see no silence
+    torch.testing.assert_close(
+        cosines[:, 0, around, whole], torch.full((3, 3, 27), math.cos(advance)), atol=0.03, rtol=0
+    )
+    torch.testing.assert_close(sines[:, 0, around, whole], torch.full((3, 3, 27), math.sin(advance)), atol=0.03, rtol=0)
+    assert cosines[:, 0, 60:, whole].abs().max() < 0.01
+
+
+def test_turns_and_loudness_of_silence_can_be_differentiated_twice() -> None:
+    silence = torch.zeros(2, 1, 500, dtype=torch.float64, requires_grad=True)
+    spectra = ShortTime(500).double().spectra(silence)
+
+    told = log_powers(spectra).sum() + sum(part.sum() for part in turns(spectra))
+    (slope,) = torch.autograd.grad(told, silence, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum() + slope.sum(), silence)
+
+    assert slope.isfinite().all()
+    assert curvature.isfinite().all()
+
+
+def test_a_generator_of_spectrograms_starts_about_as_loud_as_the_data() -> None:
+    data = open_dataset(DatasetRef(name="tones"))
+    generator, _ = make_networks(ModelSpec(architecture="spectrogram", conditional=True), data, seeded())
+    assert isinstance(generator, SpectrogramGenerator)
+
+    made = generator(generator.draw_latents(24, seeded()), torch.arange(24) % 12).detach()
+
+    assert 0.3 < (made.std() / data.specimens().std()).item() < 3

@@ -10,6 +10,7 @@ from service.spec.sizes.mlp import mlp_size
 from service.spec.sizes.packing import packed_facts, shared_size
 from service.spec.sizes.r3 import r3_size
 from service.spec.sizes.resnet import resnet_size
+from service.spec.sizes.spectrogram import spectrogram_size
 from service.spec.sizes.tabular import tabular_size
 from service.spec.sizes.wave import wave_size
 
@@ -81,6 +82,12 @@ ARCHITECTURES: dict[str, Architecture] = {
             modalities=("audio",),
             description="Convolutions along time with phase shuffle, after WaveGAN; sounds of any length.",
             size=wave_size,
+        ),
+        Architecture(
+            name="spectrogram",
+            modalities=("audio",),
+            description="Loudness and turning phase of short frames, after GANSynth; a trial, slow to learn tones.",
+            size=spectrogram_size,
         ),
     )
 }

@@ -262,6 +262,24 @@ def long_sounds(facts: DatasetFacts) -> Recipe:
     )
 
 
+def sounds_as_spectra(facts: DatasetFacts) -> Recipe:
+    """Sounds through their short-time spectra."""
+    return Recipe(
+        "sounds as spectra",
+        "what a steady sound is in one frame it is in all: as loud, its phase turning as far; a trial, and slow",
+        {
+            "model": {
+                "latent_dim": 16,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128},
+                "discriminator": {"width": 128},
+            },
+            **penalised_descent(gamma=1.0),
+            "loop": {"batch_size": batch_for(facts, 16), "max_steps": 3_000},
+        },
+    )
+
+
 def small_networks(facts: DatasetFacts) -> dict[str, Any]:
     """Two layers each, told the labels where there are any."""
     network = {"width": 128, "depth": 2}
@@ -310,4 +328,5 @@ RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
     ("lite", "image"): few_pictures,
     ("mlp", "audio"): short_sounds,
     ("wave", "audio"): long_sounds,
+    ("spectrogram", "audio"): sounds_as_spectra,
 }

@@ -13,6 +13,7 @@ from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.r3 import R3Discriminator, R3Generator
 from worker.gan.networks.resnet import ResnetDiscriminator, ResnetGenerator
 from worker.gan.networks.spectral import normalise_spectra
+from worker.gan.networks.spectrogram import SpectrogramDiscriminator, SpectrogramGenerator
 from worker.gan.networks.tabular import TabularGenerator
 from worker.gan.networks.wave import WaveDiscriminator, WaveGenerator
 
@@ -24,6 +25,7 @@ NETWORKS = {
     "r3": (R3Generator, R3Discriminator),
     "lite": (LiteGenerator, LiteDiscriminator),
     "wave": (WaveGenerator, WaveDiscriminator),
+    "spectrogram": (SpectrogramGenerator, SpectrogramDiscriminator),
 }
 
 

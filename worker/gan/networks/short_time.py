@@ -1,0 +1,69 @@
+"""The short-time Fourier transform of sounds and its inverse, differentiable, and what D is told of it."""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from service.spec.sizes.spectrogram import BINS, HOP, WINDOW
+
+LEAST_POWER = 1.0  # added to that of a bin: of network units, where a frame of noise at unit spread has about 1
+
+
+class ShortTime(nn.Module):
+    """Sounds (N, C, samples) as spectra (N, C, BINS, frames) and back; a frame of noise at unit spread has power 1.
+
+    Phases are counted from the middle of each frame, so that the bins around one tone agree.
+    """
+
+    window: Tensor
+    middle: Tensor
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+        self.register_buffer("middle", (1.0 - 2.0 * (torch.arange(BINS) % 2))[:, None], persistent=False)
+        self.height = sqrt(3 * WINDOW / 8)  # the window's squares add up to its square
+
+    def spectra(self, sounds: Tensor) -> Tensor:
+        """Transform sounds, silent before and after."""
+        frames: Tensor = torch.stft(
+            sounds.flatten(0, 1),
+            WINDOW,
+            HOP,
+            window=self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        spectra = frames * (self.middle / self.height)
+        return spectra.reshape(*sounds.shape[:2], *frames.shape[1:])
+
+    def sounds(self, spectra: Tensor) -> Tensor:
+        """Overlap frames and add them: the sounds whose spectra are nearest to these."""
+        frames = spectra.flatten(0, 1) * (self.middle * self.height)
+        overlapped: Tensor = torch.istft(frames, WINDOW, HOP, window=self.window, center=True, length=self.samples)
+        return overlapped.reshape(*spectra.shape[:2], self.samples)
+
+
+def powers(spectra: Tensor) -> Tensor:
+    """Return the squared magnitudes."""
+    return spectra.real.square() + spectra.imag.square()
+
+
+def log_powers(spectra: Tensor) -> Tensor:
+    """Return the logarithms of powers, flat where these are next to nothing."""
+    return (powers(spectra) + LEAST_POWER).log()
+
+
+def turns(spectra: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of how far each bin's phase went on since the frame before, both 0 where it is quiet.
+
+    For a steady tone they are the same in all frames and all bins near it, whatever the phase it began with; for that
+    they are what Engel et al. 2019 (arXiv 1902.08710) call instantaneous frequency. The first frame goes on from 0.
+    """
+    before = torch.cat([spectra[..., :1], spectra[..., :-1]], dim=-1)
+    turned = spectra * before.conj()
+    magnitude = (powers(turned) + LEAST_POWER**2).sqrt()
+    return turned.real / magnitude, turned.imag / magnitude
