@@ -163,6 +163,8 @@ def test_the_turned_gradient_of_wasserstein_is_exact_with_every_regularizer(
     plain = {"generator": {"name": "sgd"}, "discriminator": {"name": "sgd"}}
     parts: dict[str, Any] = {"loop": {"variant": "fused"}, "optimizer": plain}
     parts["objective"] = {"loss": "wasserstein", key: 0.5}
+    if key == "reconstruction":
+        parts |= {"dataset": "digits", "model": {"architecture": "lite"}}
 
     turned = final_weights(**parts)
     own_pass = Objective(**{**vars(OBJECTIVES["wasserstein"]), "zero_sum": False})
