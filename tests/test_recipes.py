@@ -12,7 +12,9 @@ from service.spec.facts import DatasetFacts, Modality
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
 from service.spec.parts.schedules import ScheduledValue
-from service.spec.recipes import RECIPES, batch_for, codebook_size, recipe_for
+from service.spec.recipes.points import codebook_size
+from service.spec.recipes.recipe import batch_for
+from service.spec.recipes.registry import RECIPES, recipe_for
 from service.spec.resolve import parse_spec, resolve
 from worker.gan.data.points import ring_mixture
 from worker.gan.data.registry import open_dataset

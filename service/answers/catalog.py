@@ -9,7 +9,7 @@ from service.spec.architectures import architecture_for
 from service.spec.columns import Column
 from service.spec.facts import Architecture, BuiltinDataset, Modality
 from service.spec.objectives import ObjectiveFacts
-from service.spec.recipes import recipe_for
+from service.spec.recipes.registry import recipe_for
 
 
 class RecipeAnswer(BaseModel):

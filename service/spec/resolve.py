@@ -19,7 +19,7 @@ from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec
 from service.spec.measuring import fill_quality
 from service.spec.parts.schedules import ScheduledValue
 from service.spec.parts.strict import Strict
-from service.spec.recipes import recipe_for
+from service.spec.recipes.registry import recipe_for
 from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
 

@@ -1,0 +1,118 @@
+"""Recipes for images."""
+
+from service.spec.facts import DatasetFacts
+from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent
+
+
+def small_pictures(facts: DatasetFacts) -> Recipe:
+    """Pictures small enough to be read pixel by pixel."""
+    if not facts.labels:
+        return small_pictures_of_anything(facts)
+    return Recipe(
+        "small pictures",
+        "small networks and many small steps with strong penalties on both sides",
+        {
+            "model": {
+                "latent_dim": 32,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 128, "depth": 2},
+                "discriminator": {"width": 128, "depth": 2},
+            },
+            **penalised_descent(gamma=5.0),
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 18_000},
+        },
+    )
+
+
+def small_pictures_of_anything(facts: DatasetFacts) -> Recipe:
+    """Pictures small enough to be read pixel by pixel, without labels that would tell their modes apart."""
+    network = {"width": 256, "depth": 2}
+    return Recipe(
+        "small pictures of anything",
+        "real and generated pictures in pairs leave out fewer modes where no label names them",
+        {
+            "model": {"latent_dim": 64, "generator": network, "discriminator": network},
+            **penalised_descent(gamma=2.0, loss="rpgan"),
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 6_000},
+        },
+    )
+
+
+def convolutional(facts: DatasetFacts) -> Recipe:
+    """Pictures through convolutions, as Radford et al. 2015 set them."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    return Recipe(
+        "convolutional",
+        "the classic rates of DCGAN; no penalty, for a second derivative through convolutions would dominate the time",
+        {
+            "model": {
+                "latent_dim": 100,
+                "conditional": bool(facts.labels),
+                "generator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
+                "discriminator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
+            },
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 3_000},
+            "optimizer": {"generator": adam, "discriminator": adam},
+        },
+    )
+
+
+def residual(facts: DatasetFacts) -> Recipe:
+    """Pictures through residual networks with spectral norm, as Miyato et al. 2018 set them."""
+    adam = {"lr": 2e-4, "betas": (0.0, 0.9), "schedule": {"name": "linear"}}
+    width = {"width": 64 if min(facts.shape[1:]) >= 32 else 32}
+    return Recipe(
+        "residual",
+        "spectral norm holds the discriminator back by itself, so no penalty is paid for",
+        {
+            "model": {
+                "latent_dim": 128,
+                "conditional": bool(facts.labels),
+                "generator": width,
+                "discriminator": width,
+            },
+            "objective": {"loss": "hinge"},
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 3_000},
+            "optimizer": {"generator": adam, "discriminator": adam},
+        },
+    )
+
+
+def without_normalisation(facts: DatasetFacts) -> Recipe:
+    """Pictures through residual networks that penalties alone hold back, as Huang et al. 2024 set them."""
+    width = {"width": 32 if min(facts.shape[1:]) >= 32 else 16}
+    return Recipe(
+        "without normalisation",
+        "pairs of real and generated pictures with penalties on both sides need no other trick, but many channels",
+        {
+            "model": {
+                "latent_dim": 64,
+                "conditional": bool(facts.labels),
+                "generator": width,
+                "discriminator": width,
+            },
+            **penalised_descent(gamma=1.0, loss="rpgan"),
+            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 3_000},
+        },
+    )
+
+
+def few_pictures(facts: DatasetFacts) -> Recipe:
+    """Few and larger pictures, as Liu et al. 2021 set them."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    width = {"width": 32 if min(facts.shape[1:]) >= 32 else 16}
+    return Recipe(
+        "few pictures",
+        "the discriminator sees changed pictures and must draw what it sees, so few pictures are not learnt by heart",
+        {
+            "model": {
+                "latent_dim": 128,
+                "conditional": bool(facts.labels),
+                "generator": width,
+                "discriminator": width,
+            },
+            "objective": {"loss": "hinge", "reconstruction": 1.0, "augment": {}},
+            "loop": {"batch_size": batch_for(facts, 16), "max_steps": 5_000},
+            "optimizer": {"generator": adam, "discriminator": adam},
+        },
+    )
