@@ -1,6 +1,7 @@
 """Recipes for images."""
 
 from service.spec.facts import DatasetFacts
+from service.spec.recipes.budget import extent_for
 from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent
 
 
@@ -39,19 +40,22 @@ def small_pictures_of_anything(facts: DatasetFacts) -> Recipe:
 
 
 def convolutional(facts: DatasetFacts) -> Recipe:
-    """Pictures through convolutions, as Radford et al. 2015 set them."""
+    """Pictures through convolutions, as Radford et al. 2015 set them, as wide and long as their time allows."""
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    batch = batch_for(facts, 16)
+    extent = extent_for(facts, batch)
     return Recipe(
         "convolutional",
-        "the classic rates of DCGAN; no penalty, for a second derivative through convolutions would dominate the time",
+        "the classic rates of DCGAN; few channels and small batches, for many steps learn more than wide ones; no "
+        "penalty, for a second derivative through convolutions would dominate the time",
         {
             "model": {
                 "latent_dim": 100,
                 "conditional": bool(facts.labels),
-                "generator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
-                "discriminator": {"width": 64 if min(facts.shape[1:]) >= 32 else 32},
+                "generator": {"width": extent.width},
+                "discriminator": {"width": extent.width},
             },
-            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 3_000},
+            "loop": {"batch_size": batch, "max_steps": extent.steps},
             "optimizer": {"generator": adam, "discriminator": adam},
         },
     )

@@ -62,6 +62,14 @@ def dcgan_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSi
     )
 
 
+def dcgan_multiply_adds(width: int, facts: DatasetFacts) -> int:
+    """Count what the convolutions of either network multiply for one sample."""
+    picture_channels, *_ = facts.shape
+    channels, pixels = convolution_layers(width, facts)
+    layers = zip(pairwise([picture_channels, *channels]), pixels[1:], strict=True)
+    return sum(16 * here * into * places for (here, into), places in layers)
+
+
 def convolution_layers(base: int, facts: DatasetFacts) -> tuple[list[int], list[int]]:
     """List the discriminator's channels after each level, and the pixels before the first and after each."""
     _, height, width = facts.shape

@@ -1,0 +1,73 @@
+"""The time of a picture recipe: bounded by the size of the pictures, whatever their shape and number."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from service.spec.facts import DatasetFacts
+from service.spec.job import JobSpec
+from service.spec.parts.model import ModelSpec, NetworkSpec
+from service.spec.recipes.budget import MOST_SECONDS, SMALL_SECONDS, seconds_of_step, training_seconds
+from service.spec.resolve import parse_spec, resolve
+from service.spec.sizes.dcgan import dcgan_multiply_adds
+from service.spec.uploads import Upload
+from worker.gan.networks.dcgan import DcganGenerator
+
+
+def pictures(shape: tuple[int, int, int], count: int = 2_000, labels: tuple[str, ...] = ()) -> DatasetFacts:
+    return DatasetFacts("uploaded", "image", shape, count, "0" * 64, labels)
+
+
+def spec_of_upload(facts: DatasetFacts) -> JobSpec:
+    posted = parse_spec({"dataset": "ds_mine"})
+    return resolve(posted, memory_limit_bytes=2**40, find_upload=lambda _: Upload("ready", facts)).spec
+
+
+def expected_seconds(spec: JobSpec, facts: DatasetFacts) -> float:
+    return spec.loop.max_steps * seconds_of_step(spec.model.generator.width, facts, spec.loop.batch_size)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 64, 64), (1, 28, 28), (3, 50, 37), (4, 17, 63), (3, 5, 400)])
+@pytest.mark.parametrize("count", [10, 300, 2_000, 1_000_000])
+def test_uploaded_pictures_up_to_64_by_64_train_for_minutes(shape: tuple[int, int, int], count: int) -> None:
+    uploaded = pictures(shape, count)
+
+    spec = spec_of_upload(uploaded)
+
+    assert training_seconds(uploaded) == SMALL_SECONDS < 180
+    assert expected_seconds(spec, uploaded) <= SMALL_SECONDS
+    assert spec.loop.max_steps >= 1_000
+
+
+@pytest.mark.parametrize(
+    ("side", "most_seconds"), [(65, 160), (128, 600), (200, 1_500), (256, 2_400), (1_000, MOST_SECONDS)]
+)
+def test_larger_pictures_train_as_much_longer_as_they_have_pixels(side: int, most_seconds: int) -> None:
+    uploaded = pictures((3, side, side))
+
+    spec = spec_of_upload(uploaded)
+
+    assert training_seconds(uploaded) <= most_seconds
+    assert 0.8 * training_seconds(uploaded) <= expected_seconds(spec, uploaded) <= training_seconds(uploaded)
+
+
+@pytest.mark.parametrize(("dataset", "width", "steps"), [("digits", 128, 18_000), ("stacked_digits", 256, 6_000)])
+def test_small_pictures_keep_the_recipe_that_their_bars_were_measured_with(
+    dataset: str, width: int, steps: int
+) -> None:
+    spec = resolve(parse_spec({"dataset": dataset}), memory_limit_bytes=2**40).spec
+
+    assert (spec.model.architecture, spec.model.generator.width) == ("mlp", width)
+    assert (spec.loop.batch_size, spec.loop.max_steps) == (64, steps)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 33, 65)])
+def test_the_work_of_convolutions_is_what_torch_counts(shape: tuple[int, int, int]) -> None:
+    facts, random = pictures(shape), torch.Generator().manual_seed(0)
+    model = ModelSpec(architecture="dcgan", generator=NetworkSpec(width=8))
+    generator = DcganGenerator(model, facts, random)
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        generator.pictures(torch.zeros(5, *generator.smallest))
+
+    assert counted.get_total_flops() == 2 * 5 * dcgan_multiply_adds(8, facts)
