@@ -18,7 +18,7 @@ HELD_OF_A_BIN = 12  # real numbers that making a spectrum, or reading one, holds
 
 def spectrogram_lengths(samples: int) -> list[int]:
     """List the frames at each level, the spectrogram's own first."""
-    lengths = [1 + samples // HOP]
+    lengths = [1 - (-samples // HOP)]
     while lengths[-1] > SHORTEST:
         lengths.append(-(-lengths[-1] // 2))
     return lengths

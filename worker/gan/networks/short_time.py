@@ -4,6 +4,7 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from service.spec.sizes.spectrogram import BINS, HOP, WINDOW
 
@@ -22,6 +23,7 @@ class ShortTime(nn.Module):
     def __init__(self, samples: int) -> None:
         super().__init__()
         self.samples = samples
+        self.silence = -samples % HOP  # at the end: without it the last frame barely reaches the last samples
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
         self.register_buffer("middle", (1.0 - 2.0 * (torch.arange(BINS) % 2))[:, None], persistent=False)
         self.height = sqrt(3 * WINDOW / 8)  # the window's squares add up to its square
@@ -29,7 +31,7 @@ class ShortTime(nn.Module):
     def spectra(self, sounds: Tensor) -> Tensor:
         """Transform sounds, silent before and after."""
         frames: Tensor = torch.stft(
-            sounds.flatten(0, 1),
+            functional.pad(sounds.flatten(0, 1), (0, self.silence)),
             WINDOW,
             HOP,
             window=self.window,
@@ -43,8 +45,9 @@ class ShortTime(nn.Module):
     def sounds(self, spectra: Tensor) -> Tensor:
         """Overlap frames and add them: the sounds whose spectra are nearest to these."""
         frames = spectra.flatten(0, 1) * (self.middle * self.height)
-        overlapped: Tensor = torch.istft(frames, WINDOW, HOP, window=self.window, center=True, length=self.samples)
-        return overlapped.reshape(*spectra.shape[:2], self.samples)
+        length = self.samples + self.silence
+        overlapped: Tensor = torch.istft(frames, WINDOW, HOP, window=self.window, center=True, length=length)
+        return overlapped[:, : self.samples].reshape(*spectra.shape[:2], self.samples)
 
 
 def powers(spectra: Tensor) -> Tensor:
