@@ -29,7 +29,9 @@ from worker.gan.metrics.tables import column_metrics
 from worker.gan.metrics.yardstick import Yardstick, make_yardstick
 
 HALVES = Split(0.5, seed=3)
-TWO_NOTES = DatasetFacts("notes", "audio", (1, 4_000), count=40, sha256="0" * 64, sample_rate=16_000)
+TWO_NOTES = DatasetFacts(
+    "notes", "audio", (1, 4_000), count=40, sha256="0" * 64, labels=("low", "high", "silent"), sample_rate=16_000
+)
 PICTURE = DatasetFacts("pictures", "image", (3, 40, 36), count=60, sha256="0" * 64)
 
 
@@ -348,10 +350,19 @@ def test_pitches_are_learnt_of_classes_else_of_semitones_and_not_at_all_of_what_
     of_semitones = [learn_pitches(TWO_NOTES, Rows(semitones, labels)) for labels in (None, unrelated)]
 
     assert of_classes is not None
-    assert of_classes.hertz == pytest.approx([430, 600], rel=0.001)
+    assert of_classes.hertz == pytest.approx([430, 600, np.nan], rel=0.001, nan_ok=True)
     assert [found and (found.are_of_classes, found.hertz.tolist()) for found in of_semitones] == [
         (False, pytest.approx([440, 880]))
     ] * 2
     assert learn_pitches(TWO_NOTES, Rows(notes(430.0, 600.0), unrelated)) is None
     assert learn_pitches(TWO_NOTES, Rows(noise, classes)) is None
     assert set(KNOWN_PITCHES) == {"tones"}
+
+
+def test_a_class_without_rows_has_no_pitch_and_nothing_hits_it() -> None:
+    high = notes(600.0)
+    pitches = learn_pitches(TWO_NOTES, Rows(high, np.ones(len(high), np.int64)))
+
+    assert pitches is not None
+    assert pitches.metrics(Rows(high, None)) == {"pitches": 1, "in_tune": 1}
+    assert pitches.metrics(Rows(high, np.full(len(high), 2)))["in_tune"] == 0

@@ -18,7 +18,9 @@ A4_HZ = 440.0
 
 @dataclass(frozen=True)
 class Pitches:
-    """The pitches of a data set in hertz (P,): by class, or the semitones of equal temperament that occur."""
+    """The pitches of a data set in hertz (P,): by class, NaN where one has no rows, or the semitones of equal
+    temperament that occur.
+    """
 
     hertz: np.ndarray
     are_of_classes: bool
@@ -34,18 +36,18 @@ class Pitches:
     def hits(self, made: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return which pitch each sound is held against, and whether it hits it, both (N,)."""
         hertz, is_clear = loudest(made.values, self.sample_rate)
-        cents = 1200 * np.log2(hertz[:, None] / self.hertz)
-        which = np.abs(cents).argmin(axis=1)
+        cents = np.nan_to_num(1200 * np.abs(np.log2(hertz[:, None] / self.hertz)), nan=np.inf)
+        which = cents.argmin(axis=1)
         if self.are_of_classes and made.labels is not None:
             which = made.labels
-        return which, is_clear & (np.abs(cents[np.arange(len(cents)), which]) <= NEAR_CENTS)
+        return which, is_clear & (cents[np.arange(len(cents)), which] <= NEAR_CENTS)
 
 
 def learn_pitches(facts: DatasetFacts, train: Rows) -> Pitches | None:
     """Return the pitches of the training rows; None where these are not in tune themselves, as speech is not."""
     if facts.sample_rate is None or facts.shape[1] < WINDOW:
         return None
-    for pitches in _candidates(train, facts.sample_rate):
+    for pitches in _candidates(train, len(facts.labels), facts.sample_rate):
         if pitches.metrics(train)["in_tune"] >= LEAST_IN_TUNE:
             return pitches
     return None
@@ -58,13 +60,15 @@ def loudest(sounds: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarra
     return hertz, is_clear
 
 
-def _candidates(train: Rows, sample_rate: int) -> Iterator[Pitches]:
+def _candidates(train: Rows, classes: int, sample_rate: int) -> Iterator[Pitches]:
     hertz, is_clear = loudest(train.values, sample_rate)
     if not is_clear.any():
         return
     if train.labels is not None and np.isin(train.labels, train.labels[is_clear]).all():
-        of_class = [np.median(hertz[is_clear & (train.labels == label)]) for label in range(train.labels.max() + 1)]
-        yield Pitches(np.array(of_class), are_of_classes=True, sample_rate=sample_rate)
+        of_class = np.full(classes, np.nan)
+        for label in np.unique(train.labels):
+            of_class[label] = np.median(hertz[is_clear & (train.labels == label)])
+        yield Pitches(of_class, are_of_classes=True, sample_rate=sample_rate)
     semitones = np.unique(np.round(12 * np.log2(hertz[is_clear] / A4_HZ)))
     yield Pitches(A4_HZ * 2 ** (semitones / 12), are_of_classes=False, sample_rate=sample_rate)
 
