@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+FIRST_SEED = 101  # those below, recipes were looked for with
+TEN_SEEDS = range(FIRST_SEED, FIRST_SEED + 10)
+
 Beside = Literal["real", "copula", "ctgan"]
 
 HALF_HELD_OUT: dict[str, Any] = {"quality": {"held_out": 0.5, "every_steps": 0}}
@@ -11,8 +14,8 @@ HALF_HELD_OUT: dict[str, Any] = {"quality": {"held_out": 0.5, "every_steps": 0}}
 
 @dataclass(frozen=True)
 class Rule:
-    """What the median over the seeds has to be: within bounds, which are added to `factor` times the same figure of a
-    row that stands beside it, where one is named.
+    """What the median over the seeds has to be within: of the figure, or of its difference, seed by seed, from `factor`
+    times the same figure of a row that stands beside it, where one is named.
     """
 
     metric: str
@@ -21,14 +24,19 @@ class Rule:
     beside: Beside | None = None
     factor: float = 1.0
 
-    def holds(self, value: float | None, beside: float | None = None) -> bool:
-        """Tell whether a value is within the bounds; beside is the figure of the row that the rule names."""
+    def judged(self, value: float | None, beside: float | None = None) -> float | None:
+        """Return what the bounds are held to: the value, or how far it is beyond the figure of the row that the rule
+        names; None where one was not measured.
+        """
         if value is None or (self.beside is not None and beside is None):
+            return None
+        return value - self.factor * (beside or 0.0)
+
+    def holds(self, judged: float | None) -> bool:
+        """Tell whether what is judged is within the bounds."""
+        if judged is None:
             return False
-        offset = self.factor * (beside or 0.0)
-        return (self.least is None or value >= self.least + offset) and (
-            self.most is None or value <= self.most + offset
-        )
+        return (self.least is None or judged >= self.least) and (self.most is None or judged <= self.most)
 
     def __str__(self) -> str:
         bounds = [
@@ -53,7 +61,7 @@ class Bar:
     dataset: str
     rules: Sequence[Rule]
     shown: Sequence[str] = ()
-    seeds: int = 10
+    seeds: range = TEN_SEEDS
     protocol: Mapping[str, Any] = field(default_factory=lambda: HALF_HELD_OUT)
 
     def __str__(self) -> str:
@@ -64,6 +72,15 @@ class Bar:
         """Name what else is trained on the same rows."""
         return {rule.beside for rule in self.rules if rule.beside == "ctgan"}
 
+
+SMALL_TABLE = (
+    Rule("tstr", -0.03, beside="copula"),
+    Rule("coverage", 0, beside="copula"),
+    Rule("recall", -0.07, beside="copula"),
+    Rule("detection_auc", most=0, beside="copula"),
+    Rule("seconds", most=20),
+)
+"""About as far from a normal copula of each class as the bar of breast_cancer is from its own."""
 
 WIDTH = Rule("width", 0.8, 1.25)
 DEFAULT_SECONDS = Rule("seconds", most=240)  # what any default recipe may take of small data
@@ -137,18 +154,8 @@ BARS = (
         ),
         shown=("density", "shapes", "nearer_to_train"),
     ),
-    Bar(
-        "B6",
-        "iris",
-        (Rule("tstr", -0.03, beside="copula"), Rule("seconds", most=20)),
-        shown=("recall", "coverage", "detection_auc"),
-    ),
-    Bar(
-        "B6",
-        "wine",
-        (Rule("tstr", -0.03, beside="copula"), Rule("seconds", most=20)),
-        shown=("recall", "coverage", "detection_auc"),
-    ),
+    Bar("B6", "iris", SMALL_TABLE, shown=("density", "nearer_to_train")),
+    Bar("B6", "wine", SMALL_TABLE, shown=("density", "nearer_to_train")),
     Bar(
         "B7",
         "tones",
@@ -159,7 +166,7 @@ BARS = (
         "B8",
         "dirac",
         (Rule("radius_error", most=1e-6), Rule("loss_error", most=1e-6), Rule("gradient_error", most=1e-6)),
-        seeds=1,
+        seeds=TEN_SEEDS[:1],
     ),
     Bar(
         "B9",
@@ -172,6 +179,6 @@ BARS = (
             Rule("cpu_seconds", most=0, beside="ctgan", factor=0.1),
         ),
         shown=("tstr", "recall", "coverage", "category_coverage"),
-        seeds=3,
+        seeds=TEN_SEEDS[:3],
     ),
 )

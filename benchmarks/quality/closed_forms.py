@@ -36,7 +36,7 @@ def try_closed_forms(bar: Bar) -> Trial:
         "loss_error": max(loss_errors()),
         "gradient_error": max(gradient_errors()),
     }
-    return Trial(bar.id, bar.dataset, RECIPE, 1, tables_fingerprint(), None, None, {**errors}, {}, {})
+    return Trial(bar.id, bar.dataset, RECIPE, bar.seeds[0], tables_fingerprint(), None, None, {**errors}, {}, {})
 
 
 def tables_fingerprint() -> str:

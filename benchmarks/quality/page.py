@@ -33,14 +33,23 @@ class Outcome:
 
     def verdict(self, rule: Rule) -> str:
         """Return whether a rule is met, as far as can be told."""
-        beside = self.figure_beside(rule)
-        if self.median(rule.metric) is None or (rule.beside and beside is None):
+        judged = self.judged(rule)
+        if judged is None:
             return "-"
-        return "met" if rule.holds(self.median(rule.metric), beside) else "missed"
+        return "met" if rule.holds(judged) else "missed"
 
-    def figure_beside(self, rule: Rule) -> float | None:
-        """Return the figure that a rule's bounds move with."""
-        return self.beside.get(rule.beside, {}).get(rule.metric) if rule.beside else None
+    def judged(self, rule: Rule) -> float | None:
+        """Return the median over the seeds of what a rule judges."""
+        return median_of(
+            [rule.judged(trial.figures.get(rule.metric), self.figure_beside(rule, trial)) for trial in self.trials]
+        )
+
+    def figure_beside(self, rule: Rule, trial: Trial) -> float | None:
+        """Return the figure that a rule compares one trial's with; a rival's is the same for all."""
+        if rule.beside is None:
+            return None
+        of_trial: Mapping[str, Figures] = {"real": trial.real, **trial.baselines}
+        return of_trial.get(rule.beside, self.beside.get(rule.beside, {})).get(rule.metric)
 
 
 def write_page(trials: Sequence[Trial]) -> None:
@@ -79,7 +88,7 @@ def overview(outcomes: Sequence[Outcome]) -> list[str]:
         rules = outcome.bar.rules
         missed = ", ".join(rule.metric for rule in rules if outcome.verdict(rule) == "missed")
         met = sum(outcome.verdict(rule) == "met" for rule in rules)
-        shown = [outcome.bar.id, outcome.bar.dataset, f"{len(outcome.trials)} of {outcome.bar.seeds}"]
+        shown = [outcome.bar.id, outcome.bar.dataset, f"{len(outcome.trials)} of {len(outcome.bar.seeds)}"]
         judged = f"{met} of {len(rules)}" if outcome.trials else "-"
         lines.append(row(*shown, judged, missed, figure(outcome.median("seconds"))))
     return lines
@@ -97,13 +106,15 @@ def section(outcome: Outcome, by_hand: str) -> list[str]:
     lines += [f"<!-- {bar}: by hand -->", f"{by_hand}<!-- end -->", ""]
     picture = f"{bar.id}-{bar.dataset}.png"
     if (PICTURES / picture).exists():
-        lines += [f"![samples of seed 1](pictures/{picture})", ""]
+        lines += [f"![samples of seed {bar.seeds[0]}](pictures/{picture})", ""]
     return lines + list(_rows(outcome))
 
 
 def _judged(outcome: Outcome, rule: Rule) -> str:
-    value, beside = figure(outcome.median(rule.metric)), outcome.figure_beside(rule)
-    shown = value if rule.beside is None else f"{value} ({rule.beside} {figure(beside)})"
+    shown = figure(outcome.median(rule.metric))
+    if rule.beside is not None:
+        shown += f" ({rule.beside} {figure(outcome.beside.get(rule.beside, {}).get(rule.metric))}"
+        shown += f", difference {figure(outcome.judged(rule))})" if rule.factor == 1 else ")"
     return row(str(rule), shown, outcome.verdict(rule))
 
 

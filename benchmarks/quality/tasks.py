@@ -38,8 +38,8 @@ class Task:
 
 def tasks_of(bar: Bar, seeds: int | None) -> list[Task]:
     """Return all trials of a bar; the rival's comes first, for it takes longest."""
-    rival = [Task(bar, 1, RIVAL)] if bar.rivals and is_installed() else []
-    return rival + [Task(bar, seed) for seed in range(1, (bar.seeds if seeds is None else min(seeds, bar.seeds)) + 1)]
+    rival = [Task(bar, bar.seeds[0], RIVAL)] if bar.rivals and is_installed() else []
+    return rival + [Task(bar, seed) for seed in bar.seeds[:seeds]]
 
 
 def todays_recipe(task: Task) -> str:
@@ -50,8 +50,10 @@ def todays_recipe(task: Task) -> str:
 
 
 def is_done(task: Task, trials: Sequence[Trial]) -> bool:
-    """Tell whether its figures are recorded and follow from what they would follow from today."""
-    return any(
+    """Tell whether its figures are recorded and follow from what they would follow from today; closed forms take so
+    little time that they are always judged anew.
+    """
+    return task.bar.dataset != "dirac" and any(
         trial.seed == task.seed and trial.recipe == todays_recipe(task)
         for trial in trials_of(task.bar, trials, task.by)
     )
@@ -63,7 +65,7 @@ def carry_out(task: Task, cache: Path) -> Trial:
         return try_rival(task.bar, task.seed, cache=cache)
     if task.bar.dataset == "dirac":
         return try_closed_forms(task.bar)
-    picture = PICTURES / f"{task.bar.id}-{task.bar.dataset}.png" if task.seed == 1 else None
+    picture = PICTURES / f"{task.bar.id}-{task.bar.dataset}.png" if task.seed == task.bar.seeds[0] else None
     return try_seed(task.bar, task.seed, cache=cache, picture=picture)
 
 

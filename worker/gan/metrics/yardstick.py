@@ -103,6 +103,15 @@ class Yardstick:
             measured[name] = self.measure_thoroughly(self.as_rows(exported, self._labels_of(len(drawn))))
         return measured
 
+    def tstr(self, made: Rows) -> float | None:
+        """Return the accuracy on real rows of a classifier that learnt from made ones; None where there are no labels,
+        or only those of one class.
+        """
+        if made.labels is None or self.real.labels is None:
+            return None
+        parts = self.features_but_label(made.values), made.labels, self.features_but_label(self.real.values)
+        return train_on_made_test_on_real(*parts, self.real.labels)
+
     def _training_rows_like_real(self) -> Rows:
         if self.train.labels is not None and self.real.labels is not None:
             return self.train.taken(_alike(self.train.labels, self.real.labels))
@@ -141,10 +150,7 @@ class Yardstick:
         }
 
     def _of_labels(self, made: Rows) -> Metrics:
-        if made.labels is None or self.real.labels is None:
-            return {}
-        parts = self.features_but_label(made.values), made.labels, self.features_but_label(self.real.values)
-        accuracy = train_on_made_test_on_real(*parts, self.real.labels)
+        accuracy = self.tstr(made)
         return {} if accuracy is None else {"tstr": accuracy}
 
 
