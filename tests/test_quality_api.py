@@ -142,6 +142,11 @@ def test_a_spec_of_before_there_was_quality_keeps_nothing_aside() -> None:
         ({"quality": {"metric": "coverag"}}, "/quality/metric", "unknown_name"),
         ({"quality": {"metric": "density"}}, "/quality/metric", "unknown_name"),
         ({"quality": {"metric": "frechet"}}, "/quality/metric", "unknown_name"),
+        (
+            {"dataset": "iris", "quality": {"metric": "tstr"}, "model": {"conditional": False}},
+            "/quality/metric",
+            "no_labels",
+        ),
         ({"quality": {"held_out": 0.0001}}, "/quality/held_out", "too_little_held_out"),
         ({"quality": {"held_out": 0, "every_steps": 5}}, "/quality/held_out", "too_little_held_out"),
         ({"quality": {"every_steps": 0, "early_stop": {}}}, "/quality/early_stop", "never_measured"),

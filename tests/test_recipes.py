@@ -72,6 +72,15 @@ def test_any_data_has_defaults_that_are_a_valid_spec(uploaded: DatasetFacts) -> 
         assert architecture.size(spec.model, uploaded).generator.parameters > 0
 
 
+@pytest.mark.parametrize("shape", [(2,), (30,)])
+def test_vectors_with_labels_are_made_by_label(shape: tuple[int, ...]) -> None:
+    of_labels = recipe_for(facts("vector", shape, 1_000, ("a", "b")), "mlp").overrides
+    of_none = recipe_for(facts("vector", shape, 1_000), "mlp").overrides
+
+    assert of_labels["model"]["conditional"]
+    assert not of_none["model"]["conditional"]
+
+
 def test_the_recipe_follows_the_architecture_that_a_client_chose() -> None:
     small = spec_of({"dataset": "digits"})
     convolutional = spec_of({"dataset": "digits", "model": {"architecture": "dcgan"}})

@@ -9,6 +9,7 @@ from service.spec.faults import unknown_name
 from service.spec.job import JobSpec
 from service.spec.measuring import (
     follows_a_metric,
+    has_labels_to_learn_from,
     held_out_rows,
     measures_against_something,
     stops_by_what_is_measured,
@@ -136,5 +137,6 @@ CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _has_a_decoder,
     measures_against_something,
     follows_a_metric,
+    has_labels_to_learn_from,
     stops_by_what_is_measured,
 )

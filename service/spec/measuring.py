@@ -49,6 +49,14 @@ def follows_a_metric(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
     return Fault("/quality/metric", "unknown_name", message, allowed, name)
 
 
+def has_labels_to_learn_from(spec: JobSpec, facts: DatasetFacts) -> Fault | None:
+    """Refuse to follow what a classifier learns from samples that no label comes with."""
+    if spec.quality.metric != "tstr" or spec.model.conditional or facts.label_column:
+        return None
+    message = "tstr needs samples with labels, and those of an unconditional training have none: set model.conditional"
+    return Fault("/quality/metric", "no_labels", message, {"conditional": True}, "tstr")
+
+
 def stops_by_what_is_measured(spec: JobSpec, _: DatasetFacts) -> Fault | None:
     """Refuse to stop early by what is never measured."""
     if spec.quality.early_stop is None or spec.quality.every_steps:

@@ -45,6 +45,7 @@ def codebook(
         "model": {
             "latent_dim": 4,  # more drown the codes: docs/log.md
             "latent_codes": codebook_size(facts),
+            "conditional": bool(facts.labels),
             "generator": network,
             "discriminator": {**network, "octaves": octaves},
             "ema": {"half_life_samples": 0},
