@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.spec.datasets import TONES, TonesParams
+from service.spec.facts import DatasetFacts
 from tests.uploads import labels_of, make_wav, make_zip, prepare_bytes, rows_of
+from worker.gan.data.tones import open_tones
+from worker.ingest.mixtures import with_mixture
 from worker.ingest.upload import BadUpload, Limits, Options
 
 RATE = 16_000
@@ -53,6 +57,38 @@ def test_one_sound_is_cut_into_pieces(tmp_path: Path) -> None:
     assert rows_of(tmp_path).shape == (15, 1, 3200)
     assert np.abs(rows_of(tmp_path).reshape(-1) - np.tile(TONE, 3)).max() < 1e-4
     assert prepared.remarks == ()
+
+
+def test_pure_tones_are_found_to_be_mixtures_of_few_and_noise_to_be_none(tmp_path: Path) -> None:
+    tones = open_tones(TONES, TonesParams(count=600)).values
+    noise = np.random.Generator(np.random.PCG64(1)).uniform(-1, 1, (600, 1, 1_000)).astype(np.float32)
+
+    of_tones, of_noise = with_rows(tmp_path, tones), with_rows(tmp_path, noise)
+
+    assert of_tones.components == pytest.approx(TONES.components, rel=0.05)
+    assert of_tones.kept_power == TONES.kept_power == 1
+    assert of_noise.kept_power is not None
+    assert of_noise.kept_power < 0.3
+
+
+def test_only_short_sounds_are_taken_apart(tmp_path: Path) -> None:
+    short = prepare_bytes(make_wav(np.tile(TONE, 4)), make_directory(tmp_path / "short"), Options(seconds=0.5)).facts
+    long = prepare_bytes(make_wav(np.tile(TONE, 8)), make_directory(tmp_path / "long"), Options(seconds=1)).facts
+
+    assert short.kept_power == pytest.approx(1, abs=1e-3)
+    assert (long.kept_power, long.components) == (None, None)
+
+
+def with_rows(directory: Path, rows: np.ndarray) -> DatasetFacts:
+    """Measure the facts of these sounds."""
+    np.save(directory / "rows.npy", rows)
+    facts = DatasetFacts("sounds", "audio", rows.shape[1:], len(rows), "0" * 64, sample_rate=RATE)
+    return with_mixture(facts, directory / "rows.npy")
+
+
+def make_directory(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 @pytest.mark.parametrize(

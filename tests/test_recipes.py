@@ -1,5 +1,6 @@
 """Recipes: each data set alone makes a whole spec, and no data is so odd that it has no defaults."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,25 @@ def test_vectors_with_labels_are_made_by_label(shape: tuple[int, ...]) -> None:
 
     assert of_labels["model"]["conditional"]
     assert not of_none["model"]["conditional"]
+
+
+@pytest.mark.parametrize(("kept_power", "architecture"), [(None, "wave"), (0.98, "wave"), (0.99, "mlp"), (1.0, "mlp")])
+def test_only_sounds_that_components_keep_are_mixed_of_them(kept_power: float | None, architecture: str) -> None:
+    sounds = replace(facts("audio", (1, 4_000), 200), kept_power=kept_power)
+
+    assert architecture_for(sounds) == architecture
+
+
+def test_penalties_on_sounds_are_as_strong_in_the_components_whatever_the_length() -> None:
+    few = replace(facts("audio", (1, 1_000), 200), components=5.0)
+    many = replace(facts("audio", (1, 4_000), 200), components=20.0)
+
+    assert gamma_of(few) == gamma_of(many) == gamma_of(replace(many, components=40.0)) * 2
+
+
+def gamma_of(sounds: DatasetFacts) -> float:
+    gamma: float = recipe_for(sounds, "mlp").overrides["objective"]["r1"]["initial"]
+    return gamma
 
 
 def test_the_recipe_follows_the_architecture_that_a_client_chose() -> None:

@@ -16,7 +16,9 @@ from service.spec.sizes.wave import wave_size
 
 SMALLEST_SIDE = 4  # of a picture in a dcgan
 PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost more than convolutions
-FRAMES_AN_MLP_READS = 8_192  # of a sound; so far an mlp learns faster than convolutions do
+FRAMES_AN_MLP_READS = 8_192  # of a sound
+MOST_COMPONENTS = 128  # that an mlp mixes sounds of by its recipe
+LEAST_KEPT_POWER = 0.99  # of sounds that it may mix: what its components lack, no training brings back
 
 
 def architecture_for(facts: DatasetFacts) -> str:
@@ -24,7 +26,7 @@ def architecture_for(facts: DatasetFacts) -> str:
     if facts.modality == "table":
         return "tabular"
     if facts.modality == "audio":
-        return "mlp" if prod(facts.shape) <= FRAMES_AN_MLP_READS else "wave"
+        return "mlp" if (facts.kept_power or 0.0) >= LEAST_KEPT_POWER else "wave"
     convolves = facts.modality == "image" and prod(facts.shape) > PIXELS_AN_MLP_READS
     return "dcgan" if convolves and min(facts.shape[1:]) >= SMALLEST_SIDE else "mlp"
 

@@ -45,7 +45,9 @@ class DatasetFacts:
     for audio. white is the value of the brightest pixel of an image, sample_rate the frames a second of audio, table
     the columns of an uploaded table. Where the labels are one of those columns, it stays among them and label_column
     names it. label_counts are the rows of each label, for data that is shown in its own proportions; () shows each
-    label alike.
+    label alike. components and kept_power are those of short sounds, None where they were not measured: of how many
+    principal components they are mixtures in effect, and which share of the power of sounds that had no part in it the
+    first MOST_COMPONENTS keep.
     """
 
     name: str
@@ -61,6 +63,8 @@ class DatasetFacts:
     table: tuple[TableColumn, ...] = ()
     label_column: str = ""
     label_counts: tuple[int, ...] = ()
+    components: float | None = None
+    kept_power: float | None = None
 
 
 _FACTS = TypeAdapter(DatasetFacts)

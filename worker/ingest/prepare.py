@@ -4,15 +4,16 @@ from pathlib import Path
 
 from worker.ingest.bench import Bench
 from worker.ingest.kinds import prepare_any
+from worker.ingest.mixtures import with_mixture
 from worker.ingest.preview import write_preview
-from worker.ingest.upload import Limits, Prepared, Upload
+from worker.ingest.upload import ROWS, Limits, Prepared, Upload
 
 
 def prepare(upload: Upload, target: Path, limits: Limits) -> Prepared:
     """Prepare an upload into an empty directory; raises BadUpload, and nothing else because of what the file holds."""
     bench = Bench(upload, target, limits)
     try:
-        facts = prepare_any(bench, upload.path)
+        facts = with_mixture(prepare_any(bench, upload.path), target / ROWS)
         return Prepared(facts, tuple(bench.remarks), write_preview(facts, target))
     finally:
         bench.clear_scratch()

@@ -1,7 +1,12 @@
 """Recipes for audio."""
 
+from math import prod
+
+from service.spec.architectures import MOST_COMPONENTS
 from service.spec.facts import DatasetFacts
 from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent, small_networks
+
+GAMMA_OF_MIXTURES = 0.28  # of the penalties on an mlp of sounds, in units of their components
 
 
 def short_sounds(facts: DatasetFacts) -> Recipe:
@@ -11,7 +16,7 @@ def short_sounds(facts: DatasetFacts) -> Recipe:
         "networks that see a sound as a mixture of the data's components learn which go together, and make no other",
         {
             "model": {"latent_dim": 16, **small_networks(facts)},
-            **penalised_descent(gamma=facts.shape[1] / 64),
+            **penalised_descent(gamma=GAMMA_OF_MIXTURES * power_of_a_component(facts)),
             "loop": {"batch_size": batch_for(facts, 32), "max_steps": 4_000},
         },
     )
@@ -51,3 +56,10 @@ def sounds_as_spectra(facts: DatasetFacts) -> Recipe:
             "loop": {"batch_size": batch_for(facts, 16), "max_steps": 3_000},
         },
     )
+
+
+def power_of_a_component(facts: DatasetFacts) -> float:
+    """Return how much power of a sound, of 1 for each frame, a strong component has: a penalty on gradients in the
+    sound is smaller by so much than one in the components that networks see.
+    """
+    return prod(facts.shape) / (facts.components or MOST_COMPONENTS)
