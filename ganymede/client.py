@@ -150,12 +150,18 @@ class Client:
         """Yield the sampling points of a job, by step."""
         return self._transport.pages(f"/jobs/{job_id}/samples", {})
 
-    def sample(self, job_id: str, target: Path, **wish: Any) -> int:
-        """Draw samples and write their file; return its size in bytes. The wish is that of POST /jobs/ID/samples."""
-        answer = self._transport.send("POST", f"/jobs/{job_id}/samples", json=wish, params={"wait": LONG_POLL_S})
+    def sample(self, job_id: str, target: Path, timeout_s: float = float("inf"), **wish: Any) -> int:
+        """Draw samples and write their file; return its size in bytes. The wish is that of POST /jobs/ID/samples.
+
+        Raises:
+            TimeoutError: they were not drawn within `timeout_s`; the service goes on, and the same wish finds them.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        wait = {"wait": min(LONG_POLL_S, timeout_s)}
+        answer = self._transport.send("POST", f"/jobs/{job_id}/samples", json=wish, params=wait)
         if answer.status_code != HTTPStatus.ACCEPTED:
             return write_whole(target, [answer.content])
-        self._wait_for_samples(answer.headers["Location"], answer.json())
+        self._wait_for_samples(answer.headers["Location"], answer.json(), deadline_s)
         return self.download(f"{answer.headers['Location']}/file", target)
 
     def quality(self, job_id: str) -> Iterator[dict[str, Any]]:
@@ -182,15 +188,15 @@ class Client:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
         return self._transport.download(path, target, **query)
 
-    def _wait_for_samples(self, location: str, order: dict[str, Any]) -> None:
+    def _wait_for_samples(self, location: str, order: dict[str, Any], deadline_s: float) -> None:
+        """Wait until samples are ready or have failed; of the latter the download tells why."""
         while order["status"] in {"queued", "rendering"}:
-            before, query = order["version"], {"wait": LONG_POLL_S, "since": order["version"]}
+            if (left_s := deadline_s - time.monotonic()) <= 0:
+                raise TimeoutError(f"{order['id']} is still {order['status']}")
+            before, query = order["version"], {"wait": min(LONG_POLL_S, left_s), "since": order["version"]}
             order = self._transport.object("GET", location, params=query)
             if order["version"] == before:
                 time.sleep(RETRY_S)  # more clients wait than the service has threads for
-        if order["error"]:
-            told = {"code": order["error"]["code"], "detail": order["error"]["message"]}
-            raise GanymedeProblem(HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
     def _job(self, method: str, path: str, **request: Any) -> Job:
         return cast("Job", self._transport.send(method, path, **request).json())

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 from flask import request
 from sqlalchemy import Engine
 from werkzeug.serving import make_server
 
-from ganymede.client import Client
+from ganymede.client import Client, GanymedeProblem
 from service.blobs import BlobStore, make_blobs
 from service.db import reading, writing
 from service.store import orders
 from tests.building import add_job
 from tests.conversation import make_client
-from tests.generators import ROWS, carry_out, job_with_generator
+from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 from tests.house import wait_until
 
 
@@ -88,3 +88,34 @@ def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
         assert target.read_bytes() == ROWS
         assert any(path.endswith("/file?") for path in served.asked)
         assert client.sample(job_id, target, n=2, seed=1) == len(ROWS)
+
+
+def test_samples_that_take_longer_than_a_client_waits_are_its_time_out(
+    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+
+    with Client(served.url) as client, pytest.raises(TimeoutError, match="is still queued"):
+        client.sample(job_id, tmp_path / "rows.csv", timeout_s=0.2, n=2, seed=1)
+
+
+def test_samples_that_fail_while_a_client_waits_are_told_as_the_service_tells_them(
+    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+
+    def fail() -> None:
+        order_id, attempt = claim_order(engine)
+        with writing(engine) as session:
+            orders.fail_order(session, order_id, attempt, code="too_rare", message="Two of 9 rows.")
+
+    with Client(served.url) as client:
+        with pytest.raises(TimeoutError):
+            client.sample(job_id, tmp_path / "rows.csv", timeout_s=0.01, seed=1)
+        failing = Timer(0.5, fail)
+        failing.start()
+        with pytest.raises(GanymedeProblem) as told:
+            client.sample(job_id, tmp_path / "rows.csv", seed=1)
+        failing.join()
+
+    assert (told.value.status, told.value.code, told.value.faults[0]["pointer"]) == (422, "too_rare", "/where")

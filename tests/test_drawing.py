@@ -1,6 +1,8 @@
 """What may be asked of a generator: classes, conditions on columns, formats, and how a wrong wish is told."""
 
+import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +11,19 @@ from service.errors import Fault, InvalidInput
 from service.spec.conditions import Condition
 from service.spec.datasets import DIGITS, SURVEY, WINE
 from service.spec.drawing import Drawing, drawing_from_json, drawing_to_json, parse_sample, resolve_sample
-from service.spec.facts import DatasetFacts
+from service.spec.facts import DAY_FORMAT, DatasetFacts, TableColumn
+from service.spec.faults import MOST_NAMES, MOST_UNKNOWN
 from service.spec.headers import GeneratorHeader
 
 PLACES = {column.name: place for place, column in enumerate(SURVEY.table)}
+MANY = tuple(f"label {number:04d} {'x' * 60_000}" for number in range(1_000))
+SPELLED = (
+    TableColumn("target", "boolean", ("0.0", "1.0")),
+    TableColumn("told", "category", ("False", "maybe", "true")),
+    TableColumn("grade", "category", ("1", "1.0", "2.50", "none")),
+    TableColumn("founded", "date", minimum=-719_162, maximum=0, date_format=DAY_FORMAT),
+    TableColumn("tag", "category", MANY),
+)
 
 
 def drawn(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> Drawing:
@@ -68,6 +79,57 @@ def test_a_condition_holds_for_what_it_says(column: str, wanted: Any, met: list[
     assert not any(found.holds_for(number) for number in unmet)
 
 
+@pytest.mark.parametrize(
+    ("column", "wanted", "word"),
+    [
+        ("target", 1.0, "1.0"),
+        ("target", 1, "1.0"),
+        ("target", False, None),
+        ("told", True, "true"),
+        ("told", False, "False"),
+        ("grade", 1, "1"),
+        ("grade", 1.0, "1.0"),
+        ("grade", 2.5, "2.50"),
+        ("grade", "2.5", None),
+    ],
+)
+def test_a_number_or_a_truth_means_the_category_that_spells_it(column: str, wanted: Any, word: str | None) -> None:
+    facts = replace(SURVEY, table=SPELLED, label_column="")
+    categories = next(each for each in SPELLED if each.name == column).categories
+
+    if word is None:
+        assert f"/where/{column}" in faults_in(facts, where={column: wanted}, conditional=False)
+    else:
+        [found] = drawn(facts, where={column: wanted}, conditional=False).restriction.conditions
+        assert categories[int(found.values[0])] == word
+
+
+def test_the_example_of_an_early_date_is_one_that_is_taken() -> None:
+    facts = replace(SURVEY, table=SPELLED, label_column="")
+    example = faults_in(facts, where={"founded": "x"}, conditional=False)["/where/founded"].allowed
+
+    [found] = drawn(facts, where={"founded": example}, conditional=False).restriction.conditions
+
+    assert (example, found.values) == ("0001-01-01", (-719_162,))
+
+
+def test_a_wish_of_many_wrong_names_is_refused_in_few_words() -> None:
+    facts = replace(SURVEY, table=SPELLED, label_column="tag", labels=MANY)
+    values: dict[str, Any] = {f"column {number}": "x" * 60_000 for number in range(98)}
+    where = values | {"tag": [f"lable {number} {'x' * 60_000}" for number in range(1_000)], "told": "y" * 60_000}
+
+    faults = faults_in(facts, where=where, classes=[f"lable {number}" for number in range(5_000)], n=10_000)
+
+    assert len(faults) <= 3 * MOST_UNKNOWN
+    assert all(len(fault.allowed) <= MOST_NAMES for fault in faults.values())
+    assert len(json.dumps([vars(fault) for fault in faults.values()])) < 1_000_000
+
+
+def test_more_conditions_or_values_than_anybody_needs_are_refused() -> None:
+    assert faults_in(where={f"column {number}": 1 for number in range(101)}).keys() == {"/where"}
+    assert faults_in(where={"age": [1] * 1_002}).keys() == {"/where/age"}
+
+
 def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:
     where = {"aeg": 1, "contract": ["permanant", "permanent"], "joined": "1 May", "age": {"minimum": "x"}, "mood": None}
     faults = faults_in(where=where, classes=["yess", 2], format="wav")
@@ -88,6 +150,10 @@ def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:
         ({"where": {"age": {"minimum": 40, "maximum": 30}}}, "/where/age"),
         ({"where": {"age": {}}}, "/where/age"),
         ({"where": {"age": []}}, "/where/age"),
+        ({"where": {"age": [[1]]}}, "/where/age/0"),
+        ({"where": {"age": [1, {"minimum": 1}]}}, "/where/age/1"),
+        ({"where": {"age": {"minimum": [1]}}}, "/where/age/minimum"),
+        ({"classes": ["9" * 5_000]}, "/classes/0"),
         ({"where": {"contract": {"minimum": "a"}}}, "/where/contract"),
         ({"where": {}}, "/where"),
         ({"n": 2, "classes": ["no", "yes", "no"]}, "/classes"),

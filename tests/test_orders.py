@@ -29,6 +29,11 @@ def finish(session: Session, order: Order, size: int) -> None:
     orders.finish_order(session, order.id, attempt, file=file, quota_bytes=QUOTA_BYTES)
 
 
+def add_orders(session: Session, job: Job, count: int) -> list[Order]:
+    """Store some orders; return them by age, which is that of their ids."""
+    return sorted((add_order(session, job, seed=seed) for seed in range(count)), key=lambda order: order.id)
+
+
 def test_an_order_is_carried_out_once_and_found_by_what_it_asks_for(session: Session) -> None:
     job = add_job(session)
     order = add_order(session, job, seed=1)
@@ -81,8 +86,10 @@ def test_an_order_that_is_lost_three_times_fails_and_may_be_asked_for_again(sess
         states.append(order.state)
     said = order.error_message
 
-    orders.order_again(session, order)
+    elsewhere = order.generator | {"key": f"{order.job_id}/2/generator"}
+    orders.order_again(session, order, elsewhere)
 
+    assert order.generator == elsewhere
     assert states == ["queued", "queued", "failed"]
     assert said == "Gone. That was attempt 3 of 3."
     assert (order.state, order.losses, order.error_code, order.finished_at) == ("queued", 0, None, None)
@@ -90,7 +97,7 @@ def test_an_order_that_is_lost_three_times_fails_and_may_be_asked_for_again(sess
 
 def test_the_oldest_files_of_an_owner_make_room_for_new_ones(session: Session) -> None:
     job = add_job(session)
-    first, second, third = (add_order(session, job, seed=seed) for seed in range(3))
+    first, second, third = add_orders(session, job, 3)
 
     for order in (first, second, third):
         finish(session, order, 60)
@@ -105,13 +112,43 @@ def test_only_so_many_orders_of_an_owner_are_kept_failed_ones_too(
 ) -> None:
     monkeypatch.setattr(orders, "MOST_KEPT", 2)
     job = add_job(session)
-    failed, first, second = (add_order(session, job, seed=seed) for seed in range(3))
+    failed, first, second = add_orders(session, job, 3)
     orders.fail_order(session, failed.id, claim(session, failed), code="too_rare", message="None.")
 
     for order in (first, second):
         finish(session, order, 1)
 
     assert [order.id for order in session.query(Order).order_by(Order.id)] == [first.id, second.id]
+
+
+def test_failed_orders_make_room_for_each_other(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "MOST_KEPT", 2)
+    job = add_job(session)
+    made = add_orders(session, job, 4)
+
+    for order in made[:2]:
+        orders.fail_order(session, order.id, claim(session, order), code="too_rare", message="None.")
+    for order in made[2:]:
+        lose = orders.lose_order
+        lose(session, order.id, claim(session, order), code="sampling_failed", message="Gone.", most_losses=1)
+
+    assert [order.id for order in session.query(Order).order_by(Order.id)] == [order.id for order in made[2:]]
+
+
+def test_a_lost_file_is_admitted_once_and_not_of_what_was_made_since(session: Session) -> None:
+    order = add_order(session, add_job(session))
+    finish(session, order, 7)
+    seen = Order(id=order.id, version=order.version, files=order.files)
+
+    orders.admit_loss(session, seen, code="file_missing", message="Gone.")
+    lost = (order.state, order.error_code, order.files, order.stored_bytes)
+    orders.order_again(session, order, order.generator)
+    finish(session, order, 8)
+    orders.admit_loss(session, seen, code="file_missing", message="Gone.")
+
+    assert lost == ("failed", "file_missing", {}, 0)
+    assert session.get(DoomedBlob, f"{order.id}/1/samples.csv") is not None
+    assert (order.state, order.error_code, order.stored_bytes) == ("ready", None, 8)
 
 
 def test_a_deleted_job_takes_its_orders_and_their_files_along(session: Session) -> None:

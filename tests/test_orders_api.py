@@ -4,11 +4,12 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from werkzeug.test import TestResponse
 
 from service.blobs import BlobStore, make_blobs, sha256_of
-from service.db import writing
+from service.db import reading, writing
+from service.models import Order
 from service.store import orders
 from service.store.keys import create_key
 from tests.building import add_running_job
@@ -33,6 +34,12 @@ def client(engine: Engine, blobs: BlobStore, announcements: Announcements) -> Ch
 
 def ask(client: CheckedClient, job_id: str, *, wait: float = 0, **wish: Any) -> TestResponse:
     return client.post(f"/jobs/{job_id}/samples", json=wish, query_string={"wait": wait})
+
+
+def blob_of(engine: Engine) -> str:
+    with reading(engine) as session:
+        key: str = session.scalars(select(Order.files)).one()["samples"]["key"]
+    return key
 
 
 def fail(engine: Engine, code: str) -> None:
@@ -141,10 +148,15 @@ def test_rows_that_are_too_rare_are_told_again_and_a_crash_is_tried_again(
     location = ask(client, job_id, seed=1).headers["Location"]
     fail(engine, "too_rare")
     rare = ask(client, job_id, seed=1)
-    ask(client, job_id, seed=2)
+    crashed = ask(client, job_id, seed=2).headers["Location"]
     fail(engine, "sampling_failed")
+    refused = [client.get(f"{each}/file") for each in (location, crashed)]
     tried_again = ask(client, job_id, seed=2)
 
+    assert [(each.status_code, each.get_json()["code"]) for each in refused] == [
+        (422, "too_rare"),
+        (500, "sampling_failed"),
+    ]
     assert (rare.status_code, rare.get_json()["detail"], rare.get_json()["errors"][0]["pointer"]) == (
         422,
         "Two of 9 rows.",
@@ -152,6 +164,22 @@ def test_rows_that_are_too_rare_are_told_again_and_a_crash_is_tried_again(
     )
     assert client.get(location).get_json()["error"] == {"code": "too_rare", "message": "Two of 9 rows."}
     assert (tried_again.status_code, announcements.orders) == (202, 3)
+
+
+def test_samples_whose_file_is_gone_are_drawn_again_when_they_are_asked_for(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    location = ask(client, job_id, seed=1).headers["Location"]
+    carry_out(engine, blobs)
+    blobs.delete(blob_of(engine))
+
+    gone = client.get(f"{location}/file")
+    again = ask(client, job_id, seed=1)
+    carry_out(engine, blobs)
+
+    assert (gone.status_code, again.status_code, again.headers["Location"]) == (410, 202, location)
+    assert client.get(f"{location}/file").data == ROWS
 
 
 def test_an_owner_waits_for_so_many_samples_at_once(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:

@@ -1,5 +1,6 @@
 """Orders carried out as a worker does it: drawn by a warm process of its own, stored, shown."""
 
+import errno
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from sqlalchemy import ColumnElement, Engine, not_, true
 
 from service.blobs import BlobStore, Directory, read_verified
 from service.db import reading, writing
+from service.errors import StorageAway
 from service.models import Job, Order
 from service.settings import Settings
 from service.spec.drawing import drawing_from_json, parse_sample, resolve_sample
@@ -27,6 +29,7 @@ from tests.house import wait_until
 from tests.outages import hear_nothing_of_a_commit, outage
 from worker.forkserver import ForkServer
 from worker.gan.generation import open_generator
+from worker.rendering import describe
 from worker.sampler import Sampler
 
 MakeSampler = Callable[..., Sampler]
@@ -128,6 +131,21 @@ def test_a_checkpoint_that_is_gone_fails_in_words(engine: Engine, blobs: BlobSto
     make_sampler().work()
 
     assert see(engine, order_id).error_code == "file_missing"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/srv/blobs/x"), "no_storage"),
+        (StorageAway("the object store does not answer"), "no_storage"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/blobs/x"), "crashed"),
+    ],
+)
+def test_what_storage_refuses_is_told_without_paths(error: OSError, code: str) -> None:
+    told = describe(error)
+
+    assert told.reason == code
+    assert "/srv" not in told.message
 
 
 def test_a_process_that_dies_at_work_is_replaced_and_the_order_tried_again(

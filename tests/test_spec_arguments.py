@@ -58,6 +58,11 @@ def test_conditions_are_values_choices_and_ranges(arguments: list[str], where: d
     assert read_conditions(arguments) == where
 
 
+def test_several_ranges_of_a_column_are_refused() -> None:
+    with pytest.raises(click.BadParameter, match="age is named several times; it may have one range"):
+        read_conditions(["age=20..30", "age=50..60"])
+
+
 def test_a_condition_without_an_equals_sign_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="COLUMN=VALUE"):
         read_conditions(["age"])

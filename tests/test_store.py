@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from service.clock import now
 from service.errors import Conflict, InvalidInput, NotFound
 from service.models import DoomedBlob
-from service.store import checkpoints, doomed, idempotency, jobs, keys, transitions, workers
+from service.store import checkpoints, doomed, idempotency, jobs, keys, orders, transitions, workers
 from service.store.keys import LOCAL_OWNER
 from service.store.pages import encode_cursor
-from tests.building import add_job, claim_next, save_checkpoint
+from tests.building import add_job, add_order, claim_next, save_checkpoint
 
 
 def test_pages_follow_one_another_without_gap_or_overlap(session: Session) -> None:
@@ -144,6 +144,23 @@ def test_retired_checkpoints_leave_their_blobs_doomed(session: Session) -> None:
     assert [blob.key for blob in doomed.list_doomed(session)] == [f"{job.id}/1/all-1"]
     doomed.forget_doomed(session, [f"{job.id}/1/all-1"])
     assert session.query(DoomedBlob).count() == 0
+
+
+def test_a_checkpoint_that_samples_are_to_be_drawn_from_stays_until_they_are(session: Session) -> None:
+    add_job(session)
+    job = claim_next(session)
+    for step in (9, 10, 11):
+        save_checkpoint(session, job, step=step)
+    order = add_order(session, job)
+
+    checkpoints.retire_checkpoints(session, job, keep_last=1)
+    before = [row.step for row in checkpoints.list_checkpoints(session, job.id).data]
+    orders.claim_order(session, order.id, 1, worker="worker-1")
+    orders.fail_order(session, order.id, 1, code="too_rare", message="None.")
+    checkpoints.retire_checkpoints(session, job, keep_last=1)
+
+    assert before == [10, 11]
+    assert [row.step for row in checkpoints.list_checkpoints(session, job.id).data] == [11]
 
 
 def test_checkpoints_are_found_by_step_and_as_latest(session: Session) -> None:

@@ -124,8 +124,11 @@ def describe(error: Exception) -> LastWords:
             code, message = "file_missing", "The checkpoint has been replaced by newer ones; ask for one that is kept."
         case BlobDamaged() | UnreadableState():
             code, message = "file_damaged", f"The generator cannot be read: {error}."
-        case OSError() if isinstance(error, StorageAway) or error.errno in NO_SPACE:
+        case StorageAway():
             code, message = "no_storage", f"The file cannot be stored: {error}."
+        case OSError():  # its text may name paths of this machine
+            message = f"The rendering broke off: {error.strerror or type(error).__name__}."
+            code = "no_storage" if error.errno in NO_SPACE else code
         case _ if isinstance(error, MemoryError) or "allocate memory" in str(error):
             code, message = "samples_too_large", "So many samples need more memory than there is; ask for fewer."
     return LastWords(code, message)

@@ -15,7 +15,7 @@ from service.blobs import BlobStore
 from service.broker import SAMPLE
 from service.db import reading, writing
 from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
-from service.errors import BlobDamaged, Fault, NotFound, QuotaExceeded
+from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, QuotaExceeded
 from service.models import Order, OrderState
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath, WaitQuery
@@ -62,19 +62,13 @@ def order_samples(web: Web, caller: Caller, path: JobPath, query: PatienceQuery,
     The answer is the file, or after `wait` seconds where it will be. The same request gives the same bytes, and is
     carried out once. `where` keeps rows of a table that meet a condition on any columns.
     """
-    order = _find_or_create(web, caller, path.job_id, body)
-    if not order.is_settled:
-        web.wakeups.announce(SAMPLE)
-        order = _wait_for(web, caller, order, query.wait)
-    if order.state == OrderState.READY:
-        response = send_file(web, order.files["samples"], name=_name(order), request=request)
-    elif order.state == OrderState.FAILED:
-        raise _refusal(order)
-    else:
-        response = json_answer(OrderAnswer.of(order), status=202)
-    response.headers["Location"] = f"/samples/{order.id}"
-    response.headers["Sample-Seed"] = str(order.drawing["seed"])
-    return response
+    order = _order(web, caller, path.job_id, body, query.wait)
+    try:
+        return _answer(web, order)
+    except (BlobMissing, BlobDamaged) as error:
+        with writing(web.engine) as session:
+            orders.admit_loss(session, order, code="file_missing", message=f"{error}.")
+    return _answer(web, _order(web, caller, path.job_id, body, query.wait))
 
 
 @routes.add(
@@ -104,12 +98,35 @@ def show_order(web: Web, caller: Caller, path: OrderPath, query: WaitQuery) -> R
     request_headers=REQUEST_HEADERS,
 )
 def download_order(web: Web, caller: Caller, path: OrderPath) -> Response:
-    """Download samples that were asked for and are ready."""
+    """Download samples that were asked for and are ready; of those that failed, hear why."""
     with reading(web.engine) as session:
         order = orders.get_order(session, caller.owner_id, path.sample_id)
+    if order.state == OrderState.FAILED:
+        raise _refusal(order)
     if order.state != OrderState.READY:
         raise NotFound("file yet of", order.id)
     return send_file(web, order.files["samples"], name=_name(order), request=request)
+
+
+def _order(web: Web, caller: Caller, job_id: str, body: SampleSpec, wait_s: float) -> Order:
+    """Return the order for a wish, after so many seconds unless it is settled before."""
+    order = _find_or_create(web, caller, job_id, body)
+    if order.is_settled:
+        return order
+    web.wakeups.announce(SAMPLE)
+    return _wait_for(web, caller, order, wait_s)
+
+
+def _answer(web: Web, order: Order) -> Response:
+    if order.state == OrderState.READY:
+        response = send_file(web, order.files["samples"], name=_name(order), request=request)
+    elif order.state == OrderState.FAILED:
+        raise _refusal(order)
+    else:
+        response = json_answer(OrderAnswer.of(order), status=202)
+    response.headers["Location"] = f"/samples/{order.id}"
+    response.headers["Sample-Seed"] = str(order.drawing["seed"])
+    return response
 
 
 def _find_or_create(web: Web, caller: Caller, job_id: str, body: SampleSpec) -> Order:
@@ -140,7 +157,7 @@ def _create_or_repeat(
         if orders.count_live(session, caller.owner_id) >= limit:
             raise QuotaExceeded(f"You wait for {limit} samples on demand already, which is the limit.")
         if known is not None:
-            orders.order_again(session, known)
+            orders.order_again(session, known, generator)
             return known
         return orders.create_order(session, job, generator=generator, drawing=drawing, request=told)
 

@@ -3,17 +3,20 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Annotated
 
 from pydantic import Field
 
 from service.errors import Fault, InvalidInput
-from service.spec.facts import DAY_FORMAT, TableColumn
-from service.spec.faults import pointer_to, unknown_name
+from service.spec.dates import number_of_date, write_date
+from service.spec.facts import TableColumn
+from service.spec.faults import MOST_UNKNOWN, list_names, pointer_to, shorten, unknown_name
 from service.spec.parts.strict import Strict
 from service.spec.tables import is_choice
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_VALUES = 1_001  # one more, for a gap, than a column that is named as the labels may have
 TRUTHS = {True: {"true", "yes", "t", "y", "1"}, False: {"false", "no", "f", "n", "0"}}
 
 
@@ -25,7 +28,8 @@ class Range(Strict):
 
 
 Cell = str | bool | int | float | None  # null is a missing cell
-ColumnCondition = Range | list[Cell] | Cell
+Cells = Annotated[list[Cell], Field(max_length=MOST_VALUES)]
+ColumnCondition = Range | Cells | Cell
 Where = dict[str, ColumnCondition]
 
 
@@ -65,12 +69,15 @@ class _Unfit(Exception):
 
 
 def conditions_on(columns: Sequence[TableColumn], where: Mapping[str, ColumnCondition]) -> tuple[Condition, ...]:
-    """Return the conditions of `where`; raise InvalidInput naming each column and value that there is not."""
+    """Return the conditions of `where`; raise InvalidInput naming what there is not, the first of it."""
     places = {column.name: place for place, column in enumerate(columns)}
-    conditions, faults = [], []
+    conditions: list[Condition] = []
+    faults: list[Fault] = []
     for name, wanted in where.items():
+        if len(faults) >= MOST_UNKNOWN:
+            break
         if name not in places:
-            faults.append(unknown_name("column", pointer_to(["where", name]), name, places))
+            faults.append(unknown_name("column", pointer_to(["where", shorten(name)]), name, places))
             continue
         try:
             conditions.append(_condition(places[name], columns[places[name]], wanted))
@@ -92,10 +99,14 @@ def _condition(place: int, column: TableColumn, wanted: ColumnCondition) -> Cond
     places: list[list[str | int]] = [
         [*path, number] if isinstance(wanted, list) else path for number in range(len(cells))
     ]
-    read, faults = [], []
+    read_cell = lru_cache(maxsize=None, typed=True)(partial(_number, column))  # the same may stand there many times
+    read: list[float] = []
+    faults: list[Fault] = []
     for cell, where in zip(cells, places, strict=True):
+        if len(faults) >= MOST_UNKNOWN:
+            break
         try:
-            read.append(_number(column, cell))
+            read.append(read_cell(cell))
         except _Unfit as unfit:
             faults.append(_fault_of(unfit, where, cell))
     if faults:
@@ -107,7 +118,7 @@ def _condition(place: int, column: TableColumn, wanted: ColumnCondition) -> Cond
 def _bounds(column: TableColumn, wanted: Range, path: list[str | int]) -> dict[str, float]:
     if is_choice(column):
         message = "has no order; give one of its values or a list of some"
-        raise InvalidInput([Fault(pointer_to(path), "not_a_number", message, allowed=list(column.categories))])
+        raise InvalidInput([Fault(pointer_to(path), "not_a_number", message, allowed=list_names(column.categories))])
     given = {
         name: bound for name, bound in (("minimum", wanted.minimum), ("maximum", wanted.maximum)) if bound is not None
     }
@@ -124,12 +135,13 @@ def _bounds(column: TableColumn, wanted: Range, path: list[str | int]) -> dict[s
         raise InvalidInput(faults)
     if len(bounds) == 2 and bounds["minimum"] > bounds["maximum"]:
         message = "the minimum is above the maximum"
-        raise InvalidInput([Fault(pointer_to(path), "empty_range", message, got=wanted.model_dump())])
+        got = {name: shorten(bound) for name, bound in given.items()}
+        raise InvalidInput([Fault(pointer_to(path), "empty_range", message, got=got)])
     return bounds
 
 
 def _fault_of(unfit: _Unfit, path: list[str | int], got: Cell) -> Fault:
-    return Fault(pointer_to(path), unfit.code, str(unfit), unfit.allowed, got)
+    return Fault(pointer_to(path), unfit.code, str(unfit), unfit.allowed, shorten(got))
 
 
 def _number(column: TableColumn, cell: Cell) -> float:
@@ -148,24 +160,33 @@ def _number(column: TableColumn, cell: Cell) -> float:
 
 
 def _place_of(column: TableColumn, cell: str | bool | float) -> int:
-    if isinstance(cell, bool) and column.kind == "boolean":
-        return next(place for place, word in enumerate(column.categories) if word.lower() in TRUTHS[cell])
-    word = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
-    if word in column.categories:
-        return column.categories.index(word)
-    fault = unknown_name("value", "", str(cell), column.categories)
-    raise _Unfit(fault.code, fault.message, fault.allowed)
+    words = column.categories
+    if isinstance(cell, str) or str(cell) in words:
+        fit = (place for place, word in enumerate(words) if word == str(cell))
+    elif isinstance(cell, bool):
+        truths = TRUTHS[cell] if column.kind == "boolean" else {str(cell).lower()}
+        fit = (place for place, word in enumerate(words) if word.lower() in truths)
+    else:
+        fit = (place for place, word in enumerate(words) if _is_number(word, cell))
+    place = next(fit, None)
+    if place is None:
+        fault = unknown_name("value", "", str(cell), words)
+        raise _Unfit(fault.code, fault.message, fault.allowed)
+    return place
+
+
+def _is_number(word: str, number: float) -> bool:
+    """Tell whether a word spells a number, in whatever way: a CSV may have 1.0 for 1."""
+    try:
+        return float(word) == number
+    except ValueError:
+        return False
 
 
 def _date(column: TableColumn, cell: str | bool | float) -> float:
-    example = _write_date(column, column.minimum)
     try:
         moment = datetime.strptime(str(cell), column.date_format).replace(tzinfo=UTC)
     except ValueError:
+        example = write_date(column.minimum, column.date_format)
         raise _Unfit("not_a_date", f"must be a date as in the CSV, such as {example}", example) from None
-    return (moment - EPOCH) / (timedelta(days=1) if column.date_format == DAY_FORMAT else timedelta(seconds=1))
-
-
-def _write_date(column: TableColumn, number: float) -> str:
-    since = timedelta(days=number) if column.date_format == DAY_FORMAT else timedelta(seconds=number)
-    return (EPOCH + since).strftime(column.date_format)
+    return number_of_date(moment, column.date_format)

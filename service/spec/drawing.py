@@ -11,13 +11,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from service.errors import Fault, InvalidInput
 from service.spec.conditions import Condition, Where, conditions_on
 from service.spec.facts import DatasetFacts, TableColumn
-from service.spec.faults import faults_of, unknown_name
+from service.spec.faults import MOST_FAULTS, MOST_UNKNOWN, faults_of, shorten, unknown_name
 from service.spec.headers import GeneratorHeader
 from service.spec.job import LARGEST_SEED
 from service.spec.parts.strict import Strict
 from service.spec.tables import CLASS_COLUMN, exported_columns, lies_in_the_plane
 
 MOST_SAMPLES = 10_000
+MOST_CONDITIONS = 100
 
 Format = Literal["png", "wav", "csv", "npz", "parquet", "zip"]  # what a person would look at comes first
 FORMATS: dict[str, tuple[Format, ...]] = {
@@ -48,6 +49,7 @@ class SampleSpec(Strict):
     where: Where | None = Field(
         None,
         min_length=1,
+        max_length=MOST_CONDITIONS,
         description="By column of a table or of vectors: a value, a list of values, null for a missing cell, or "
         '{"minimum": ..., "maximum": ...}. Only rows that meet all of it are drawn.',
     )
@@ -166,21 +168,21 @@ def _classes(posted: SampleSpec, generator: GeneratorHeader, faults: list[Fault]
     if len(wanted) > posted.n:
         message = f"names more classes than n, which is {posted.n}"
         faults.append(Fault("/classes", "too_long", message, {"maximum": posted.n}, len(wanted)))
-    places = {name: place for place, name in enumerate(labels)}
-    found = []
-    for number, name in enumerate(wanted):
-        place = places.get(str(name)) if isinstance(name, str) else name
-        if place is None and str(name).isdecimal():
-            place = int(name)  # as a command line has it
-        if place is None or not 0 <= place < len(labels):
-            faults.append(unknown_name("class", f"/classes/{number}", str(name), labels))
-        else:
-            found.append(place)
-    return tuple(found)
+    # A place may be a text, as a command line has it.
+    known = {str(place): place for place in range(len(labels))} | {name: place for place, name in enumerate(labels)}
+    places = [known.get(str(name)) if isinstance(name, str) else name for name in wanted]
+    unknown = [number for number, place in enumerate(places) if place is None or not 0 <= place < len(labels)]
+    faults += [
+        unknown_name("class", f"/classes/{number}", str(wanted[number]), labels) for number in unknown[:MOST_UNKNOWN]
+    ]
+    return () if unknown else tuple(place for place in places if place is not None)
 
 
 def _contradictions(classes: Sequence[int], restriction: Restriction, facts: DatasetFacts) -> list[Fault]:
-    left = range(len(facts.labels)) if restriction.labels is None else restriction.labels
+    left = {*range(len(facts.labels))} if restriction.labels is None else {*restriction.labels}
     excluded = [(number, facts.labels[label]) for number, label in enumerate(classes) if label not in left]
     message = "no row of this class meets the condition on its column"
-    return [Fault(f"/classes/{number}", "contradiction", message, got=name) for number, name in excluded]
+    return [
+        Fault(f"/classes/{number}", "contradiction", message, got=shorten(name))
+        for number, name in excluded[:MOST_FAULTS]
+    ]

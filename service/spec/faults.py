@@ -4,6 +4,7 @@ import difflib
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from service.errors import Fault
 
 MOST_FAULTS = 100  # nobody reads more, and to look up a nearest name for each key of a large body takes minutes
+MOST_UNKNOWN = 10  # names that a nearest one is looked up for: among a thousand that takes some 40 ms
+MOST_NAMES = 100  # of those that would be right, in one fault
+_MOST_COMPARED = 1_000
 
 _LIMITS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
 _HIDDEN = {"error", "class_name", "field_type", "actual_length"}  # of pydantic's context: tells nothing to a client
@@ -41,10 +45,15 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
 def unknown_name(kind: str, pointer: str, name: str, known: Iterable[str]) -> Fault:
     """Return the fault of a name that stands for nothing, with the nearest one that does."""
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
+    wrong, names = shorten(name), [shorten(each) for each in islice(known, _MOST_COMPARED)]
+    nearest = difflib.get_close_matches(wrong, names, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    return Fault(pointer, "unknown_name", f"there is no {kind} {name!r}{hint}", names, name)
+    return Fault(pointer, "unknown_name", f"there is no {kind} {wrong!r}{hint}", names[:MOST_NAMES], wrong)
+
+
+def list_names(names: Iterable[str]) -> list[str]:
+    """Return some names fit for an error: the first of them, long ones cut."""
+    return [shorten(name) for name in islice(names, MOST_NAMES)]
 
 
 def _fault(detail: Any, model: type[BaseModel]) -> Fault:
@@ -58,7 +67,7 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
         code=code,
         message=_KINDS.get(code) or _sentence(detail["msg"]),
         allowed=allowed,
-        got=None if code == "missing" else _shorten(detail["input"]),
+        got=None if code == "missing" else shorten(detail["input"]),
     )
 
 
@@ -68,7 +77,7 @@ def _is_about_kind(fault: Fault) -> bool:
 
 
 def _unknown_key(path: list[str | int], known: list[str]) -> Fault:
-    key = _shorten(str(path[-1]))
+    key = shorten(str(path[-1]))
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
     return Fault(pointer_to(path), "unknown_key", f"unknown key {key!r}; {hint}", allowed=nearest or known, got=key)
@@ -101,7 +110,7 @@ def _names_a_type(part: str | int, choices: list[Any]) -> bool:
     if not isinstance(part, str):
         return False
     types = {choice.__name__ for choice in choices if isinstance(choice, type)}
-    return part in types or part == "[key]" or part.startswith(("constrained-", "function-", "literal["))
+    return part in types or part == "[key]" or part.startswith(("constrained-", "function-", "list[", "literal["))
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
@@ -123,7 +132,7 @@ def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _shorten(value: Any) -> Any:
+def shorten(value: Any) -> Any:
     """Return a value fit for an error: scalars as they are, anything long, nested or not finite as a cut text."""
     if value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
         return value

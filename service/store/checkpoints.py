@@ -11,6 +11,7 @@ from service.errors import NotFound
 from service.models import Checkpoint, Job
 from service.store.doomed import doom_rows
 from service.store.events import add_event
+from service.store.orders import steps_in_demand
 from service.store.pages import Page, decode_number_cursor, make_page
 from service.store.quality import best_steps
 from service.store.steps import find_at_step
@@ -113,10 +114,11 @@ def retire_checkpoints(
     keep_best: int = 0,
     look_back: int | None = None,
 ) -> None:
-    """Drop the checkpoints of a job that nothing keeps."""
+    """Drop the checkpoints of a job that nothing keeps and no samples are to be drawn from."""
     rows = newest_checkpoints(session, job.id)
     best = best_steps(session, job.id, keep_best)
     kept = why_kept(
         [row.step for row in rows], keep_last=keep_last, keep_every=keep_every, best=best, look_back=look_back
     )
-    doom_rows(session, [row for row in rows if not kept[row.step]])
+    wanted = steps_in_demand(session, job.id)
+    doom_rows(session, [row for row in rows if not kept[row.step] and row.step not in wanted])

@@ -5,6 +5,7 @@ announces work or waits, and no clock decides.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,12 @@ from service.models import Job, Order, OrderState
 from service.spec.datasets import canonical_json
 from service.spec.drawing import Drawing, drawing_to_json
 from service.store.conditional import update_one
-from service.store.doomed import doom_rows
+from service.store.doomed import doom, doom_rows, keys_of
 
 ID_PREFIX = "smp_"
 MOST_KEPT = 1_000  # settled orders of one owner, whatever their size
 SMALL_N = 256  # samples that any generator draws in moments
+_LIVE = (OrderState.QUEUED, OrderState.RENDERING)
 
 # What the web does
 
@@ -60,12 +62,23 @@ def create_order(
     return order
 
 
-def order_again(session: Session, order: Order) -> None:
-    """Let a failed order be carried out once more, as if for the first time."""
+def order_again(session: Session, order: Order, generator: dict[str, Any]) -> None:
+    """Let a failed order be carried out once more, as if for the first time.
+
+    The file of the generator may be another by now: a resumed job stores the same bytes again elsewhere.
+    """
     values = {"state": OrderState.QUEUED, "losses": 0, "error_code": None, "error_message": None, "finished_at": None}
     failed = update(Order).where(Order.id == order.id, Order.state == OrderState.FAILED)
-    if update_one(session, failed.values(values | {"version": Order.version + 1})):
+    if update_one(session, failed.values(values | {"generator": generator, "version": Order.version + 1})):
         session.refresh(order)
+
+
+def admit_loss(session: Session, order: Order, *, code: str, message: str) -> None:
+    """Let an order that was seen ready fail, for its file is gone or damaged; somebody may have been first."""
+    ready = update(Order).where(Order.id == order.id, Order.version == order.version, Order.state == OrderState.READY)
+    if update_one(session, ready.values(files={}, stored_bytes=0, version=Order.version + 1)):
+        doom(session, keys_of(order.files))
+        _fail(session, session.get_one(Order, order.id, populate_existing=True), code, message)
 
 
 def get_order(session: Session, owner_id: str, order_id: str) -> Order:
@@ -87,9 +100,14 @@ def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bo
 
 def count_live(session: Session, owner_id: str) -> int:
     """Return how many orders of an owner wait or are worked at."""
-    live = (OrderState.QUEUED, OrderState.RENDERING)
-    query = select(func.count()).select_from(Order).where(Order.owner_id == owner_id, Order.state.in_(live))
+    query = select(func.count()).select_from(Order).where(Order.owner_id == owner_id, Order.state.in_(_LIVE))
     return session.scalars(query).one()
+
+
+def steps_in_demand(session: Session, job_id: str) -> Sequence[int]:
+    """Return the steps of a job whose generators are wanted by orders that wait or are worked at."""
+    step = Order.generator["step"].as_integer()
+    return session.scalars(select(step).where(Order.job_id == job_id, Order.state.in_(_LIVE)).distinct()).all()
 
 
 def stored_bytes(session: Session, owner_id: str) -> int:
@@ -141,13 +159,12 @@ def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[st
     order = _fence(session, order_id, attempt)
     order.files, order.stored_bytes = {"samples": file}, file["size"]
     _settle(order, OrderState.READY)
-    session.flush()
     _make_room(session, order, quota_bytes)
 
 
 def fail_order(session: Session, order_id: str, attempt: int, *, code: str, message: str) -> None:
     """Say why an order cannot be carried out."""
-    _fail(_fence(session, order_id, attempt), code, message)
+    _fail(session, _fence(session, order_id, attempt), code, message)
 
 
 def release_order(session: Session, order_id: str, attempt: int) -> None:
@@ -160,7 +177,7 @@ def lose_order(session: Session, order_id: str, attempt: int, *, code: str, mess
     order = _fence(session, order_id, attempt)
     order.losses += 1
     if order.losses >= most_losses:
-        _fail(order, code, f"{message} That was attempt {order.losses} of {most_losses}.")
+        _fail(session, order, code, f"{message} That was attempt {order.losses} of {most_losses}.")
     else:
         _put_back(order)
 
@@ -173,8 +190,9 @@ def list_in_hand(session: Session) -> Sequence[Order]:
     return session.scalars(select(Order).where(Order.state == OrderState.RENDERING)).all()
 
 
-def _make_room(session: Session, kept: Order, quota_bytes: int) -> None:
+def _make_room(session: Session, kept: Order, quota_bytes: float = math.inf) -> None:
     """Delete the owner's oldest settled orders but this one, until no more are kept than may be."""
+    session.flush()
     settled = (Order.owner_id == kept.owner_id, Order.state.in_((OrderState.READY, OrderState.FAILED)))
     sums = select(func.count(), func.coalesce(func.sum(Order.stored_bytes), 0)).where(*settled)
     count, size_bytes = session.execute(sums).one()
@@ -187,9 +205,10 @@ def _make_room(session: Session, kept: Order, quota_bytes: int) -> None:
         doom_rows(session, [oldest])
 
 
-def _fail(order: Order, code: str, message: str) -> None:
+def _fail(session: Session, order: Order, code: str, message: str) -> None:
     order.error_code, order.error_message = code, message
     _settle(order, OrderState.FAILED)
+    _make_room(session, order)
 
 
 def _settle(order: Order, state: OrderState) -> None:

@@ -3,12 +3,11 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 import numpy as np
 
-from service.spec.conditions import EPOCH
-from service.spec.facts import DAY_FORMAT, ColumnKind, DatasetFacts, TableColumn
+from service.spec.dates import write_date
+from service.spec.facts import ColumnKind, DatasetFacts, TableColumn
 from service.spec.tables import CLASS_COLUMN, exported_columns
 
 
@@ -44,13 +43,6 @@ def write_continuous(column: TableColumn, number: np.floating) -> str:
     return as_number(number) if column.decimals is None else f"{number + 0.0:.{column.decimals}f}"
 
 
-def write_date(column: TableColumn, number: np.floating) -> str:
-    """Write a date in the format of the data."""
-    since = timedelta(days=float(number)) if column.date_format == DAY_FORMAT else timedelta(seconds=float(number))
-    moment = EPOCH + since
-    return moment.strftime(column.date_format.replace("%Y", f"{moment.year:04d}"))  # C libraries differ before 1000
-
-
 def write_choice(column: TableColumn, number: np.floating) -> str:
     """Write the word that the data has for it."""
     return as_text(column.categories[int(number)])
@@ -61,7 +53,7 @@ WRITE: dict[ColumnKind, Callable[[TableColumn, np.floating], str]] = {
     "integer": lambda _, number: str(int(number)),
     "category": write_choice,
     "boolean": write_choice,
-    "date": write_date,
+    "date": lambda column, number: write_date(float(number), column.date_format),
 }
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from service.spec.dates import number_of_date
 from service.spec.facts import DAY_FORMAT, ColumnKind, TableColumn
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
@@ -21,8 +22,6 @@ NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*|(?=\.\d))(?:\.(\d*))?(?:[eE][+-]?\d{1,3
 WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_S = 86_400
 
 
 @dataclass
@@ -159,8 +158,7 @@ def date_format_of(cell: str) -> str:
 
 def read_date(cell: str, date_format: str) -> float:
     """Return days since 1970-01-01, or seconds where the format has a time."""
-    seconds = (datetime.fromisoformat(cell).replace(tzinfo=UTC) - EPOCH).total_seconds()
-    return seconds / DAY_S if date_format == DAY_FORMAT else seconds
+    return number_of_date(datetime.fromisoformat(cell).replace(tzinfo=UTC), date_format)
 
 
 def reader_of(column: TableColumn) -> Callable[[Sequence[str]], np.ndarray]:
