@@ -30,7 +30,7 @@ from tests.outages import hear_nothing_of_a_commit, outage
 from worker.forkserver import ForkServer
 from worker.gan.generation import open_generator
 from worker.rendering import describe
-from worker.sampler import Sampler
+from worker.sampler import QUICK_S, Sampler
 
 MakeSampler = Callable[..., Sampler]
 ANY = true()
@@ -45,9 +45,14 @@ def blobs(tmp_path: Path) -> BlobStore:
 def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[MakeSampler]:
     made = []
 
-    def make(takes: ColumnElement[bool] = ANY, **settings: Any) -> Sampler:
-        given = Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings})
-        sampler = Sampler(engine, blobs, ForkServer(), settings=given, worker_id="worker-1", takes=takes)
+    def make(takes: ColumnElement[bool] = ANY, *, quick_s: float = QUICK_S, **settings: Any) -> Sampler:
+        given, worker_id = (
+            Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings}),
+            f"worker-{len(made)}",
+        )
+        sampler = Sampler(
+            engine, blobs, ForkServer(), settings=given, worker_id=worker_id, takes=takes, quick_s=quick_s
+        )
         made.append(sampler)
         return made[-1]
 
@@ -218,6 +223,28 @@ def test_a_claim_whose_answer_was_lost_is_held_all_the_same(
     sampler.work()
 
     assert progress(engine, order_id) == ("ready", 1)
+
+
+@pytest.mark.parametrize(("n", "quick_s"), [(1, 60.0), (10_000, 0.0)])
+def test_two_workers_at_the_same_orders_keep_their_warm_processes(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler, n: int, quick_s: float
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    samplers = [make_sampler(quick_s=quick_s), make_sampler(quick_s=quick_s)]
+    for number, sampler in enumerate(samplers):
+        order(engine, job_id, n=2, seed=number)
+        sampler.work()
+    before = [warm_process(sampler) for sampler in samplers]
+    ids = [order(engine, job_id, n=n, seed=seed) for seed in range(10)]
+
+    working = [threading.Thread(target=sampler.work) for sampler in samplers]
+    for thread in working:
+        thread.start()
+    for thread in working:
+        thread.join()
+
+    assert {see(engine, order_id).state for order_id in ids} == {"ready"}
+    assert [warm_process(sampler) for sampler in samplers] == before
 
 
 def test_owners_take_turns(engine: Engine, blobs: BlobStore, make_sampler: MakeSampler) -> None:

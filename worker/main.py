@@ -27,7 +27,7 @@ from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
 from worker.preparer import Preparer
 from worker.presence import Presence
-from worker.sampler import Sampler
+from worker.sampler import QUICK_S, Sampler
 from worker.supervisor import Supervisor
 
 _TITLE = "ganymede: worker"
@@ -48,8 +48,8 @@ def run(settings: Settings) -> int:
     )
     preparer = Preparer(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
     samplers = [
-        Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id, takes=takes)
-        for takes in (is_small(), not_(is_small()))
+        Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id, takes=takes, quick_s=quick_s)
+        for takes, quick_s in ((is_small(), QUICK_S), (not_(is_small()), 0.0))
     ]
     places: Sequence[Place] = (*samplers, preparer, supervisor)
     reconciler = Reconciler(engine, blobs, settings, wakeups)

@@ -21,9 +21,7 @@ from worker.attempt import LastWords
 from worker.forkserver import ForkedProcess, ForkServer, make_channel
 from worker.rendering import Answer, Request, render_on_demand
 
-# What takes less is not claimed before it is done. A claim is a write that is waited for, and a disk may take longer
-# over it than a generator over its samples; two workers that draw the same store the same bytes.
-_QUICK_S = 0.1
+QUICK_S = 0.1
 _LOOK_S = 0.5  # between two looks while nothing happens
 _MENDABLE = {"crashed"}  # by another attempt
 _HINDRANCES = {"drained", "no_storage"}  # that are no fault of the order
@@ -55,6 +53,10 @@ class Sampler:
 
     A worker has two, one for small orders and one for all others, so that nobody waits for another's large ones. In
     either, owners take turns.
+
+    What takes less than quick_s is not claimed before it is done. A claim is a write that is waited for, and a disk may
+    take longer over it than a generator over a few samples; two workers that draw the same store the same bytes. With 0
+    everything is claimed first, as is right where it takes long: whoever loses then has drawn nothing in vain.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class Sampler:
         settings: Settings,
         worker_id: str,
         takes: ColumnElement[bool],
+        quick_s: float = QUICK_S,
     ) -> None:
         self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
-        self._settings, self._worker_id, self._takes = settings, worker_id, takes
+        self._settings, self._worker_id = settings, worker_id
+        self._takes, self._quick_s = takes, quick_s
         self._turns: dict[str, int] = {}  # the number of each owner's last turn here
         self._warm: _Warm | None = None
         self._wanted, self._draining = threading.Event(), threading.Event()
@@ -125,11 +129,9 @@ class Sampler:
             self._record(hold, answer)
         except AttemptOver:
             self._log.warning("the attempt is over, nothing is kept", order=order.id, attempt=hold.attempt)
-            self._end_warm()  # it may still be at it
             self._sweep(order.id)
             return True
         except Drained:
-            self._end_warm()
             if hold.is_claimed:
                 with suppress(AttemptOver):  # it has been given to somebody else already
                     self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
@@ -137,11 +139,16 @@ class Sampler:
         return answer.refusal is None or answer.refusal.reason != "no_storage"
 
     def _ask(self, warm: _Warm, hold: _Hold, request: Request) -> Answer:
-        """Let the warm process draw; claim the order once that takes long, and beat for it."""
+        """Let the warm process draw; claim the order once that takes long, and beat for it.
+
+        Who is at an order that is not wanted any more is ended; who has drawn one goes on with the next.
+        """
         until = monotonic_s() + self._settings.sample_s
+        if not self._quick_s:
+            self._keep(hold)
         try:
             request.send(warm.channel)
-            look_s = _QUICK_S
+            look_s = self._quick_s
             while not warm.channel.poll(look_s):
                 look_s = min(_LOOK_S, self._settings.flush_s)
                 self._keep(hold)
@@ -150,6 +157,9 @@ class Sampler:
                     message = f"Drawing took more than {self._settings.sample_s:g} s; ask for less."
                     return Answer(refusal=LastWords("samples_too_slow", message))
             return Answer.receive(warm.channel)
+        except (AttemptOver, Drained):
+            self._end_warm()
+            raise
         except (OSError, EOFError):
             code = self._end_warm()
             return Answer(refusal=LastWords("crashed", f"The process that draws ended with exit code {code}."))
