@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.db import reading, writing
 from service.errors import BlobMissing
-from service.models import Checkpoint, Dataset, Installation, Job, Order, Sample, State
+from service.models import Checkpoint, Dataset, DatasetState, Installation, Job, Order, Sample, State
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom, keys_of
 from service.store.orders import ID_PREFIX as ORDER_PREFIX
@@ -85,7 +85,9 @@ def _record_of(session: Session, owner: str) -> _Record:
         row = session.get(Order, owner) if owner.startswith(ORDER_PREFIX) else session.get(Dataset, owner)
         if row is None:
             return _Record()
-        return _Record({*keys_of(row.files)}, row.attempt, row.is_in_hand, row.is_settled)
+        # The bytes of a data set that has failed may just be coming again, for its next attempt.
+        has_ended = row.is_settled and not (isinstance(row, Dataset) and row.state == DatasetState.FAILED)
+        return _Record({*keys_of(row.files)}, row.attempt, row.is_in_hand, has_ended)
     job = session.get(Job, owner)
     if job is None:
         return _Record()

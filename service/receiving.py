@@ -13,6 +13,7 @@ import structlog
 from flask import Request
 from pydantic import Field
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from service.binding import Query, read_values
 from service.blobs import read_pieces, store_pieces
@@ -26,6 +27,7 @@ from service.spec.facts import Modality
 from service.spec.uploads import UploadOptions, identity_of
 from service.store import preparation
 from service.store.datasets import find_same, stored_bytes
+from service.store.keys import lock_owner
 from service.uploads import FormBody, RawBody, open_body
 from service.web import Caller, Web
 
@@ -119,7 +121,7 @@ def _record(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], 
 
 def _keep_or_find(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], said: UploadQuery) -> Received:
     identity = identity_of(file["sha256"], said.modality, said.options)
-    _replace_failed(web, caller, dataset_id, file=file, identity=identity)
+    again = _store_again(web, caller, dataset_id, file=file, identity=identity)
     with writing(web.engine) as session:
         same = find_same(session, caller.owner_id, identity)
         if same is None:
@@ -134,20 +136,33 @@ def _keep_or_find(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, 
                 modality=said.modality,
                 options=options,
             )
+            _check_quota(session, web, caller)
             return Received(dataset, needs_preparation=True)
         has_failed = same.state == DatasetState.FAILED
         if has_failed:
-            preparation.prepare_again(session, same)
+            preparation.prepare_again(session, same, again or same.files["upload"])
         return Received(same, needs_preparation=has_failed)
 
 
-def _replace_failed(web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], identity: str) -> None:
-    """Put the bytes that came in the place of those of the same data set where that has failed: they may be damaged."""
+def _store_again(
+    web: Web, caller: Caller, dataset_id: str, *, file: dict[str, Any], identity: str
+) -> dict[str, Any] | None:
+    """Store the bytes that came for the same data set, where that has failed, too: those it has may be damaged."""
     with reading(web.engine) as session:
         same = find_same(session, caller.owner_id, identity)
-    if same is not None and same.state == DatasetState.FAILED:
-        pieces = _beating(web, dataset_id, read_pieces(web.blobs, file["key"]))
-        store_pieces(web.blobs, same.files["upload"]["key"], pieces)
+    if same is None or same.state != DatasetState.FAILED:
+        return None
+    # As a file of the attempt to come: a sweep removes what is unfinished of all attempts that are over.
+    pieces = _beating(web, dataset_id, read_pieces(web.blobs, file["key"]))
+    return store_pieces(web.blobs, f"{same.id}/{same.attempt + 1}/upload", pieces)
+
+
+def _check_quota(session: Session, web: Web, caller: Caller) -> None:
+    """Refuse an upload for which others that came in meanwhile have left no room."""
+    lock_owner(session, caller.owner_id)
+    limit = web.settings.dataset_quota_bytes
+    if stored_bytes(session, caller.owner_id) > limit:
+        raise QuotaExceeded(f"Your data sets would take more than {limit} bytes, which is the limit.")
 
 
 def _clear_away(web: Web, dataset_id: str) -> None:

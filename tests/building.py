@@ -18,6 +18,7 @@ from service.store import checkpoints, datasets, jobs, orders, preparation, tran
 from service.store.keys import LOCAL_OWNER
 
 MEMORY_LIMIT_BYTES = 4 * 2**30
+QUOTA_BYTES = 2**30  # of data sets
 LIMITS = transitions.LossLimits(in_row=3, in_all=5, back_off_s=5.0, back_off_max_s=12.0)
 
 
@@ -95,5 +96,5 @@ def add_ready_dataset(session: Session, *, owner_id: str = LOCAL_OWNER, facts: D
     dataset = claim_dataset(session)
     files = {"rows": a_file(dataset, "rows.npy")}
     finish = preparation.finish_preparation
-    finish(session, dataset.id, dataset.attempt, facts=facts, warnings=[], files=files)
+    finish(session, dataset.id, dataset.attempt, facts=facts, warnings=[], files=files, quota_bytes=QUOTA_BYTES)
     return dataset

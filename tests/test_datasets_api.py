@@ -2,8 +2,9 @@
 
 import errno
 import io
+import threading
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from werkzeug.test import TestResponse
 from service.blobs import Directory, read_verified, store_file
 from service.db import reading, writing
 from service.models import Dataset
+from service.orphans import sweep_orphans
 from service.spec.datasets import DATASETS
 from service.store import preparation
 from service.store.doomed import list_doomed
-from tests.building import add_ready_dataset, claim_dataset
+from tests.building import QUOTA_BYTES, add_ready_dataset, claim_dataset
 from tests.conversation import Announcements, CheckedClient, make_client
 
 RAW = "application/octet-stream"
@@ -344,8 +346,54 @@ def test_bytes_that_come_again_replace_those_that_were_damaged_or_lost(
     again = upload(client)
 
     assert (again.get_json()["id"], again.get_json()["status"]) == (dataset_id, "preparing")
-    assert files_of(engine, dataset_id) == {"upload": file}
-    assert read_verified(blobs, file) == CSV
+    new = files_of(engine, dataset_id)["upload"]
+    assert read_verified(blobs, new) == CSV
+    assert new["key"] != file["key"]
+    with reading(engine) as session:
+        assert file["key"] in {blob.key for blob in list_doomed(session)}
+
+
+def test_a_sweep_while_the_same_bytes_come_again_takes_none_of_them_away(engine: Engine, tmp_path: Path) -> None:
+    class SweptDirectory(Directory):
+        """Is swept whenever a piece has been written."""
+
+        def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+            def swept() -> Iterator[bytes]:
+                for piece in pieces:
+                    yield piece
+                    sweep_orphans(engine, self, key.partition("/")[0])
+
+            super().put_pieces(key, swept())
+
+    blobs = SweptDirectory(tmp_path / "blobs")
+    client = make_client(engine, blobs=blobs)
+    dataset_id = upload(client).get_json()["id"]
+    with writing(engine) as session:
+        preparation.fail_preparation(session, dataset_id, claim_dataset(session).attempt, code="x", message="y")
+
+    again = upload(client)
+
+    assert (again.status_code, again.get_json()["id"]) == (202, dataset_id)
+    assert read_verified(blobs, files_of(engine, dataset_id)["upload"]) == CSV
+
+
+def test_uploads_that_come_at_once_do_not_share_what_is_left_of_the_quota(engine: Engine, tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    class SlowDirectory(Directory):
+        """Ends no upload before another has begun."""
+
+        def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+            both.wait(10)
+            super().put_pieces(key, pieces)
+
+    client = make_client(engine, blobs=SlowDirectory(tmp_path / "blobs"), dataset_quota_bytes=1024)
+
+    def send(number: int) -> int:
+        return upload(client.application.test_client(), bytes([number] * 1000)).status_code  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(send, range(2))) == [202, 429]
 
 
 def test_a_preview_is_sent_as_the_worker_made_it(engine: Engine, client: CheckedClient, blobs: Directory) -> None:
@@ -359,7 +407,15 @@ def test_a_preview_is_sent_as_the_worker_made_it(engine: Engine, client: Checked
             "preview": store(blobs, job_id=dataset_id, attempt=1, name="preview.csv", data=b"a,b\n1,2\n"),
         }
         finish = preparation.finish_preparation
-        finish(session, dataset_id, dataset.attempt, facts=DATASETS["iris"].facts(None), warnings=[], files=files)
+        finish(
+            session,
+            dataset_id,
+            dataset.attempt,
+            facts=DATASETS["iris"].facts(None),
+            warnings=[],
+            files=files,
+            quota_bytes=QUOTA_BYTES,
+        )
 
     entry = client.get(f"/datasets/{dataset_id}").get_json()
     with client.get(entry["links"]["preview"]) as preview:

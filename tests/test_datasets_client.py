@@ -19,7 +19,7 @@ from service.db import make_engine, reading, writing
 from service.models import Dataset
 from service.spec.datasets import DATASETS
 from service.store import preparation
-from tests.building import claim_dataset
+from tests.building import QUOTA_BYTES, claim_dataset
 from tests.conversation import make_client
 from tests.house import wait_until
 
@@ -75,7 +75,9 @@ def prepare(engine: Engine, blobs: BlobStore) -> None:
         warnings = [{"code": "constant_column", "message": "Column c never changes."}]
         facts = DATASETS["iris"].facts(None)
         finish = preparation.finish_preparation
-        finish(session, dataset.id, dataset.attempt, facts=facts, warnings=warnings, files=files)
+        finish(
+            session, dataset.id, dataset.attempt, facts=facts, warnings=warnings, files=files, quota_bytes=QUOTA_BYTES
+        )
 
 
 def fail(engine: Engine) -> None:

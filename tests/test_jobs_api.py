@@ -114,6 +114,15 @@ def test_more_live_jobs_than_the_limit_are_refused(engine: Engine) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_an_owner_who_posts_many_jobs_at_once_gets_no_more_than_the_limit(engine: Engine) -> None:
+    client = make_client(engine, max_live_jobs=2)
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.application.test_client().post("/jobs", json=RING), range(6)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [429] * 4
+
+
 def test_pages_follow_each_other_by_cursor_and_link(client: CheckedClient) -> None:
     ids = [post(client) for _ in range(5)]
 

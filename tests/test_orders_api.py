@@ -1,6 +1,7 @@
 """Samples on demand over HTTP: asked for, waited for, fetched, refused; and nobody sees those of another."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -188,6 +189,20 @@ def test_an_owner_waits_for_so_many_samples_at_once(engine: Engine, blobs: BlobS
     answers = [ask(client, job_id, seed=seed).status_code for seed in (1, 2, 3, 2)]
 
     assert answers == [202, 202, 429, 202]
+
+
+def test_an_owner_who_asks_many_times_at_once_waits_for_no_more(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+
+    def ask_for(seed: int) -> int:
+        return ask(client.application.test_client(), job_id, seed=seed).status_code  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(ask_for, range(8)))
+
+    assert answers == [202] * 2 + [429] * 6
 
 
 def test_samples_of_somebody_else_are_not_there(engine: Engine, blobs: BlobStore) -> None:

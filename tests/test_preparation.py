@@ -11,7 +11,7 @@ from service.models import Dataset, DoomedBlob
 from service.spec.datasets import DIGITS
 from service.store import datasets, preparation
 from service.store.keys import LOCAL_OWNER
-from tests.building import a_file, add_job, add_ready_dataset, add_uploaded_dataset, claim_dataset
+from tests.building import QUOTA_BYTES, a_file, add_job, add_ready_dataset, add_uploaded_dataset, claim_dataset
 
 
 def test_a_waiting_data_set_is_claimed_once_and_shown_as_ready(session: Session) -> None:
@@ -22,7 +22,7 @@ def test_a_waiting_data_set_is_claimed_once_and_shown_as_ready(session: Session)
     warnings = [{"code": "resized", "message": "3 pictures were resized."}]
 
     finish = preparation.finish_preparation
-    finish(session, dataset.id, dataset.attempt, facts=DIGITS, warnings=warnings, files=files)
+    finish(session, dataset.id, dataset.attempt, facts=DIGITS, warnings=warnings, files=files, quota_bytes=QUOTA_BYTES)
     ready = datasets.get_dataset(session, LOCAL_OWNER, uploaded.id)
     facts = datasets.facts_of(ready)
 
@@ -31,6 +31,21 @@ def test_a_waiting_data_set_is_claimed_once_and_shown_as_ready(session: Session)
     assert facts is not None
     assert (facts.name, facts.shape, facts.sha256) == (ready.id, DIGITS.shape, ready.sha256)
     assert session.get(DoomedBlob, f"{ready.id}/0/upload") is not None
+
+
+def test_what_takes_more_than_the_quota_once_it_is_prepared_fails(session: Session) -> None:
+    add_ready_dataset(session)  # of one byte
+    states = []
+    for quota_bytes in (2, 3):
+        add_uploaded_dataset(session)
+        dataset = claim_dataset(session)
+        files = {"rows": a_file(dataset, "rows.npy"), "preview": a_file(dataset, "preview.png")}
+        finish = preparation.finish_preparation
+        finish(session, dataset.id, 1, facts=DIGITS, warnings=[], files=files, quota_bytes=quota_bytes)
+        states.append((dataset.state, dataset.error_code, dataset.stored_bytes))
+        datasets.delete_dataset(session, dataset)
+
+    assert states == [("failed", "quota_exceeded", 1), ("ready", None, 2)]
 
 
 def test_of_two_workers_one_gets_the_data_set(engine: Engine) -> None:
@@ -56,7 +71,9 @@ def test_an_attempt_that_is_over_writes_nothing(session: Session) -> None:
     with pytest.raises(AttemptOver):
         preparation.fail_preparation(session, dataset.id, 1, code="bad_zip", message="No zip.")
     with pytest.raises(AttemptOver):
-        preparation.finish_preparation(session, dataset.id, 1, facts=DIGITS, warnings=[], files={})
+        preparation.finish_preparation(
+            session, dataset.id, 1, facts=DIGITS, warnings=[], files={}, quota_bytes=QUOTA_BYTES
+        )
 
     assert (dataset.state, dataset.attempt, dataset.losses) == ("preparing", 2, 0)
 
@@ -73,7 +90,7 @@ def test_a_preparation_that_is_lost_three_times_fails_with_the_reason_and_may_be
         states.append(state.value)
     failed = (dataset.error_code, dataset.error_message)
 
-    preparation.prepare_again(session, dataset)
+    preparation.prepare_again(session, dataset, a_file(dataset, "upload"))
 
     assert states == ["preparing", "preparing", "failed"]
     assert failed == ("out_of_memory", "Memory. That was attempt 3 of 3.")

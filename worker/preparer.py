@@ -196,12 +196,13 @@ class Preparer:
 
     def _finish(self, dataset: Dataset, prepared: Prepared, files: dict[str, dict[str, object]]) -> None:
         finish, facts, warnings = preparation.finish_preparation, prepared.facts, as_warnings(prepared)
+        quota_bytes = self._settings.dataset_quota_bytes
 
         def show(session: Session, *attempt: Any) -> None:
-            finish(session, *attempt, facts=facts, warnings=warnings, files=files)
+            finish(session, *attempt, facts=facts, warnings=warnings, files=files, quota_bytes=quota_bytes)
 
         if self._end(dataset, show):
-            self._log.info("data set ready", dataset=dataset.id, count=facts.count)
+            self._log.info("data set prepared", dataset=dataset.id, count=facts.count)
 
     def _end(self, dataset: Dataset, write: Callable[[Session, str, int], object]) -> bool:
         """End the attempt in one transaction, False when it was over or this worker stops; waits for the database, for

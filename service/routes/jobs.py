@@ -23,6 +23,7 @@ from service.spec.resolve import Resolved, resolve
 from service.store import jobs
 from service.store.datasets import hold_for_job, uploads_of
 from service.store.idempotency import find_answer, remember_answer
+from service.store.keys import lock_owner
 from service.web import Caller, Web
 
 routes = Routes("jobs", "Training jobs.")
@@ -118,9 +119,9 @@ def _create_or_replay(
         first = find_answer(session, caller.owner_id, key, digest) if key else None
         if first is not None:
             return _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
-        _check_quota(session, web, caller)
         if dataset_id := jobs.upload_of(resolved.spec):
             hold_for_job(session, dataset_id)
+        _check_quota(session, web, caller)
         job = jobs.create_job(session, owner_id=caller.owner_id, spec=spec, resolved=resolved.spec)
         answer = describe(session, job).model_dump_json().encode()
         if key:
@@ -142,6 +143,7 @@ def _idempotency_key() -> str | None:
 
 
 def _check_quota(session: Session, web: Web, caller: Caller) -> None:
+    lock_owner(session, caller.owner_id)
     limit = web.settings.max_live_jobs
     if jobs.count_live(session, caller.owner_id) >= limit:
         raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")

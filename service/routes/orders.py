@@ -25,6 +25,7 @@ from service.spec.headers import GeneratorHeader, read_header
 from service.store import orders
 from service.store.checkpoints import get_checkpoint
 from service.store.jobs import get_job
+from service.store.keys import lock_owner
 from service.web import Caller, Web
 
 routes = Routes("samples on demand", "As many as you like, of any stored generator.")
@@ -153,6 +154,7 @@ def _create_or_repeat(
         known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
         if known is not None and not _is_worth_another_try(known):
             return known
+        lock_owner(session, caller.owner_id)
         limit = web.settings.max_live_orders
         if orders.count_live(session, caller.owner_id) >= limit:
             raise QuotaExceeded(f"You wait for {limit} samples on demand already, which is the limit.")

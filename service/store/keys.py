@@ -49,6 +49,15 @@ def _find_or_create_owner(session: Session, name: str) -> Owner:
     return owner
 
 
+def lock_owner(session: Session, owner_id: str) -> None:
+    """Let nobody else count what an owner has until the transaction ends: of two, both would take the last place.
+
+    On SQLite no two transactions write at once anyway. Whoever locks a data set as well does that first.
+    """
+    # Not against rows that come to refer to the owner, which PostgreSQL would hold up otherwise.
+    session.execute(select(Owner.id).where(Owner.id == owner_id).with_for_update(key_share=True))
+
+
 def find_key(session: Session, secret: str) -> Key | None:
     """Return the valid key of a secret: not revoked, not expired."""
     digest = _hash(secret)

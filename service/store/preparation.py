@@ -16,7 +16,9 @@ from service.ids import make_id
 from service.models import Dataset, DatasetState
 from service.spec.facts import DatasetFacts, facts_to_json
 from service.store.conditional import update_one
+from service.store.datasets import stored_bytes
 from service.store.doomed import doom, doom_rows, keys_of
+from service.store.keys import lock_owner
 
 UPLOAD = 0  # the attempt that an upload is
 
@@ -91,11 +93,14 @@ def forget_upload(session: Session, dataset_id: str, beat: int | None = None) ->
     return True
 
 
-def prepare_again(session: Session, dataset: Dataset) -> None:
-    """Let a failed data set be prepared once more, as if for the first time."""
+def prepare_again(session: Session, dataset: Dataset, upload: dict[str, Any]) -> None:
+    """Let a failed data set be prepared once more, as if for the first time; the file that it had before is doomed."""
     values = {"state": DatasetState.PREPARING, "losses": 0, "error_code": None, "error_message": None}
+    values |= {"finished_at": None, "files": {"upload": upload}, "version": Dataset.version + 1}
     failed = update(Dataset).where(Dataset.id == dataset.id, Dataset.state == DatasetState.FAILED)
-    if update_one(session, failed.values(values | {"finished_at": None, "version": Dataset.version + 1})):
+    before = keys_of(dataset.files)
+    if update_one(session, failed.values(values)):
+        doom(session, [key for key in before if key != upload["key"]])
         session.refresh(dataset)
 
 
@@ -136,15 +141,23 @@ def finish_preparation(
     facts: DatasetFacts,
     warnings: list[dict[str, Any]],
     files: dict[str, dict[str, Any]],
+    quota_bytes: int,
 ) -> None:
     """Show a data set as ready. `files` has rows, and where there are any labels and preview; warnings {code, message}.
 
-    What was uploaded is doomed: nothing reads it any more.
+    What was uploaded is doomed: nothing reads it any more. Where the owner's data sets would take more than the quota,
+    the data set fails instead, and `files` are orphans.
     """
     dataset = _fence(session, dataset_id, attempt, {})
+    lock_owner(session, dataset.owner_id)
+    size_bytes = sum(file["size"] for file in files.values())
+    if stored_bytes(session, dataset.owner_id) - dataset.stored_bytes + size_bytes > quota_bytes:
+        limit = f"With its {size_bytes} bytes, your data sets would take more than {quota_bytes}, which is the limit."
+        _fail(dataset, "quota_exceeded", f"{limit} Delete some and send it again.")
+        return
     doom(session, keys_of(dataset.files))
     dataset.facts, dataset.warnings, dataset.files = facts_to_json(facts), warnings, files
-    dataset.stored_bytes = sum(file["size"] for file in files.values())
+    dataset.stored_bytes = size_bytes
     _settle(dataset, DatasetState.READY)
 
 
