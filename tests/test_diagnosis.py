@@ -119,6 +119,7 @@ def test_every_rule_is_raised_by_its_own_trouble_alone_and_by_no_calm_training(r
         ("memorisation", a_case(checkups=MEMORIES[::-1])),
         ("memorisation", a_case(checkups=tuple(checkup(memory=0.1 * n) for n in range(CHECKUPS)))),
         ("stale_quality", a_case(merits={**STALE, 220: 0.9, 240: 0.95})),
+        ("stale_quality", a_case(merits={step: 0.9 if step == 200 else 0.4 + step // 20 % 4 / 10 for step in STALE})),
         ("stale_quality", a_case(merits={40: 0.9, 80: 0.5, 160: 0.5, 240: 0.5, 320: 0.5})),
     ],
 )
@@ -149,6 +150,24 @@ def test_samples_far_from_the_data_that_please_the_discriminator_better_raise_co
 def test_a_rule_that_stands_raised_asks_for_more_before_it_is_cleared(rule: str, rows: dict[str, Any]) -> None:
     assert JUDGES[rule](a_case(**rows)) is None
     assert JUDGES[rule](a_case(**rows, is_raised=True)) is not None
+
+
+@pytest.mark.parametrize(("fall", "least", "most"), [(0.0, 0.0, 0.05), (6.0, 0.7, 1.0)])
+def test_quality_is_stale_where_it_falls_and_seldom_where_it_trembles(fall: float, least: float, most: float) -> None:
+    random = np.random.Generator(np.random.PCG64(1))
+    slope = -fall * np.linspace(-1 / 3, 1, 50).clip(0)
+
+    raised = [is_ever_stale(slope + random.standard_normal(50)) for _ in range(100)]
+
+    assert least <= np.mean(raised) <= most
+
+
+def is_ever_stale(merits: np.ndarray) -> bool:
+    """Judge at every measuring point of a training."""
+    case = a_case(small_spec())
+    known = dict(enumerate(merits.tolist(), 1))
+    so_far = [{step: merit for step, merit in known.items() if step <= last} for last in known]
+    return any(JUDGES["stale_quality"](replace(case, last_step=len(part), merits=part)) is not None for part in so_far)
 
 
 def test_every_rule_has_a_judge_and_an_action() -> None:

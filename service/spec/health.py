@@ -102,7 +102,7 @@ RULES: dict[str, RuleFacts] = {
         ),
         RuleFacts(
             name="stale_quality",
-            description="The followed quality metric has not got better for half of the training.",
+            description="The followed quality metric was best in the first half of the steps and is clearly worse now.",
             advice="Take the best checkpoint, and stop there next time with quality.early_stop or loop.max_steps. To "
             "get further, lower optimizer.generator.lr and optimizer.discriminator.lr, or raise "
             "model.generator.width.",

@@ -11,7 +11,7 @@ from worker.gan.sampling import shown_labels
 from worker.gan.training import Training
 
 CHECK_EVERY_STEPS = 50
-_SPECIMENS = 128  # one call of the generator: well below a hundredth of what the steps between two check-ups cost
+_SPECIMENS = 128  # one call of G and three of D: of most recipes a hundredth of the steps between two check-ups
 _MOST_CLASSES = _SPECIMENS // 4  # of more there are too few specimens each to tell a spread within
 _ANCHORS = 16
 _LATENTS = 1  # draw of the stream of samples; draw 0 is the timeline
