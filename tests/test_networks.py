@@ -303,6 +303,33 @@ def test_a_group_s_spread_is_the_mean_deviation_of_its_features_and_tells_copies
     assert told[6, 5].item() == pytest.approx(last.numpy().std(axis=0).mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize(("beside", "scores"), [({"packing": 3}, 2), ({"minibatch_std": 3}, 6)], ids=str)
+def test_a_discriminator_that_sees_samples_beside_each_other_scores_by_its_own_three_alone(
+    beside: dict[str, int], scores: int
+) -> None:
+    model = ModelSpec(architecture="mlp", discriminator=DiscriminatorSpec(width=8, **beside))
+    data = open_dataset(DatasetRef(name="digits"))
+    discriminator = make_networks(model, data, seeded())[1].double()
+    samples = data.samples[:6].double().requires_grad_()
+
+    logits = discriminator(samples, None)
+
+    (slope,) = torch.autograd.grad(logits[0], samples)
+    assert logits.shape == (scores,)
+    assert slope.flatten(1).any(dim=1).tolist() == [True] * 3 + [False] * 3
+
+
+def test_a_pack_is_scored_by_which_of_its_samples_has_which_label() -> None:
+    model = ModelSpec(architecture="mlp", conditional=True, discriminator=DiscriminatorSpec(width=8, packing=2))
+    data = open_dataset(DatasetRef(name="digits"))
+    discriminator = make_networks(model, data, seeded())[1]
+    two = data.samples[:2]
+
+    scores = [discriminator(two, torch.tensor(labels)).item() for labels in ([3, 5], [5, 3], [3, 3])]
+
+    assert len(set(scores)) == 3
+
+
 def test_the_spread_of_copies_can_be_differentiated_twice() -> None:
     features = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
 
@@ -331,7 +358,7 @@ def test_pixels_are_magnified_by_what_they_vary() -> None:
 
     factor = dict(discriminator.named_buffers())["scale.factor"]
 
-    spread = digits.samples.double().std(dim=0)
+    spread = digits.samples.double().std(dim=0, correction=0)
     torch.testing.assert_close(factor.double(), 1 / (spread + 0.2), rtol=1e-5, atol=0)
 
 

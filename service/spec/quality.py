@@ -52,14 +52,16 @@ METRICS: dict[str, MetricFacts] = {
         MetricFacts(
             "modes",
             "higher",
-            "Gaussians with a sample within 3 sigma; triples of digits that a judge has seen.",
+            "Gaussians with a sample within 3 sigma (1.5 sqrt(D) sigma beyond 4 dimensions); "
+            "triples of digits that a judge has seen.",
             ("vector", "image"),
             "modes",
         ),
         MetricFacts(
             "high_quality",
             None,
-            "Share of samples within 3 sigma of a centre; 0.98889 when perfect, more when modes are too narrow.",
+            "Share of samples as near to a centre; 0.98889 when perfect in the plane, "
+            "more when modes are too narrow.",
             ("vector",),
             "mixture",
         ),

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from service.spec.facts import DatasetFacts
+from service.spec.facts import MANY_COORDINATES, DatasetFacts
 from service.spec.recipes.recipe import Recipe, batch_for
 
 LARGEST_CODEBOOK = 1_024
-MANY_COORDINATES = 10  # of a vector, beyond which waves of each would be too many to read
 
 
 def codebook_points(facts: DatasetFacts) -> Recipe:

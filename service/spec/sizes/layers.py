@@ -16,6 +16,11 @@ def dense(inputs: int, outputs: int) -> int:
     return (inputs + 1) * outputs
 
 
+def convolution(channels: int, into: int, taps: int) -> int:
+    """Count the weights and biases of a convolution that reads so many places at once."""
+    return (taps * channels + 1) * into
+
+
 def latent_width(model: ModelSpec, facts: DatasetFacts) -> int:
     """Count the numbers a generator reads for one sample."""
     return model.latent_dim + classes_of(model, facts)

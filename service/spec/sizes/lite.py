@@ -5,7 +5,7 @@ from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.parts.model import ModelSpec
-from service.spec.sizes.layers import classes_of, head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import classes_of, convolution, head_parameters, latent_parameters, latent_width
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides, pyramid_units
 
 SKIPPED = 3  # halvings between a map and the one that weighs its channels; the paper's larger pictures have four
@@ -81,8 +81,3 @@ def lite_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSiz
         # Of each block: both ways' sums and activations, the halved input, the mean of both ways.
         activations_per_sample=prod(facts.shape) + 2 * units[0] + halved + 7 * sum(units[1:]) + 1,
     )
-
-
-def convolution(channels: int, into: int, taps: int) -> int:
-    """Count the weights and biases of a convolution that reads so many places at once."""
-    return (taps * channels + 1) * into

@@ -5,7 +5,7 @@ from math import prod
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.parts.model import ModelSpec
-from service.spec.sizes.layers import classes_of, head_parameters, latent_parameters, latent_width
+from service.spec.sizes.layers import classes_of, convolution, head_parameters, latent_parameters, latent_width
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides, pyramid_units
 
 
@@ -26,7 +26,7 @@ def resnet_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     # two sums, one normalised, its activation, and the plain way with the total.
     enlarged = sum(here * prod(side) + 6 * into * prod(side) for (into, here), side in zip(pairs, sides, strict=False))
     return NetworkSize(
-        parameters=first + blocks + 2 * normalised + convolution(channels[0], picture_channels, 3),
+        parameters=first + blocks + 2 * normalised + convolution(channels[0], picture_channels, 9),
         buffers=2 * normalised + 2 * len(pairs) + 1,
         activations_per_sample=latent_width(model, facts)
         + enlarged
@@ -46,7 +46,7 @@ def resnet_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkS
     # Of each block: its input's activation at the input's size, five maps of its output's channels there, their mean.
     held = sum(units[level] + 5 * into * (units[level] // here) for level, (here, into) in enumerate(pairs))
     return NetworkSize(
-        parameters=convolution(picture_channels, channels[0], 3) + blocks + head_parameters(model, facts, channels[-1]),
+        parameters=convolution(picture_channels, channels[0], 9) + blocks + head_parameters(model, facts, channels[-1]),
         buffers=left_vectors,
         activations_per_sample=prod(facts.shape) + sum(units) + held + units[-1] + channels[-1] + 1,
     )
@@ -54,9 +54,4 @@ def resnet_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkS
 
 def block_parameters(channels: int, into: int) -> int:
     """Count the convolutions of a block."""
-    return convolution(channels, into, 3) + convolution(into, into, 3) + convolution(channels, into, 1)
-
-
-def convolution(channels: int, into: int, kernel: int) -> int:
-    """Count the weights and biases of a convolution."""
-    return (kernel**2 * channels + 1) * into
+    return convolution(channels, into, 9) + convolution(into, into, 9) + convolution(channels, into, 1)

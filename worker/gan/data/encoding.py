@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from service.spec.facts import DatasetFacts, Modality
+from service.spec.facts import MANY_COORDINATES, DatasetFacts, Modality
 from worker.gan.data.flat_spectrum import FlatSpectrum
 from worker.gan.data.mixed_table import MixedTable
 from worker.gan.data.normal_scores import NormalScores
-
-MANY_COORDINATES = 10
 
 
 class Encoding(Protocol):

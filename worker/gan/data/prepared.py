@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from service.spec.facts import DatasetFacts
-from worker.gan.data.split import Split
+from worker.gan.data.split import EVERYTHING, Split
 from worker.gan.data.training_data import Rows, TrainingData, open_rows
-
-EVERYTHING = Split()
 
 
 def open_prepared(facts: DatasetFacts, rows: Path, labels: Path | None, split: Split = EVERYTHING) -> TrainingData:

@@ -8,7 +8,7 @@ from service.spec.facts import DatasetFacts
 from service.spec.job import DatasetRef
 from worker.gan.data.points import open_grid, open_moons, open_ring, open_spiral, open_subspace, open_swiss_roll
 from worker.gan.data.scikit_learn import open_digits, open_stacked_digits, open_table
-from worker.gan.data.split import Split
+from worker.gan.data.split import EVERYTHING, Split
 from worker.gan.data.survey import open_survey
 from worker.gan.data.tones import open_tones
 from worker.gan.data.training_data import DatasetChanged, Rows, TrainingData, open_rows
@@ -28,9 +28,6 @@ OPENERS: dict[str, Callable[[DatasetFacts, Any], Rows]] = {
     "stacked_digits": open_stacked_digits,
     "tones": open_tones,
 }
-
-
-EVERYTHING = Split()
 
 
 def open_dataset(ref: DatasetRef, split: Split = EVERYTHING) -> TrainingData:

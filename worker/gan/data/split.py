@@ -27,3 +27,6 @@ class Split:
             members = order[classes[order] == label]
             aside[members[: round(share * len(members))]] = True
         return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+EVERYTHING = Split()

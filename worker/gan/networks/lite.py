@@ -18,9 +18,9 @@ from service.spec.sizes.lite import decoded_level, decoder_channels, excitations
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
+from worker.gan.networks.convolutions import initialise_convolutions
 from worker.gan.networks.dcgan import doubling
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
-from worker.gan.networks.resnet import initialise_convolutions
 from worker.gan.networks.spectral import normalise_spectra
 
 

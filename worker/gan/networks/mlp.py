@@ -6,11 +6,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from service.spec.facts import DatasetFacts
+from service.spec.facts import MANY_COORDINATES, DatasetFacts
 from service.spec.parts.model import ModelSpec, NetworkSpec
 from service.spec.sizes.layers import classes_of
 from service.spec.sizes.mlp import DEFAULT_DEPTH, classes_with_axes, components_of
-from worker.gan.data.encoding import MANY_COORDINATES
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.components import SPECIMENS, SPECIMENS_OF_CLASSES, ClassAxes, Components
@@ -94,7 +93,7 @@ class PixelScale(nn.Module):
 
     def __init__(self, samples: Tensor) -> None:
         super().__init__()
-        self.register_buffer("factor", 1 / (samples.std(dim=0) + LEAST_SPREAD))
+        self.register_buffer("factor", 1 / (samples.std(dim=0, correction=0) + LEAST_SPREAD))
 
     def forward(self, samples: Tensor) -> Tensor:
         """Scale each pixel by its own factor."""

@@ -14,6 +14,7 @@ from service.spec.sizes.layers import classes_of
 from service.spec.sizes.pyramid import pyramid_channels, pyramid_sides
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
+from worker.gan.networks.convolutions import initialise_convolutions
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.spectral import normalise_spectra
 
@@ -110,12 +111,3 @@ class HalvingBlock(nn.Module):
         """Halve the features."""
         both = self.convolutions(features) + self.beside(features)
         return functional.avg_pool2d(both, 2)
-
-
-def initialise_convolutions(network: nn.Module, gain: float, random: torch.Generator) -> None:
-    """Draw normal weights of deviation gain / sqrt(inputs), as He et al. 2015; biases are 0."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=gain / layer.weight[0].numel() ** 0.5, generator=random)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

@@ -18,6 +18,7 @@ from service.spec.sizes.layers import classes_of
 from service.spec.sizes.spectrogram import BINS, KERNEL, MADE, TOLD, spectrogram_lengths
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
+from worker.gan.networks.convolutions import initialise_convolutions
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 from worker.gan.networks.short_time import ShortTime, log_powers, powers, turns
 
@@ -118,12 +119,3 @@ def doubling(channels: int, length: int, wanted: int) -> nn.ConvTranspose1d:
     """Make `length` frames as many as wanted: the mirror of `halving`."""
     more = wanted - (2 * length - 1)
     return nn.ConvTranspose1d(channels, channels, KERNEL, stride=2, padding=KERNEL // 2, output_padding=more)
-
-
-def initialise_convolutions(layers: nn.Module, gain: float, random: torch.Generator) -> None:
-    """Draw normal weights that keep the second moment, by He et al. 2015; half of a doubling's taps reach a frame."""
-    for layer in layers.modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            read = layer.in_channels * layer.kernel_size[0] / (2 if isinstance(layer, nn.ConvTranspose1d) else 1)
-            nn.init.normal_(layer.weight, std=gain / read**0.5, generator=random)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is one unless it is refused

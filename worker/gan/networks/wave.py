@@ -11,6 +11,7 @@ from service.spec.sizes.layers import classes_of
 from service.spec.sizes.wave import KERNEL, STRIDE, wave_channels, wave_lengths
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
+from worker.gan.networks.convolutions import initialise_convolutions
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
 
 SHUFFLE = 2  # frames of a layer, the paper's n
@@ -87,12 +88,3 @@ def lengthening(channels: int, into: int, length: int, wanted: int) -> nn.ConvTr
     """Make `length` frames about four times as many, just as many as wanted: the mirror of a convolution of D."""
     more = wanted - ((length - 1) * STRIDE + 1)
     return nn.ConvTranspose1d(channels, into, KERNEL, STRIDE, padding=KERNEL // 2, output_padding=more)
-
-
-def initialise_convolutions(layers: nn.Sequential, gain: float, random: torch.Generator) -> None:
-    """Draw normal weights that keep the second moment, by He et al. 2015; a frame of a transposed one reads fewer."""
-    for layer in layers:
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            read = layer.in_channels * KERNEL / (STRIDE if isinstance(layer, nn.ConvTranspose1d) else 1)
-            nn.init.normal_(layer.weight, std=gain / read**0.5, generator=random)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # there is one unless it is refused
