@@ -1,1 +1,1 @@
-"""The quality bars: default recipes on known data, ten seeds each, and the page docs/bars.md."""
+"""The quality bars: default recipes on known data, ten seeds each, and the last part of docs/quality.md."""
