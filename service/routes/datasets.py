@@ -12,11 +12,12 @@ from service.db import reading, writing
 from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import NotFound
 from service.receiving import UploadQuery, receive
-from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED, WaitQuery
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
 from service.spec.datasets import DATASETS
 from service.store import datasets
 from service.store.pages import Page, decode_cursor, make_page
 from service.uploads import FILE_PART, FORM, RAW
+from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
 routes = Routes("datasets", "What a job can be trained on.")
@@ -100,27 +101,10 @@ def show_dataset(web: Web, caller: Caller, path: AnyDatasetPath, query: WaitQuer
     """Show a data set, at once or as soon as it has changed."""
     if path.dataset_id in DATASETS:
         return tagged(json_answer(DatasetEntry.of_builtin(DATASETS[path.dataset_id])), request)
-    if query.wait:
-        _wait_for_change(web, caller, path.dataset_id, query)
+    wait_for_change(web, query, lambda session: datasets.version_of(session, caller.owner_id, path.dataset_id))
     with reading(web.engine) as session:
         answer = DatasetEntry.of(datasets.get_dataset(session, caller.owner_id, path.dataset_id))
     return tagged(json_answer(answer), request)
-
-
-def _wait_for_change(web: Web, caller: Caller, dataset_id: str, query: WaitQuery) -> None:
-    version, _ = _read_version(web, caller, dataset_id)
-    since = version if query.since is None else query.since
-
-    def has_changed() -> bool:
-        version, is_settled = _read_version(web, caller, dataset_id)
-        return version > since or is_settled
-
-    web.long_polls.poll(has_changed, timeout_s=query.wait)
-
-
-def _read_version(web: Web, caller: Caller, dataset_id: str) -> tuple[int, bool]:
-    with reading(web.engine) as session:
-        return datasets.version_of(session, caller.owner_id, dataset_id)
 
 
 @routes.add(

@@ -16,7 +16,7 @@ from service.binding import PageQuery, Path, Query
 from service.crashpoints import crash_point
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
-from service.models import TERMINAL, Job
+from service.models import Job
 from service.spec.job import JobSpec, Label, LabelValue
 from service.spec.parts.strict import MAX_STEPS
 from service.spec.resolve import Resolved, resolve
@@ -24,6 +24,7 @@ from service.store import jobs
 from service.store.datasets import hold_for_job, uploads_of
 from service.store.idempotency import find_answer, remember_answer
 from service.store.keys import lock_owner
+from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
 routes = Routes("jobs", "Training jobs.")
@@ -53,13 +54,6 @@ class JobsQuery(PageQuery):
     status: Status | None = Field(None, description="Only jobs of this status.")
     label: list[str] = Field([], max_length=64, description="key:value; given several times, all must match.")
     q: str | None = Field(None, max_length=200, description="Part of the name or id.")
-
-
-class WaitQuery(Query):
-    """How long to wait for a change."""
-
-    wait: float = Field(0, ge=0, le=60, description="Seconds to wait for a version after `since`.")
-    since: int | None = Field(None, ge=0, le=2**53, description="Version the client has; else the current one.")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -186,27 +180,10 @@ def _label(text: str) -> tuple[str, str]:
 )
 def show_job(web: Web, caller: Caller, path: JobPath, query: WaitQuery) -> Response:
     """Show a job, at once or as soon as it has changed."""
-    if query.wait:
-        _wait_for_change(web, caller, path.job_id, query)
+    wait_for_change(web, query, lambda session: jobs.version_of(session, caller.owner_id, path.job_id))
     with reading(web.engine) as session:
         answer = describe(session, jobs.get_job(session, caller.owner_id, path.job_id))
     return tagged(json_answer(answer), request)
-
-
-def _wait_for_change(web: Web, caller: Caller, job_id: str, query: WaitQuery) -> None:
-    version, _ = _read_version(web, caller, job_id)
-    since = version if query.since is None else query.since
-
-    def has_changed() -> bool:
-        version, state = _read_version(web, caller, job_id)
-        return version > since or state in TERMINAL
-
-    web.long_polls.poll(has_changed, timeout_s=query.wait)
-
-
-def _read_version(web: Web, caller: Caller, job_id: str) -> tuple[int, str]:
-    with reading(web.engine) as session:
-        return jobs.version_of(session, caller.owner_id, job_id)
 
 
 @routes.add("PATCH", "/jobs/<job_id>", scope="submit", replies={200: Reply("The job.", JobAnswer)}, problems=(409,))

@@ -18,7 +18,7 @@ from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, QuotaExceeded
 from service.models import Order, OrderState
 from service.problems import Refused
-from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath, WaitQuery
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
 from service.routes.samples import FILE
 from service.spec.drawing import Drawing, SampleSpec, resolve_sample
 from service.spec.headers import GeneratorHeader, read_header
@@ -26,6 +26,7 @@ from service.store import orders
 from service.store.checkpoints import get_checkpoint
 from service.store.jobs import get_job
 from service.store.keys import lock_owner
+from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
 routes = Routes("samples on demand", "As many as you like, of any stored generator.")
@@ -80,8 +81,7 @@ def order_samples(web: Web, caller: Caller, path: JobPath, query: PatienceQuery,
 )
 def show_order(web: Web, caller: Caller, path: OrderPath, query: WaitQuery) -> Response:
     """Show how far samples on demand are, at once or as soon as that has changed."""
-    if query.wait:
-        _wait_for_change(web, caller, path.sample_id, query)
+    wait_for_change(web, query, lambda session: orders.progress_of(session, caller.owner_id, path.sample_id))
     with reading(web.engine) as session:
         answer = OrderAnswer.of(orders.get_order(session, caller.owner_id, path.sample_id))
     return tagged(json_answer(answer), request)
@@ -208,22 +208,6 @@ def _wait_for(web: Web, caller: Caller, order: Order, wait_s: float) -> Order:
     web.long_polls.poll(is_settled, timeout_s=wait_s, soonest_s=SOONEST_S)
     with reading(web.engine) as session:
         return orders.get_order(session, caller.owner_id, order.id)
-
-
-def _wait_for_change(web: Web, caller: Caller, order_id: str, query: WaitQuery) -> None:
-    version, _ = _read_progress(web, caller, order_id)
-    since = version if query.since is None else query.since
-
-    def has_changed() -> bool:
-        version, is_settled = _read_progress(web, caller, order_id)
-        return version > since or is_settled
-
-    web.long_polls.poll(has_changed, timeout_s=query.wait)
-
-
-def _read_progress(web: Web, caller: Caller, order_id: str) -> tuple[int, bool]:
-    with reading(web.engine) as session:
-        return orders.progress_of(session, caller.owner_id, order_id)
 
 
 def _refusal(order: Order) -> Refused:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.clock import now
 from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
-from service.models import Checkpoint, Desired, Job, JobLabel, Order, Sample, State
+from service.models import TERMINAL, Checkpoint, Desired, Job, JobLabel, Order, Sample, State
 from service.spec.job import JobSpec
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
@@ -68,12 +68,12 @@ def lock_job(session: Session, job: Job) -> None:
         raise NotFound("job", job.id)
 
 
-def version_of(session: Session, owner_id: str, job_id: str) -> tuple[int, str]:
-    """Return the version and the state of an owner's job, all that a long poll needs; raise NotFound."""
+def version_of(session: Session, owner_id: str, job_id: str) -> tuple[int, bool]:
+    """Return the version of an owner's job and whether it has ended, for a long poll; raise NotFound."""
     row = session.execute(select(Job.version, Job.state).where(Job.id == job_id, Job.owner_id == owner_id)).first()
     if row is None:
         raise NotFound("job", job_id)
-    return row.version, row.state
+    return row.version, row.state in TERMINAL
 
 
 def list_jobs(
