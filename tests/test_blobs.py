@@ -14,7 +14,6 @@ from obstore.store import S3Store
 from service.blobs import (
     BlobStore,
     Directory,
-    ObjectStore,
     make_blobs,
     read_pieces,
     read_verified,
@@ -23,6 +22,7 @@ from service.blobs import (
     verify,
 )
 from service.errors import BlobDamaged, BlobMissing, StorageAway
+from service.object_store import ObjectStore
 
 
 @pytest.fixture
