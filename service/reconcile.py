@@ -6,7 +6,7 @@ so that neither a jump of the clock nor an outage nor a pause of this process ev
 
 import secrets
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy import Engine
@@ -17,51 +17,16 @@ from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
-from service.models import Dataset, DatasetState, Order
+from service.leases import Lease, Stillness, list_leases
 from service.orphans import belongs_to, list_stored, sweep_orphans
 from service.settings import Settings
 from service.store import orders, preparation, transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
-from service.store.transitions import LossLimits
 from service.store.workers import forget_worker, list_workers
 
 _ANY_DEVICE = ("auto", "cpu", "cuda")
 _UNPROVEN_TTLS = 0.25  # for so long a beat may stand still before that is held against the attempt
 _WORKER_FORGOTTEN_TTLS = 2  # its row is for people and scalers alone; a worker that is only slow comes back
-
-
-def loss_limits(settings: Settings) -> LossLimits:
-    """Return how many losses the settings allow a job, and how long it waits after each."""
-    return LossLimits(
-        in_row=settings.losses_in_row,
-        in_all=settings.losses_in_all,
-        back_off_s=settings.back_off_s,
-        back_off_max_s=settings.back_off_max_s,
-    )
-
-
-class Stillness:
-    """For how long each of some counters has not moved, by the looks that were taken at them."""
-
-    def __init__(self) -> None:
-        self._still: dict[Hashable, tuple[int, float]] = {}  # the count, and seconds since it moved
-
-    def look(self, counts: Mapping[Hashable, int], elapsed_s: float) -> None:
-        """Compare with the look before, which was so many seconds ago; forget what is not there any more."""
-        still = {}
-        for name, count in counts.items():
-            before, still_s = self._still.get(name, (None, 0.0))
-            still[name] = (count, still_s + elapsed_s if count == before else 0.0)
-        self._still = still
-
-    @property
-    def longest_s(self) -> float:
-        """The seconds of the counter that has stood still for longest."""
-        return max((still_s for _, still_s in self._still.values()), default=0.0)
-
-    def of(self, name: Hashable) -> float:
-        """Return the seconds for which a counter has been seen to stand still."""
-        return self._still[name][1]
 
 
 class Reconciler:
@@ -79,7 +44,6 @@ class Reconciler:
         self._engine, self._blobs, self._settings, self._wakeups = engine, blobs, settings, wakeups
         self._clock = clock
         self._leases, self._holds, self._workers = Stillness(), Stillness(), Stillness()
-        self._preparations, self._orders = Stillness(), Stillness()
         self._last_scan_at: float | None = None  # None after a failure: the time since then does not count
         self._mended_at = -float("inf")
         self._swept_at = clock()
@@ -103,8 +67,6 @@ class Reconciler:
         """Look at everything once and act. Raises when the database is away; the next scan begins afresh."""
         elapsed_s = self._elapsed()
         self._expire_leases(elapsed_s)
-        self._expire_preparations(elapsed_s)
-        self._expire_orders(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
@@ -132,98 +94,39 @@ class Reconciler:
     def _expire_leases(self, elapsed_s: float) -> None:
         """Declare lost whose beat has stood still for the time to live."""
         with reading(self._engine) as session:
-            running = transitions.list_running(session)
-        self._leases.look({(job_id, attempt): beat for job_id, attempt, beat in running}, elapsed_s)
-        self._prove_writable_for(self._leases)
-        for job_id, attempt, _ in running:
-            if self._leases.of((job_id, attempt)) >= self._settings.ttl_s:
-                self._lose(job_id, attempt)
+            leases = list_leases(session, self._settings)
+        self._leases.look({(lease.owner, lease.attempt): lease.beat for lease in leases}, elapsed_s)
+        self._prove_writable()
+        for lease in leases:
+            if self._leases.of((lease.owner, lease.attempt)) >= self._settings.ttl_s:
+                self._lose(lease)
 
-    def _prove_writable_for(self, leases: Stillness) -> None:
+    def _prove_writable(self) -> None:
         """Raise unless the database takes writes, where a beat has stood still for long: one on a full disk answers
         questions while nobody can beat.
         """
-        if leases.longest_s < self._settings.ttl_s * _UNPROVEN_TTLS:
+        if self._leases.longest_s < self._settings.ttl_s * _UNPROVEN_TTLS:
             return
         with writing(self._engine) as session:
             doom(session, [self._no_blob])
             forget_doomed(session, [self._no_blob])
 
-    def _lose(self, job_id: str, attempt: int) -> None:
+    def _lose(self, lease: Lease) -> None:
         """Declare an attempt lost, now or with a later scan: a process that was stopped in the midst of a write holds
-        the row of its job until the database ends its transaction, and that must keep no other from being judged.
+        its row until the database ends its transaction, and that must keep no other from being judged.
         """
-        message = f"Nothing was heard of attempt {attempt} for {self._settings.ttl_s:g} s."
         try:
             with writing(self._engine) as session:
-                limits = loss_limits(self._settings)
-                transitions.lose(session, job_id, attempt, reason="worker_lost", message=message, limits=limits)
+                lease.lose(session)
         except AttemptOver:
             return  # another reconciler was first, or the attempt has ended
         except DATABASE_AWAY as error:
-            self._log.warning("attempt not declared lost yet", job=job_id, attempt=attempt, error=str(error))
+            self._log.warning("attempt not declared lost yet", of=lease.owner, attempt=lease.attempt, error=str(error))
             return
         crash_point("loss.committed")
-        self._log.warning("attempt lost", job=job_id, attempt=attempt)
-        self._unswept[job_id] = None
-        self._wakeups.announce()
-
-    def _expire_preparations(self, elapsed_s: float) -> None:
-        """Declare lost the uploads and preparations whose beat has stood still for the time to live."""
-        with reading(self._engine) as session:
-            in_hand = preparation.list_in_hand(session)
-        self._preparations.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
-        self._prove_writable_for(self._preparations)
-        for dataset in in_hand:
-            if self._preparations.of((dataset.id, dataset.attempt)) >= self._settings.ttl_s:
-                self._lose_preparation(dataset)
-
-    def _lose_preparation(self, dataset: Dataset) -> None:
-        """Declare one lost, now or with a later scan, as `_lose` does."""
-        try:
-            with writing(self._engine) as session:
-                if dataset.state == DatasetState.UPLOADING:
-                    preparation.forget_upload(session, dataset.id, dataset.beat)
-                else:
-                    message = f"Nothing was heard of its preparation for {self._settings.ttl_s:g} s."
-                    most = self._settings.losses_in_row
-                    lost = preparation.lose_preparation
-                    lost(session, dataset.id, dataset.attempt, code="worker_lost", message=message, most_losses=most)
-        except AttemptOver:
-            return  # another reconciler was first, or the attempt has ended
-        except DATABASE_AWAY as error:
-            self._log.warning("data set not declared lost yet", dataset=dataset.id, error=str(error))
-            return
-        self._log.warning("data set not heard of", dataset=dataset.id, attempt=dataset.attempt)
-        self._unswept[dataset.id] = None
-        self._wakeups.announce(INGEST)
-
-    def _expire_orders(self, elapsed_s: float) -> None:
-        """Declare lost the attempts at orders for samples whose beat has stood still for the time to live."""
-        with reading(self._engine) as session:
-            in_hand = orders.list_in_hand(session)
-        self._orders.look({(each.id, each.attempt): each.beat for each in in_hand}, elapsed_s)
-        self._prove_writable_for(self._orders)
-        for order in in_hand:
-            if self._orders.of((order.id, order.attempt)) >= self._settings.ttl_s:
-                self._lose_order(order)
-
-    def _lose_order(self, order: Order) -> None:
-        """Declare one lost, now or with a later scan, as `_lose` does."""
-        message = f"Nothing was heard of its rendering for {self._settings.ttl_s:g} s."
-        most = self._settings.losses_in_row
-        try:
-            with writing(self._engine) as session:
-                lost = orders.lose_order
-                lost(session, order.id, order.attempt, code="sampling_failed", message=message, most_losses=most)
-        except AttemptOver:
-            return  # another reconciler was first, or the attempt has ended
-        except DATABASE_AWAY as error:
-            self._log.warning("order not declared lost yet", order=order.id, error=str(error))
-            return
-        self._log.warning("order not heard of", order=order.id, attempt=order.attempt)
-        self._unswept[order.id] = None
-        self._wakeups.announce(SAMPLE)
+        self._log.warning("attempt lost", of=lease.owner, attempt=lease.attempt)
+        self._unswept[lease.owner] = None
+        self._wakeups.announce(lease.task)
 
     def _end_holds(self, elapsed_s: float) -> None:
         """Let jobs be claimed again that have waited out their back-off."""

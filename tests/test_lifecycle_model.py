@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from service.db import reading, writing
 from service.errors import AttemptOver
+from service.leases import loss_limits
 from service.models import Checkpoint, DoomedBlob, Event, Job, Sample, Segment, State
-from service.reconcile import loss_limits
 from service.store import jobs, transitions
 from tests.building import add_job
 from tests.job_facts import assert_alike, shown_keys, stranded

@@ -11,10 +11,12 @@ from obstore.store import S3Store
 from sqlalchemy import Engine, create_engine, event, update
 from sqlalchemy.exc import OperationalError
 
-from service.blobs import BlobStore, ObjectStore, make_blobs, store_file
+from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
+from service.leases import Lease, list_leases
 from service.models import Dataset, Job, Order, State
+from service.object_store import ObjectStore
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.store import orders, preparation, transitions
@@ -80,6 +82,10 @@ class Setting:
         dataset = self.dataset(dataset_id)
         assert dataset is not None
         return dataset
+
+    def lease(self, owner: str) -> Lease:
+        with reading(self.engine) as session:
+            return next(each for each in list_leases(session, self.reconciler._settings) if each.owner == owner)
 
     def job(self, job_id: str) -> Job:
         with reading(self.engine) as session:
@@ -263,10 +269,11 @@ def test_nor_is_it_held_against_uploads_and_preparations(setting: Setting) -> No
 
 
 def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
-    job_id, attempt = add_running_job(setting.engine)
+    job_id, _ = add_running_job(setting.engine)
+    lease = setting.lease(job_id)
 
-    setting.reconciler._lose(job_id, attempt)
-    setting.reconciler._lose(job_id, attempt)
+    setting.reconciler._lose(lease)
+    setting.reconciler._lose(lease)
 
     assert setting.job(job_id).losses_in_all == 1
 
@@ -282,7 +289,7 @@ def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting
     broken_off = tmp_path / "blobs" / job_id / str(attempt) / ".tmp-1"
     broken_off.write_bytes(b"4")
 
-    setting.reconciler._lose(job_id, attempt)
+    setting.reconciler._lose(setting.lease(job_id))
     setting.scan_for(SCAN_S)
 
     assert not broken_off.exists()
@@ -349,7 +356,7 @@ def test_a_store_that_is_away_keeps_no_lease_from_being_judged_and_is_swept_when
     )
 
     setting.reconciler._blobs = ObjectStore(nowhere)
-    setting.reconciler._lose(job_id, attempt)
+    setting.reconciler._lose(setting.lease(job_id))
     setting.scan_for(TTL_S + SCAN_S)
     stored = list(setting.blobs.list())
     setting.reconciler._blobs = setting.blobs

@@ -13,9 +13,10 @@ from service.blobs import make_blobs, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
 from service.errors import AttemptOver, Conflict, InvalidInput, NotFound
+from service.leases import loss_limits
 from service.models import Checkpoint, DoomedBlob, Job, Sample
 from service.orphans import sweep_orphans
-from service.reconcile import Reconciler, loss_limits
+from service.reconcile import Reconciler
 from service.settings import Settings
 from service.store import jobs, transitions
 from service.store.checkpoints import add_checkpoint, newest_checkpoints, retire_checkpoints

@@ -18,9 +18,9 @@ from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
+from service.leases import loss_limits
 from service.models import Checkpoint, Dataset, Job
 from service.orphans import sweep_orphans
-from service.reconcile import loss_limits
 from service.settings import Settings
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
