@@ -53,6 +53,11 @@ class Proxy:
         """Where clients connect: host and port."""
         return self._address
 
+    @property
+    def held(self) -> int:
+        """How many connections would be reset by healing, for bytes of theirs are gone."""
+        return sum(link.has_lost_bytes for link in [*self._links])
+
     def start(self) -> None:
         """Begin to pass connections on."""
         self._thread.start()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from chaos.processes import wait_until
 from chaos.proxy import Proxy
 
 BLOB = bytes(range(256)) * 4096  # 1 MiB, so that it travels in many pieces
@@ -119,6 +120,7 @@ def test_connections_that_lost_bytes_are_reset_when_the_black_hole_closes(proxy:
     with connect(proxy) as another:
         client.sendall(b"lost")
         another.sendall(b"lost")
+        wait_until(lambda: proxy.held == 2, "both connections are held", within_s=30)
 
         proxy.heal()
 

@@ -159,7 +159,7 @@ def test_a_job_stored_by_a_web_process_that_died_before_it_answered_is_the_repea
     (tmp_path / "submit.committed").touch()
     with (
         running_service(tmp_path / "home", GANYMEDE_CRASH_POINTS=str(tmp_path)) as service,
-        Client(service.url, patience_s=60) as client,
+        Client(service.url, patience_s=180) as client,
     ):
         assert client.is_ready()
 
@@ -167,4 +167,4 @@ def test_a_job_stored_by_a_web_process_that_died_before_it_answered_is_the_repea
 
         assert not (tmp_path / "submit.committed").exists()
         assert [stored["id"] for stored in client.jobs()] == [job["id"]]
-        assert client.wait(job["id"], timeout_s=60)["attempt"] == 1
+        assert client.wait(job["id"], timeout_s=180)["attempt"] == 1

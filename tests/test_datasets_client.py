@@ -99,7 +99,7 @@ def test_a_file_is_sent_in_pieces_waited_for_looked_at_and_deleted(
             client.datasets.wait(dataset["id"], timeout_s=0.1)
         preparing = Thread(target=prepare, args=(engine, blobs))
         preparing.start()
-        ready = client.datasets.wait(dataset["id"], timeout_s=30)
+        ready = client.datasets.wait(dataset["id"], timeout_s=180)
         preparing.join()
         size_bytes = client.datasets.preview(dataset["id"], tmp_path / "preview.csv")
         listed = [entry["id"] for entry in client.datasets.list()]

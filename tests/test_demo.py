@@ -16,7 +16,7 @@ def test_the_demo_leaves_four_files_and_touches_no_other_service(tmp_path: Path)
     command = [sys.executable, "-m", "ganymede", "demo", *QUICK]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
 
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=400, check=False)
 
     assert done.returncode == 0, done.stderr
     left = tmp_path / "demo"

@@ -135,7 +135,12 @@ def test_the_code_of_the_page_runs_on_a_downloaded_file(tmp_path: Path) -> None:
     (tmp_path / "generator.safetensors").write_bytes(generator_file(trained("digits").state(), "ema"))
 
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
 
     assert len(blocks) == 3

@@ -32,7 +32,7 @@ def walked(commands: str, service: Service, directory: Path) -> subprocess.Compl
         env={**os.environ, "API": service.url},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
 
@@ -85,7 +85,7 @@ def test_data_of_ones_own_is_uploaded_prepared_and_trained_on(service: Service, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "preview.csv").read_text().startswith("height,weight")
     with Client(service.url) as client:
-        job = client.wait(json.loads(done.stdout.splitlines()[-1])["id"], timeout_s=60)
+        job = client.wait(json.loads(done.stdout.splitlines()[-1])["id"], timeout_s=180)
         assert client.datasets.show(job["resolved_spec"]["dataset"]["name"])["name"] == "people"
     assert job["status"] == "succeeded"
 

@@ -61,7 +61,7 @@ def test_an_interrupt_stops_everything_and_the_job_is_saved(tmp_path: Path) -> N
 
 
 def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
-    with running_service(tmp_path / "home") as service, Client(service.url, patience_s=60) as client:
+    with running_service(tmp_path / "home") as service, Client(service.url, patience_s=180) as client:
         assert client.is_ready()
         for title in ("valkey-server", "ganymede: worker", "ganymede: web"):
             first = set(wait_until(lambda title=title: service.find(title), title))
@@ -70,7 +70,7 @@ def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
 
             wait_until(lambda title=title, first=first: set(service.find(title)) - first, f"{title} again")
         job_id = client.create_job({"dataset": "ring", "loop": {"max_steps": 20}})["id"]
-        assert client.wait(job_id, timeout_s=60)["status"] == "succeeded"
+        assert client.wait(job_id, timeout_s=180)["status"] == "succeeded"
 
 
 def test_a_busy_port_is_named_and_another_proposed(tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def run_up(home: Path, *options: str, **variables: str) -> "subprocess.Completed
     """Run `ganymede up` where it is expected to end by itself."""
     command = [sys.executable, "-m", "ganymede", "up", *options]
     env = {**os.environ, "GANYMEDE_HOME": str(home), **variables}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=180, check=False)
