@@ -1,5 +1,7 @@
 """Orders for samples in the database: found, claimed, carried out, lost, dropped. On both databases."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
@@ -133,6 +135,27 @@ def test_failed_orders_make_room_for_each_other(session: Session, monkeypatch: p
         lose(session, order.id, claim(session, order), code="sampling_failed", message="Gone.", most_losses=1)
 
     assert [order.id for order in session.query(Order).order_by(Order.id)] == [order.id for order in made[2:]]
+
+
+def test_an_order_that_is_just_asked_for_again_makes_no_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "MOST_KEPT", 1)
+    with writing(engine) as session:
+        failed, other = add_orders(session, add_job(session), 2)
+        orders.fail_order(session, failed.id, claim(session, failed), code="file_missing", message="Gone.")
+
+    def finish_other() -> None:
+        with writing(engine) as session:
+            finish(session, session.get_one(Order, other.id), 7)
+
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as session:
+            orders.order_again(session, session.get_one(Order, failed.id), failed.generator)
+            finishing = pool.submit(finish_other)
+            wait([finishing], timeout=1)  # on SQLite it begins only then
+        finishing.result()
+
+    with reading(engine) as session:
+        assert session.get_one(Order, failed.id).state == OrderState.QUEUED
 
 
 def test_a_lost_file_is_admitted_once_and_not_of_what_was_made_since(session: Session) -> None:

@@ -191,12 +191,16 @@ def list_in_hand(session: Session) -> Sequence[Order]:
 
 
 def _make_room(session: Session, kept: Order, quota_bytes: float = math.inf) -> None:
-    """Delete the owner's oldest settled orders but this one, until no more are kept than may be."""
+    """Delete the owner's oldest settled orders but this one, until no more are kept than may be.
+
+    One that somebody else is just changing stays: it may be asked for again, or be another's to delete.
+    """
     session.flush()
     settled = (Order.owner_id == kept.owner_id, Order.state.in_((OrderState.READY, OrderState.FAILED)))
     sums = select(func.count(), func.coalesce(func.sum(Order.stored_bytes), 0)).where(*settled)
     count, size_bytes = session.execute(sums).one()
     others = select(Order).where(*settled, Order.id != kept.id).order_by(Order.id).limit(1)
+    others = others.with_for_update(skip_locked=True)
     while count > MOST_KEPT or size_bytes > quota_bytes:
         oldest = session.scalars(others).first()
         if oldest is None:
