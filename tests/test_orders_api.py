@@ -205,6 +205,19 @@ def test_an_owner_who_asks_many_times_at_once_waits_for_no_more(
     assert answers == [202] * 2 + [429] * 6
 
 
+def test_the_same_samples_asked_for_many_times_at_once_are_one_order(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    ask(client, job_id, seed=1)  # of two that may wait
+
+    def ask_for_last(_: int) -> int:
+        return ask(client.application.test_client(), job_id, seed=2).status_code  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask_for_last, range(8))) == [202] * 8
+
+
 def test_samples_of_somebody_else_are_not_there(engine: Engine, blobs: BlobStore) -> None:
     with writing(engine) as session:
         made = [create_key(session, owner_name=name, name="k", scope="admin") for name in ("ann", "bob")]

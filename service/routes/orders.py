@@ -151,10 +151,10 @@ def _create_or_repeat(
 ) -> Order:
     with writing(web.engine) as session:
         job = get_job(session, caller.owner_id, job_id)
+        lock_owner(session, caller.owner_id)  # before looking: the same, asked for meanwhile, is no other
         known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
         if known is not None and not _is_worth_another_try(known):
             return known
-        lock_owner(session, caller.owner_id)
         limit = web.settings.max_live_orders
         if orders.count_live(session, caller.owner_id) >= limit:
             raise QuotaExceeded(f"You wait for {limit} samples on demand already, which is the limit.")
