@@ -46,13 +46,9 @@ def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[M
     made = []
 
     def make(takes: ColumnElement[bool] = ANY, *, quick_s: float = QUICK_S, **settings: Any) -> Sampler:
-        given, worker_id = (
-            Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings}),
-            f"worker-{len(made)}",
-        )
-        sampler = Sampler(
-            engine, blobs, ForkServer(), settings=given, worker_id=worker_id, takes=takes, quick_s=quick_s
-        )
+        given = Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings})
+        name = f"worker-{len(made)}"
+        sampler = Sampler(engine, blobs, ForkServer(), settings=given, worker_id=name, takes=takes, quick_s=quick_s)
         made.append(sampler)
         return made[-1]
 

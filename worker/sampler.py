@@ -143,14 +143,14 @@ class Sampler:
 
         Who is at an order that is not wanted any more is ended; who has drawn one goes on with the next.
         """
-        until = monotonic_s() + self._settings.sample_s
+        until, look_s = monotonic_s() + self._settings.sample_s, min(_LOOK_S, self._settings.flush_s)
         if not self._quick_s:
             self._keep(hold)
         try:
             request.send(warm.channel)
-            look_s = self._quick_s
-            while not warm.channel.poll(look_s):
-                look_s = min(_LOOK_S, self._settings.flush_s)
+            patience_s = self._quick_s or look_s
+            while not warm.channel.poll(patience_s):
+                patience_s = look_s
                 self._keep(hold)
                 if monotonic_s() > until:
                     self._end_warm()
