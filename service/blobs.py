@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 
 from service.crashpoints import crash_point
 from service.errors import BlobDamaged, BlobMissing
-from service.object_store import ObjectStore
+from service.object_store import HIDDEN, ObjectStore
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what a file may hold is full
 
-_HIDDEN = "."  # begins the names of what is no job's
 _TEMPORARY = ".tmp-"
 _PIECE_BYTES = 2**20
 _SYNC_BYTES = 64 * 2**20  # written to the disk as they come, so that the last wait for it is short
@@ -172,7 +171,7 @@ class Directory:
         for directory, _, names in os.walk(self._root / prefix.rpartition("/")[0]):
             for name in sorted(names):
                 key = Path(directory, name).relative_to(self._root).as_posix()
-                if key.startswith(prefix) and not name.startswith(_HIDDEN):
+                if key.startswith(prefix) and not name.startswith(HIDDEN):
                     yield key
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:

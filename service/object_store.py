@@ -7,7 +7,7 @@ from typing import Any
 
 from service.errors import BlobMissing, StorageAway
 
-_HIDDEN = "."  # begins the names of what is no job's
+HIDDEN = "."  # begins the names of what is no job's
 _RANGE_BYTES = 4 * 2**20  # of an object, fetched at once
 
 
@@ -42,7 +42,7 @@ class ObjectStore:
         with _told_as_ours():
             for batch in self._store.list(prefix.rpartition("/")[0] or None):
                 paths = [entry["path"] for entry in batch]
-                yield from (path for path in paths if path.startswith(prefix) and not path.startswith(_HIDDEN))
+                yield from (path for path in paths if path.startswith(prefix) and not path.startswith(HIDDEN))
 
     def list_directories(self, prefix: str = "") -> Iterator[str]:
         with _told_as_ours():

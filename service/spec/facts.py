@@ -15,7 +15,7 @@ Modality = Literal["vector", "image", "table", "audio"]
 ColumnKind = Literal["continuous", "integer", "category", "boolean", "date"]
 
 DAY_FORMAT = "%Y-%m-%d"
-MANY_COORDINATES = 10  # of a vector, whose differences in spread mean much, and of each of which D reads no waves
+MANY_COORDINATES = 10  # of a vector: from here on their differences in spread stay, and D reads no waves of each
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ def with_mixture(facts: DatasetFacts, rows: Path) -> DatasetFacts:
     sounds = np.load(rows, mmap_mode="r", allow_pickle=False)
     some = np.asarray(sounds[np.linspace(0, len(sounds) - 1, min(SOUNDS, len(sounds))).astype(int)])
     flat = flattened(some, loudness_of(some)).reshape(len(some), -1)
-    power, axes = components_of(flat[::2])
+    power, axes = principal_components(flat[::2])
     return replace(facts, components=in_effect(power, flat.shape[1]), kept_power=kept_power(axes, flat[1::2]))
 
 
-def components_of(sounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def principal_components(sounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the power (K,) and the axes (K, frames) of the principal components of sounds (N, frames)."""
     power, weights = np.linalg.eigh((sounds @ sounds.T).astype(np.float64) / len(sounds))
     power, weights = power[::-1][:MOST_COMPONENTS], weights[:, ::-1][:, :MOST_COMPONENTS]
