@@ -163,6 +163,15 @@ def test_the_page_tells_medians_and_whether_they_clear_the_bar() -> None:
     assert OUTDATED not in page
 
 
+def test_nothing_is_judged_by_the_seeds_that_could_be_measured_alone() -> None:
+    diverged = GOOD | {"modes": None}
+
+    page = tables([a_trial(RING, 101, GOOD), a_trial(RING, 102, GOOD), a_trial(RING, 103, diverged)], {})
+
+    assert "| modes >= 8 | 8 | - |" in page
+    assert "| B1 | ring | 3 of 10 | 4 of 5 |" in page
+
+
 def test_a_rival_that_was_never_trained_is_absent_and_nothing_is_judged_by_it() -> None:
     figures: dict[str, float | None] = {"pairs": 0.96, "shapes": 0.98, "detection_auc": 0.6}
     ours = a_trial(OF_SURVEY, 101, figures, cpu_s=50.0)

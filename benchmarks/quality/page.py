@@ -39,10 +39,9 @@ class Outcome:
         return "met" if rule.holds(judged) else "missed"
 
     def judged(self, rule: Rule) -> float | None:
-        """Return the median over the seeds of what a rule judges."""
-        return median_of(
-            [rule.judged(trial.figures.get(rule.metric), self.figure_beside(rule, trial)) for trial in self.trials]
-        )
+        """Return the median over the seeds of what a rule judges; None where it was not measured of each."""
+        judged = [rule.judged(trial.figures.get(rule.metric), self.figure_beside(rule, trial)) for trial in self.trials]
+        return None if None in judged else median_of(judged)
 
     def figure_beside(self, rule: Rule, trial: Trial) -> float | None:
         """Return the figure that a rule compares one trial's with; a rival's is the same for all."""
