@@ -31,14 +31,6 @@ def penalised_descent(*, gamma: float, loss: str = "non_saturating") -> dict[str
     }
 
 
-def slow_generator(generator: float, discriminator: float) -> dict[str, Any]:
-    """The rates of both under penalties that fade to a tenth: D sees more than G changes."""
-    descent = penalised_descent(gamma=1.0)
-    adam = descent["optimizer"]["generator"]
-    descent["optimizer"] = {"generator": adam | {"lr": generator}, "discriminator": adam | {"lr": discriminator}}
-    return descent
-
-
 def batch_for(facts: DatasetFacts, largest: int) -> int:
     """The largest power of two up to `largest` that fits four times into the data."""
     batch = largest

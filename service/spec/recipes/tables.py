@@ -1,7 +1,9 @@
 """Recipes for tables."""
 
+from typing import Any
+
 from service.spec.facts import DatasetFacts
-from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent, slow_generator, small_networks
+from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent, small_networks
 from service.spec.tables import layout_of
 
 
@@ -47,3 +49,11 @@ def mixed_tables(facts: DatasetFacts) -> Recipe:
             "loop": {"batch_size": batch_for(facts, 512), "max_steps": 1_800},
         },
     )
+
+
+def slow_generator(generator: float, discriminator: float) -> dict[str, Any]:
+    """The rates of both under penalties that fade to a tenth: D sees more than G changes."""
+    descent = penalised_descent(gamma=1.0)
+    adam = descent["optimizer"]["generator"]
+    descent["optimizer"] = {"generator": adam | {"lr": generator}, "discriminator": adam | {"lr": discriminator}}
+    return descent

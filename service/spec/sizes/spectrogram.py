@@ -2,7 +2,14 @@
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.parts.model import ModelSpec
-from service.spec.sizes.layers import dense, head_parameters, latent_parameters, latent_width, spectral_numbers
+from service.spec.sizes.layers import (
+    convolution,
+    dense,
+    head_parameters,
+    latent_parameters,
+    latent_width,
+    spectral_numbers,
+)
 
 WINDOW = 256  # samples of a sound that one frame sees
 HOP = 128  # samples between frames; half a window, so that no sample is seen much more often than others
@@ -34,7 +41,7 @@ def spectrogram_generator_size(model: ModelSpec, facts: DatasetFacts) -> Network
     levels = len(lengths) - 1
     return NetworkSize(
         parameters=latent_parameters(model, facts, width * lengths[-1])
-        + levels * ((KERNEL * width + 1) * width)
+        + levels * convolution(width, width, KERNEL)
         + 2 * width * (levels + 1)
         + dense(width, MADE * BINS),
         buffers=TRANSFORM_NUMBERS + BINS + (levels + 1) * (2 * width + 1),
@@ -51,7 +58,7 @@ def spectrogram_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> Net
     levels = len(lengths) - 1
     return NetworkSize(
         parameters=dense(sounds * TOLD * BINS, width)
-        + levels * ((KERNEL * width + 1) * width)
+        + levels * convolution(width, width, KERNEL)
         + head_parameters(model, facts, width * lengths[-1]),
         buffers=TRANSFORM_NUMBERS + 2 * sounds * TOLD * BINS + spectral_numbers(model, facts, [width] * (levels + 1)),
         activations_per_sample=HELD * width * sum(lengths) + HELD_OF_A_BIN * sounds * BINS * lengths[0] + 1,

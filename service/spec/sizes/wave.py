@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from service.spec.facts import DatasetFacts, ModelSize, NetworkSize
 from service.spec.parts.model import ModelSpec
-from service.spec.sizes.layers import head_parameters, latent_parameters, latent_width, spectral_numbers
+from service.spec.sizes.layers import convolution, head_parameters, latent_parameters, latent_width, spectral_numbers
 
 KERNEL, STRIDE = 25, 4
 SHORTEST = 16  # frames at which a sound is short enough
@@ -32,7 +32,7 @@ def wave_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
 def wave_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     channels, lengths = wave_layers(model.generator.width, facts)
     first = latent_parameters(model, facts, channels[-1] * lengths[-1])
-    convolutions = sum((KERNEL * here + 1) * into for into, here in pairwise(channels))
+    convolutions = sum(convolution(here, into, KERNEL) for into, here in pairwise(channels))
     return NetworkSize(
         parameters=first + convolutions,
         buffers=0,
@@ -42,7 +42,7 @@ def wave_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
 
 def wave_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     channels, lengths = wave_layers(model.discriminator.width, facts)
-    convolutions = sum((KERNEL * here + 1) * into for here, into in pairwise(channels))
+    convolutions = sum(convolution(here, into, KERNEL) for here, into in pairwise(channels))
     return NetworkSize(
         parameters=convolutions + head_parameters(model, facts, channels[-1] * lengths[-1]),
         buffers=spectral_numbers(model, facts, channels[1:]),
