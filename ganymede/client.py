@@ -154,7 +154,8 @@ class Client:
         """Draw samples and write their file; return its size in bytes. The wish is that of POST /jobs/ID/samples.
 
         Raises:
-            TimeoutError: they were not drawn within `timeout_s`; the service goes on, and the same wish finds them.
+            TimeoutError: they were not drawn within `timeout_s`; the service goes on, and the same wish with
+                a seed finds them.
         """
         deadline_s = time.monotonic() + timeout_s
         wait = {"wait": min(LONG_POLL_S, timeout_s)}
