@@ -10,7 +10,7 @@ from service.db import writing
 from service.models import Job
 from service.store import transitions
 from service.store.checkpoints import retire_checkpoints
-from tests.building import add_running_job, save_checkpoint
+from tests.building import add_order, add_running_job, save_checkpoint
 from tests.conversation import CheckedClient, make_client
 
 WHOLE = bytes(range(256)) * 700  # some pieces long
@@ -65,15 +65,17 @@ def test_checkpoints_are_listed_by_step_and_found_by_name(client: CheckedClient,
 
 def test_a_checkpoint_tells_why_it_is_kept(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
     job_id, _ = add_running_job(engine, checkpoints={"keep_last": 2, "keep_every": 500})
-    for step in (500, 510, 520, 560, 570, 1000):
+    for step in (10, 500, 510, 520, 560, 570, 1000):
         save(engine, blobs, job_id, step)
     with writing(engine) as session:
+        add_order(session, session.get_one(Job, job_id))  # from step 10
         retire_checkpoints(session, session.get_one(Job, job_id), keep_last=2, keep_every=500, look_back=400)
 
     page = client.get(f"/jobs/{job_id}/checkpoints").get_json()
 
     kept = {row["step"]: row["kept_because"] for row in page["data"]}
     assert kept == {
+        10: ["wanted"],
         500: ["multiple"],
         570: ["recent", "healthy"],
         1000: ["latest", "recent", "multiple"],

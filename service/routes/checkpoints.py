@@ -20,6 +20,7 @@ from service.spec.health import look_back_for
 from service.spec.job import CheckpointsSpec, HealthSpec
 from service.store import checkpoints
 from service.store.jobs import get_job
+from service.store.orders import steps_in_demand
 from service.store.quality import best_steps, quality_at
 from service.web import Caller, Web
 
@@ -110,6 +111,7 @@ def _describe(session: Session, job: Job, rows: Sequence[Checkpoint]) -> list[Ch
         keep_every=rules.keep_every,
         best=best_steps(session, job.id, rules.keep_best),
         look_back=look_back_for(health),
+        wanted=steps_in_demand(session, job.id),
     )
     measured = quality_at(session, job.id, [row.step for row in rows])
     return [CheckpointAnswer.of(row, kept_because=kept[row.step], quality=measured.get(row.step)) for row in rows]

@@ -75,10 +75,12 @@ def why_kept(
     keep_every: int | None,
     best: Sequence[int] = (),
     look_back: int | None = None,
+    wanted: Sequence[int] = (),
 ) -> dict[int, list[str]]:
     """Return for the step of each checkpoint the reasons for which it stays; those without any are to go.
 
-    look_back is from before how many steps one is wanted to roll back to.
+    look_back is from before how many steps one is wanted to roll back to; wanted are the steps that samples are still
+    to be drawn from.
     """
     newest_first = sorted(steps, reverse=True)
     healthy = _to_roll_back_to(newest_first, look_back)
@@ -90,6 +92,7 @@ def why_kept(
             "multiple": keep_every is not None and step % keep_every == 0,
             "best": step in best,
             "healthy": step in healthy,
+            "wanted": step in wanted,
         }
         reasons[step] = [reason for reason, does_hold in holds.items() if does_hold]
     return reasons
@@ -114,11 +117,14 @@ def retire_checkpoints(
     keep_best: int = 0,
     look_back: int | None = None,
 ) -> None:
-    """Drop the checkpoints of a job that nothing keeps and no samples are to be drawn from."""
+    """Drop the checkpoints of a job that nothing keeps."""
     rows = newest_checkpoints(session, job.id)
-    best = best_steps(session, job.id, keep_best)
     kept = why_kept(
-        [row.step for row in rows], keep_last=keep_last, keep_every=keep_every, best=best, look_back=look_back
+        [row.step for row in rows],
+        keep_last=keep_last,
+        keep_every=keep_every,
+        best=best_steps(session, job.id, keep_best),
+        look_back=look_back,
+        wanted=steps_in_demand(session, job.id),
     )
-    wanted = steps_in_demand(session, job.id)
-    doom_rows(session, [row for row in rows if not kept[row.step] and row.step not in wanted])
+    doom_rows(session, [row for row in rows if not kept[row.step]])
