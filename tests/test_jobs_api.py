@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from service.db import writing
 from service.models import Desired, State
 from service.store import transitions
+from service.store.keys import LOCAL_OWNER, lock_owner
 from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
 
@@ -121,6 +122,27 @@ def test_an_owner_who_posts_many_jobs_at_once_gets_no_more_than_the_limit(engine
         answers = list(pool.map(lambda _: client.application.test_client().post("/jobs", json=RING), range(6)))
 
     assert sorted(answer.status_code for answer in answers) == [201] * 2 + [429] * 4
+
+
+def test_parallel_posts_with_one_key_share_the_last_free_place(engine: Engine) -> None:
+    client = make_client(engine, max_live_jobs=1)
+
+    def submit(_: int) -> tuple[int, str]:
+        own = client.application.test_client()
+        answer = own.post("/jobs", json=RING, headers={"Idempotency-Key": "k"})
+        return answer.status_code, answer.get_json().get("id")
+
+    with ThreadPoolExecutor(4) as pool:
+        with writing(engine) as session:
+            lock_owner(session, LOCAL_OWNER)
+            submitted = pool.map(submit, range(4))
+            time.sleep(0.5)  # until all have looked for an answer where others may write, and wait for the place
+        answers = set(submitted)
+
+    other = client.post("/jobs", json=RING, headers={"Idempotency-Key": "another"})
+    assert len(answers) == 1
+    assert answers.pop()[0] == 201
+    assert other.status_code == 429
 
 
 def test_pages_follow_each_other_by_cursor_and_link(client: CheckedClient) -> None:

@@ -97,8 +97,11 @@ def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> R
     key = _idempotency_key()
     try:
         response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
-    except IntegrityError:
-        # Two requests with one key came at once and the other has committed: now its answer is found.
+    except (IntegrityError, QuotaExceeded):
+        if not key:
+            raise
+        # Two requests with one key came at once and the other has committed: now its answer is found, if it was that
+        # which took the last free place.
         response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
     crash_point("submit.committed")
     web.wakeups.announce()
