@@ -7,11 +7,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.parts.model import ModelSpec, NetworkSpec
-from service.spec.recipes.budget import MOST_SECONDS, SMALL_SECONDS, seconds_of_step, training_seconds
+from service.spec.recipes.budget import (
+    MLP_SECONDS,
+    MOST_SECONDS,
+    SMALL_SECONDS,
+    seconds_of_mlp_step,
+    seconds_of_step,
+    training_seconds,
+)
 from service.spec.resolve import parse_spec, resolve
 from service.spec.sizes.dcgan import dcgan_multiply_adds
+from service.spec.sizes.mlp import mlp_multiply_adds
 from service.spec.uploads import Upload
 from worker.gan.networks.dcgan import DcganGenerator
+from worker.gan.networks.mlp import MlpGenerator
 
 
 def pictures(shape: tuple[int, int, int], count: int = 2_000, labels: tuple[str, ...] = ()) -> DatasetFacts:
@@ -49,6 +58,34 @@ def test_larger_pictures_train_as_much_longer_as_they_have_pixels(side: int, mos
 
     assert training_seconds(uploaded) <= most_seconds
     assert 0.8 * training_seconds(uploaded) <= expected_seconds(spec, uploaded) <= training_seconds(uploaded)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 16, 16), (3, 16, 16), (3, 3, 400), (3, 2, 2_048)])
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+@pytest.mark.parametrize("count", [10, 2_000])
+def test_small_and_narrow_pictures_train_for_minutes_too(
+    shape: tuple[int, int, int], labels: tuple[str, ...], count: int
+) -> None:
+    uploaded = pictures(shape, count, labels)
+
+    spec = spec_of_upload(uploaded)
+    step = seconds_of_mlp_step(spec.model.generator.width, uploaded, spec.loop.batch_size)
+
+    assert (spec.model.architecture, spec.model.generator.depth) == ("mlp", 2)
+    assert spec.loop.max_steps * step <= MLP_SECONDS < 180
+    assert spec.loop.max_steps >= 900
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16)])
+def test_the_work_of_small_pictures_is_what_torch_counts(shape: tuple[int, int, int]) -> None:
+    facts, random = pictures(shape), torch.Generator().manual_seed(0)
+    network = NetworkSpec(width=128, depth=2)
+    generator = MlpGenerator(ModelSpec(latent_dim=7, generator=network), facts, random)
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        generator(torch.zeros(5, 7), None)
+
+    assert counted.get_total_flops() == 2 * 5 * (mlp_multiply_adds(128, 2, facts) + 7 * 128)
 
 
 @pytest.mark.parametrize(("dataset", "width", "steps"), [("digits", 128, 18_000), ("stacked_digits", 256, 6_000)])

@@ -5,16 +5,19 @@ from math import prod
 
 from service.spec.facts import DatasetFacts
 from service.spec.sizes.dcgan import dcgan_multiply_adds
+from service.spec.sizes.mlp import mlp_multiply_adds
 
 # Measured on one core of a server's CPU, docs/log.md. Seconds and work do not follow the machine that will train: the
 # same data has the same recipe everywhere.
-FLOP_A_SECOND = 30e9  # of convolutions with few channels
-STEP_SECONDS = 0.02  # of a step, however little it computes
+FLOP_A_SECOND = 30e9  # of convolutions with few channels, and of narrow layers
+STEP_SECONDS = 0.02  # of a step of a dcgan, however little it computes
+MLP_STEP_SECONDS = 0.0075  # the same of an mlp with penalties on both sides
 PASSES = 12  # of a sample through a network in a step, back counted as twice forth: 4 of G, 8 of D
 
 SMALL_PIXELS = 64 * 64
 SMALL_SECONDS = 150  # of training with pictures up to SMALL_PIXELS; measured and saved, a job ends within 4 minutes
 MOST_SECONDS = 16 * SMALL_SECONDS  # with any picture; that of 256 x 256
+MLP_SECONDS = 160  # of training an mlp with pictures up to SMALL_PIXELS; that of the digits
 MOST_STEPS = 4_000
 ENOUGH_STEPS = 1_000  # to be worth a width; a half of that left dcgan far behind narrower ones
 WIDTHS = (16, 8)  # a dcgan of 32 learnt less of pictures of 32 by 32 in the same time
@@ -35,8 +38,13 @@ def extent_for(facts: DatasetFacts, batch: int) -> Extent:
 
 
 def training_seconds(facts: DatasetFacts) -> float:
-    """Return how long a training of such pictures may take on one core: in proportion to pixels above the small."""
-    return min(MOST_SECONDS, SMALL_SECONDS * max(1.0, prod(facts.shape[1:]) / SMALL_PIXELS))
+    """Return how long a dcgan may train with such pictures on one core."""
+    return SMALL_SECONDS * times_as_long(facts)
+
+
+def times_as_long(facts: DatasetFacts) -> float:
+    """Return how many times as long as with small pictures a training may take: in proportion to pixels above them."""
+    return min(MOST_SECONDS / SMALL_SECONDS, max(1.0, prod(facts.shape[1:]) / SMALL_PIXELS))
 
 
 def steps_within(seconds: float, width: int, facts: DatasetFacts, batch: int) -> int:
@@ -46,4 +54,20 @@ def steps_within(seconds: float, width: int, facts: DatasetFacts, batch: int) ->
 
 def seconds_of_step(width: int, facts: DatasetFacts, batch: int) -> float:
     """Estimate a step of a dcgan on one core."""
-    return STEP_SECONDS + 2 * PASSES * batch * dcgan_multiply_adds(width, facts) / FLOP_A_SECOND
+    return STEP_SECONDS + seconds_of_work(batch * dcgan_multiply_adds(width, facts))
+
+
+def mlp_steps(most: int, width: int, facts: DatasetFacts, batch: int) -> int:
+    """Count the steps of an mlp with two hidden layers that fit into the time of such pictures, at least one."""
+    seconds = MLP_SECONDS * times_as_long(facts)
+    return max(1, min(most, int(seconds / seconds_of_mlp_step(width, facts, batch))))
+
+
+def seconds_of_mlp_step(width: int, facts: DatasetFacts, batch: int) -> float:
+    """Estimate a step of an mlp with two hidden layers on one core."""
+    return MLP_STEP_SECONDS + seconds_of_work(batch * mlp_multiply_adds(width, 2, facts))
+
+
+def seconds_of_work(multiply_adds: int) -> float:
+    """Estimate what a step computes, of which one pass of a batch through either network multiplies so much."""
+    return 2 * PASSES * multiply_adds / FLOP_A_SECOND

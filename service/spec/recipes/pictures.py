@@ -1,7 +1,7 @@
 """Recipes for images."""
 
 from service.spec.facts import DatasetFacts
-from service.spec.recipes.budget import extent_for
+from service.spec.recipes.budget import extent_for, mlp_steps
 from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent
 
 
@@ -9,32 +9,33 @@ def small_pictures(facts: DatasetFacts) -> Recipe:
     """Pictures small enough to be read pixel by pixel."""
     if not facts.labels:
         return small_pictures_of_anything(facts)
+    network, batch = {"width": 128, "depth": 2}, batch_for(facts, 64)
     return Recipe(
         "small pictures",
-        "small networks and many small steps with strong penalties on both sides",
+        "small networks and many small steps with strong penalties on both sides, fewer where values are many",
         {
             "model": {
                 "latent_dim": 32,
                 "conditional": True,
-                "generator": {"width": 128, "depth": 2},
-                "discriminator": {"width": 128, "depth": 2},
+                "generator": network,
+                "discriminator": network,
             },
             **penalised_descent(gamma=5.0),
-            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 18_000},
+            "loop": {"batch_size": batch, "max_steps": mlp_steps(18_000, network["width"], facts, batch)},
         },
     )
 
 
 def small_pictures_of_anything(facts: DatasetFacts) -> Recipe:
     """Pictures small enough to be read pixel by pixel, without labels that would tell their modes apart."""
-    network = {"width": 256, "depth": 2}
+    network, batch = {"width": 256, "depth": 2}, batch_for(facts, 64)
     return Recipe(
         "small pictures of anything",
         "real and generated pictures in pairs leave out fewer modes where no label names them",
         {
             "model": {"latent_dim": 64, "generator": network, "discriminator": network},
             **penalised_descent(gamma=2.0, loss="rpgan"),
-            "loop": {"batch_size": batch_for(facts, 64), "max_steps": 6_000},
+            "loop": {"batch_size": batch, "max_steps": mlp_steps(6_000, network["width"], facts, batch)},
         },
     )
 

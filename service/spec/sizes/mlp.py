@@ -24,6 +24,11 @@ def mlp_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
     return ModelSize(mlp_generator_size(model, facts), mlp_discriminator_size(model, facts))
 
 
+def mlp_multiply_adds(width: int, depth: int, facts: DatasetFacts) -> int:
+    """Count what the layers of either network multiply for one sample: those of D but its head, G's but its first."""
+    return width * prod(facts.shape) + (depth - 1) * width**2
+
+
 def mlp_generator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSize:
     width, depth = model.generator.width, model.generator.depth or DEFAULT_DEPTH
     values = prod(facts.shape)
