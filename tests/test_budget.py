@@ -1,4 +1,4 @@
-"""The time of a picture recipe: bounded by the size of the pictures, whatever their shape and number."""
+"""The time of recipes for pictures and sounds: bounded by the size of a sample, whatever its shape and the number."""
 
 import pytest
 import torch
@@ -8,23 +8,33 @@ from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
 from service.spec.parts.model import ModelSpec, NetworkSpec
 from service.spec.recipes.budget import (
+    LONGEST_SECONDS,
     MLP_SECONDS,
     MOST_SECONDS,
+    SHORT_SECONDS,
     SMALL_SECONDS,
     seconds_of_mlp_step,
     seconds_of_step,
+    seconds_of_wave_step,
+    sound_seconds,
     training_seconds,
 )
 from service.spec.resolve import parse_spec, resolve
 from service.spec.sizes.dcgan import dcgan_multiply_adds
 from service.spec.sizes.mlp import mlp_multiply_adds
+from service.spec.sizes.wave import wave_multiply_adds
 from service.spec.uploads import Upload
 from worker.gan.networks.dcgan import DcganGenerator
 from worker.gan.networks.mlp import MlpGenerator
+from worker.gan.networks.wave import WaveGenerator
 
 
 def pictures(shape: tuple[int, int, int], count: int = 2_000, labels: tuple[str, ...] = ()) -> DatasetFacts:
     return DatasetFacts("uploaded", "image", shape, count, "0" * 64, labels)
+
+
+def sounds(frames: int, count: int = 2_000, labels: tuple[str, ...] = ()) -> DatasetFacts:
+    return DatasetFacts("uploaded", "audio", (1, frames), count, "0" * 64, labels, sample_rate=16_000)
 
 
 def spec_of_upload(facts: DatasetFacts) -> JobSpec:
@@ -108,3 +118,46 @@ def test_the_work_of_convolutions_is_what_torch_counts(shape: tuple[int, int, in
         generator.pictures(torch.zeros(5, *generator.smallest))
 
     assert counted.get_total_flops() == 2 * 5 * dcgan_multiply_adds(8, facts)
+
+
+@pytest.mark.parametrize("frames", [1, 100, 4_000, 16_000, 64_000, 240_000, 480_000, 9_600_000])
+@pytest.mark.parametrize("count", [10, 2_000])
+def test_uploaded_sounds_train_as_long_as_their_frames_allow(frames: int, count: int) -> None:
+    uploaded = sounds(frames, count)
+
+    spec = spec_of_upload(uploaded)
+    step = seconds_of_wave_step(spec.model.generator.width, uploaded, spec.loop.batch_size)
+
+    assert spec.model.architecture == "wave"
+    assert sound_seconds(uploaded) == min(LONGEST_SECONDS, SHORT_SECONDS * max(1.0, frames / 16_000))
+    assert spec.loop.max_steps == 4_000 or sound_seconds(uploaded) - step < spec.loop.max_steps * step
+    assert spec.loop.max_steps * step <= sound_seconds(uploaded) <= 3_600
+    assert spec.loop.max_steps >= (500 if frames <= 960_000 else 50)
+
+
+@pytest.mark.parametrize(
+    ("frames", "width", "batch"), [(4_000, 16, 16), (16_000, 16, 8), (240_000, 16, 8), (480_000, 8, 8)]
+)
+def test_longer_sounds_have_smaller_batches_and_then_narrower_networks(frames: int, width: int, batch: int) -> None:
+    spec = spec_of_upload(sounds(frames))
+
+    assert (spec.model.generator.width, spec.model.discriminator.width) == (width, width)
+    assert spec.loop.batch_size == batch
+
+
+def test_the_tones_keep_the_recipe_that_their_bar_was_measured_with() -> None:
+    spec = resolve(parse_spec({"dataset": "tones"}), memory_limit_bytes=2**40).spec
+
+    assert (spec.model.architecture, spec.loop.batch_size, spec.loop.max_steps) == ("mlp", 32, 4_000)
+
+
+@pytest.mark.parametrize("frames", [17, 4_000])
+def test_the_work_of_convolutions_along_time_is_what_torch_counts(frames: int) -> None:
+    facts, random = sounds(frames), torch.Generator().manual_seed(0)
+    model = ModelSpec(architecture="wave", generator=NetworkSpec(width=8))
+    generator = WaveGenerator(model, facts, random)
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        generator.sounds(torch.zeros(5, *generator.shortest))
+
+    assert counted.get_total_flops() == 2 * 5 * wave_multiply_adds(8, facts)

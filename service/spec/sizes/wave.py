@@ -50,6 +50,13 @@ def wave_discriminator_size(model: ModelSpec, facts: DatasetFacts) -> NetworkSiz
     )
 
 
+def wave_multiply_adds(width: int, facts: DatasetFacts) -> int:
+    """Count what the convolutions of either network multiply for one sample."""
+    channels, lengths = wave_layers(width, facts)
+    layers = zip(pairwise(channels), lengths[1:], strict=True)
+    return sum(KERNEL * here * into * length for (here, into), length in layers)
+
+
 def wave_layers(base: int, facts: DatasetFacts) -> tuple[list[int], list[int]]:
     """List channels and frames, the sound's own first, then those after each level of the discriminator."""
     sound_channels, frames = facts.shape
