@@ -13,7 +13,7 @@ STORM_S = 60.0
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_500)
 @pytest.mark.parametrize("database", BOTH)
 def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> None:
     report = Report(database, seed=random.randrange(2**31))
