@@ -15,10 +15,20 @@ class Recipe:
     overrides: dict[str, Any]
 
 
+def equal_networks(facts: DatasetFacts, **size: int) -> dict[str, Any]:
+    """Both of one size, told the labels where there are any."""
+    return {"conditional": bool(facts.labels), "generator": size, "discriminator": size}
+
+
 def small_networks(facts: DatasetFacts) -> dict[str, Any]:
-    """Two layers each, told the labels where there are any."""
-    network = {"width": 128, "depth": 2}
-    return {"conditional": bool(facts.labels), "generator": network, "discriminator": network}
+    """Two layers each."""
+    return equal_networks(facts, width=128, depth=2)
+
+
+def rates_of_dcgan() -> dict[str, Any]:
+    """Adam for both players as Radford et al. 2015 set it."""
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    return {"generator": adam, "discriminator": adam}
 
 
 def penalised_descent(*, gamma: float, loss: str = "non_saturating") -> dict[str, Any]:

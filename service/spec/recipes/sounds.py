@@ -5,7 +5,14 @@ from math import prod
 from service.spec.architectures import MOST_COMPONENTS
 from service.spec.facts import DatasetFacts
 from service.spec.recipes.budget import sound_extent_for
-from service.spec.recipes.recipe import Recipe, batch_for, penalised_descent, small_networks
+from service.spec.recipes.recipe import (
+    Recipe,
+    batch_for,
+    equal_networks,
+    penalised_descent,
+    rates_of_dcgan,
+    small_networks,
+)
 
 GAMMA_OF_MIXTURES = 0.28  # of the penalties on an mlp of sounds, in units of their components
 
@@ -25,21 +32,15 @@ def short_sounds(facts: DatasetFacts) -> Recipe:
 
 def long_sounds(facts: DatasetFacts) -> Recipe:
     """Sounds through convolutions, as wide and long as their time allows."""
-    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     extent = sound_extent_for(facts)
     return Recipe(
         "long sounds",
         "few channels and small batches, for each of the many frames of a sound costs as much as a pixel; the rates of "
         "DCGAN and no penalty, for what a second derivative costs is better spent on width",
         {
-            "model": {
-                "latent_dim": 64,
-                "conditional": bool(facts.labels),
-                "generator": {"width": extent.width},
-                "discriminator": {"width": extent.width},
-            },
+            "model": {"latent_dim": 64, **equal_networks(facts, width=extent.width)},
             "loop": {"batch_size": extent.batch, "max_steps": extent.steps},
-            "optimizer": {"generator": adam, "discriminator": adam},
+            "optimizer": rates_of_dcgan(),
         },
     )
 
@@ -50,12 +51,7 @@ def sounds_as_spectra(facts: DatasetFacts) -> Recipe:
         "sounds as spectra",
         "what a steady sound is in one frame it is in all: as loud, its phase turning as far; a trial, and slow",
         {
-            "model": {
-                "latent_dim": 16,
-                "conditional": bool(facts.labels),
-                "generator": {"width": 128},
-                "discriminator": {"width": 128},
-            },
+            "model": {"latent_dim": 16, **equal_networks(facts, width=128)},
             **penalised_descent(gamma=1.0),
             "loop": {"batch_size": batch_for(facts, 16), "max_steps": 3_000},
         },
