@@ -45,15 +45,20 @@ def extent_for(facts: DatasetFacts, batch: int) -> Extent:
     """Choose the widest networks that have enough steps in the time of such pictures, and all those steps."""
     seconds = training_seconds(facts)
     return first_with(
-        ENOUGH_STEPS, [Extent(width, batch, steps_within(seconds, width, facts, batch)) for width in WIDTHS]
+        ENOUGH_STEPS,
+        [Extent(width, batch, steps_within(seconds, seconds_of_step(width, facts, batch))) for width in WIDTHS],
     )
 
 
 def sound_extent_for(facts: DatasetFacts) -> Extent:
     """Choose the largest size that has enough steps in the time of such sounds, and all those steps."""
-    sizes = [(width, batch_for(facts, largest)) for width, largest in SOUND_SIZES]
+    seconds, sizes = sound_seconds(facts), [(width, batch_for(facts, largest)) for width, largest in SOUND_SIZES]
     return first_with(
-        ENOUGH_SOUND_STEPS, [Extent(width, batch, sound_steps(width, facts, batch)) for width, batch in sizes]
+        ENOUGH_SOUND_STEPS,
+        [
+            Extent(width, batch, steps_within(seconds, seconds_of_wave_step(width, facts, batch)))
+            for width, batch in sizes
+        ],
     )
 
 
@@ -72,9 +77,9 @@ def times_as_long(facts: DatasetFacts) -> float:
     return min(MOST_SECONDS / SMALL_SECONDS, max(1.0, prod(facts.shape[1:]) / SMALL_PIXELS))
 
 
-def steps_within(seconds: float, width: int, facts: DatasetFacts, batch: int) -> int:
-    """Count the steps of a dcgan that fit into so many seconds, at least one."""
-    return max(1, min(MOST_STEPS, int(seconds / seconds_of_step(width, facts, batch))))
+def steps_within(seconds: float, step_seconds: float, most: int = MOST_STEPS) -> int:
+    """Count the steps of so long each that fit into so many seconds, at least one."""
+    return max(1, min(most, int(seconds / step_seconds)))
 
 
 def seconds_of_step(width: int, facts: DatasetFacts, batch: int) -> float:
@@ -85,7 +90,7 @@ def seconds_of_step(width: int, facts: DatasetFacts, batch: int) -> float:
 def mlp_steps(most: int, width: int, facts: DatasetFacts, batch: int) -> int:
     """Count the steps of an mlp with two hidden layers that fit into the time of such pictures, at least one."""
     seconds = MLP_SECONDS * times_as_long(facts)
-    return max(1, min(most, int(seconds / seconds_of_mlp_step(width, facts, batch))))
+    return steps_within(seconds, seconds_of_mlp_step(width, facts, batch), most)
 
 
 def seconds_of_mlp_step(width: int, facts: DatasetFacts, batch: int) -> float:
@@ -98,16 +103,11 @@ def sound_seconds(facts: DatasetFacts) -> float:
     return min(LONGEST_SECONDS, SHORT_SECONDS * max(1.0, facts.shape[1] / SHORT_FRAMES))
 
 
-def sound_steps(width: int, facts: DatasetFacts, batch: int) -> int:
-    """Count the steps of a wave that fit into the time of such sounds, at least one."""
-    return max(1, min(MOST_STEPS, int(sound_seconds(facts) / seconds_of_wave_step(width, facts, batch))))
-
-
 def seconds_of_wave_step(width: int, facts: DatasetFacts, batch: int) -> float:
     """Estimate a step of a wave of one of the widths of SOUND_SIZES on one core."""
-    return STEP_SECONDS + 2 * PASSES * batch * wave_multiply_adds(width, facts) / WAVE_FLOP_A_SECOND[width]
+    return STEP_SECONDS + seconds_of_work(batch * wave_multiply_adds(width, facts), WAVE_FLOP_A_SECOND[width])
 
 
-def seconds_of_work(multiply_adds: int) -> float:
+def seconds_of_work(multiply_adds: int, flop_a_second: float = FLOP_A_SECOND) -> float:
     """Estimate what a step computes, of which one pass of a batch through either network multiplies so much."""
-    return 2 * PASSES * multiply_adds / FLOP_A_SECOND
+    return 2 * PASSES * multiply_adds / flop_a_second
