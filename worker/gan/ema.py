@@ -19,15 +19,22 @@ class Average:
         self._followed: list[Tensor] = list(network.parameters())
         self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
-    @torch.no_grad()
-    def update(self, new_samples: int, *, samples_seen: int, step: int) -> None:
-        """Move towards the network after `new_samples` more, `samples_seen` in all with them and `step` steps before.
+    def share_at(self, new_samples: int, *, samples_seen: int, step: int) -> float:
+        """Return how far to move after `new_samples` more, `samples_seen` in all with them and `step` steps before.
 
         With a half-life of 0 the average is the network itself.
         """
         length = half_life(self._spec, samples_seen=samples_seen, step=step)
-        share = 1.0 - 0.5 ** (new_samples / length) if length > 0 else 1.0
-        torch._foreach_lerp_(self._averaged, self._followed, share)
+        return 1.0 - 0.5 ** (new_samples / length) if length > 0 else 1.0
+
+    @torch.no_grad()
+    def follow(self, share: float | Tensor) -> None:
+        """Move a share, in [0, 1], of the way towards the network."""
+        if isinstance(share, Tensor):
+            for averaged, followed in zip(self._averaged, self._followed, strict=True):
+                averaged.lerp_(followed, share)
+        else:
+            torch._foreach_lerp_(self._averaged, self._followed, share)
         for copied, buffer in self._buffers:
             copied.copy_(buffer)
 

@@ -1,6 +1,6 @@
 """The three loops: who scores which fakes with which discriminator, and when the updates are made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -45,3 +45,11 @@ def fused(play: Round) -> tuple[Turn, Turn]:
 
 
 LOOPS: dict[str, Callable[[Round], tuple[Turn, Turn]]] = {"original": original, "reuse": reuse, "fused": fused}
+
+
+def iterate(variant: str, rounds: Sequence[Round]) -> tuple[Turn, Turn]:
+    """Play all rounds of a step: D moves in each, and the variant makes the last, whose turns are returned."""
+    *earlier, last = rounds
+    for play in earlier:
+        update_discriminator(play)
+    return LOOPS[variant](last)

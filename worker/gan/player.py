@@ -18,37 +18,39 @@ class Player:
         self.parameters = list(network.parameters())
         self.optimizer = OPTIMIZERS[spec.name](self.parameters, spec)
         self.rate_factor = 1.0  # halved by each rollback
-        self._spec = spec
+        self.spec = spec
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate after `step` completed steps."""
-        return self._spec.lr * self.rate_factor * fraction_at(self._spec.schedule, step)
+        return self.spec.lr * self.rate_factor * fraction_at(self.spec.schedule, step)
 
     def update(self, gradients: Sequence[Tensor], step: int) -> None:
         """Move the weights along the gradients at the rates of this step; at rate 0 not a bit of them changes."""
         lr = self.lr_at(step)
         if lr == 0:
             return
-        betas = betas_at(self._spec, step)
+        betas = betas_at(self.spec, step)
         moved = {"lr": lr, "betas": betas, "alpha": betas[1]}
         for group in self.optimizer.param_groups:
             group.update({name: value for name, value in moved.items() if name in group})
-        for parameter, gradient in zip(self.parameters, self._clip(gradients), strict=True):
+        clipped = clip_gradients(gradients, self.spec.clip_gradient)
+        for parameter, gradient in zip(self.parameters, clipped, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
-        self._clip_weights()
+        clip_weights(self.parameters, self.spec.clip_weights)
 
-    def _clip(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Shorten a gradient beyond the limit to it, all tensors by one factor, without asking the device."""
-        limit = self._spec.clip_gradient
-        if limit is None:
-            return gradients
-        share = (limit / nn.utils.get_total_norm(gradients)).clamp(max=1)
-        return [share * gradient for gradient in gradients]
 
-    @torch.no_grad()
-    def _clip_weights(self) -> None:
-        limit = self._spec.clip_weights
-        if limit is not None:
-            for parameter in self.parameters:
-                parameter.clamp_(-limit, limit)
+def clip_gradients(gradients: Sequence[Tensor], limit: float | None) -> Sequence[Tensor]:
+    """Shorten a gradient beyond the limit to it, all tensors by one factor, without asking the device."""
+    if limit is None:
+        return gradients
+    share = (limit / nn.utils.get_total_norm(gradients)).clamp(max=1)
+    return [share * gradient for gradient in gradients]
+
+
+@torch.no_grad()
+def clip_weights(parameters: Sequence[Tensor], limit: float | None) -> None:
+    """Bring every weight to within the limit, in place."""
+    if limit is not None:
+        for parameter in parameters:
+            parameter.clamp_(-limit, limit)

@@ -1,7 +1,8 @@
 """What an update is played with: the rules, both players, the reals, the draws. What is done with it: turns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from worker.gan.batches import Batch
 from worker.gan.losses import at_least_float32
 from worker.gan.objectives.objective import Objective
-from worker.gan.player import Player
 from worker.gan.randomness import Stream
 
 
@@ -24,6 +24,16 @@ class View(nn.Module):
         """Learn from D's logits of what it was shown of `count` reals; called once in each discriminator turn."""
 
 
+class Side(Protocol):
+    """One of the two players, as a loop sees it."""
+
+    network: nn.Module
+    parameters: list[nn.Parameter]
+
+    def update(self, gradients: Sequence[Tensor], step: int) -> None:
+        """Move the weights along the gradients, after `step` completed steps."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the players minimise in this step, the penalties with their weights; factors are those of the reduction.
@@ -35,7 +45,7 @@ class Rules:
     real_label: float
     d_factor: float
     g_factor: float
-    penalties: tuple[tuple[float, "Penalty"], ...]
+    penalties: tuple[tuple[float | Tensor, "Penalty"], ...]
     views: tuple[View, ...]
     kept: float
 
@@ -55,8 +65,8 @@ class Round:
 
     step: int
     rules: Rules
-    generator: Player
-    discriminator: Player
+    generator: "Side"
+    discriminator: "Side"
     reals: Batch
     draw_latents: Callable[[Stream], Tensor]
     random: torch.Generator

@@ -1,6 +1,7 @@
 """The training of one pair of networks: a step at a time, no job, no file, no callback."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,10 @@ from service.spec.facts import facts_to_json
 from service.spec.job import JobSpec
 from service.spec.objectives import reduction_factor, scores_in_batch
 from worker.gan.batches import RealBatches
+from worker.gan.compiled import CompiledStep
 from worker.gan.data.training_data import TrainingData
 from worker.gan.ema import Average
-from worker.gan.loops import LOOPS, update_discriminator
+from worker.gan.loops import iterate
 from worker.gan.networks.players import Discriminator, Generator
 from worker.gan.networks.registry import make_networks
 from worker.gan.objectives.registry import OBJECTIVES
@@ -43,7 +45,8 @@ KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
 class Training:
     """A training that is pulled step by step. It follows from spec, data, device and dtype alone, to the last bit.
 
-    The spec must be resolved. Other networks than those it names can be given; they are trained in place.
+    The spec must be resolved. Other networks than those it names can be given; they are trained in place. With one of
+    torch's compilers a step is one compiled function, for specs that nothing keeps from it (service.spec.compilation).
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Training:
         device: torch.device,
         dtype: torch.dtype,
         networks: tuple[Generator, Discriminator] | None = None,
+        compiler: str | None = None,
     ) -> None:
         if spec.seed is None:
             raise ValueError("a spec without a seed is not resolved")
@@ -81,6 +85,21 @@ class Training:
         factors = [reduction_factor(column, reduction, count) for column in self._measured]
         self._factors = torch.tensor(factors, device=device, dtype=dtype)
         self.recorder = Recorder(self._measured, KNOWN_COLUMNS, device=device)
+        self._compiled = None
+        if compiler is not None:
+            self._compiled = CompiledStep(
+                spec.loop.variant,
+                self.generator,
+                self.discriminator,
+                average=self.average,
+                measure=self._measure,
+                compiler=compiler,
+            )
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the next step is compiled before it is taken."""
+        return self._compiled is not None and self._compiled.is_cold
 
     @property
     def samples_seen(self) -> int:
@@ -103,25 +122,31 @@ class Training:
         seed_torch(self.seed, step, self._device)
         rules = self._rules()
 
-        # Steps 1 to 4 of the 2014 loop, with fresh reals and fakes each time, all but the last time.
+        # The rounds of the discriminator, each with fresh reals and fakes, and what the variant makes of the last.
         first = step * loop.discriminator_steps
-        last = first + loop.discriminator_steps - 1
-        for update in range(first, last):
-            update_discriminator(self._round(update, rules))
-
-        # The last time, and what the variant makes of steps 5 and 6.
-        d_turn, g_turn = LOOPS[loop.variant](self._round(last, rules))
-
-        # The average follows, counted in real samples.
+        rounds = [self._round(update, rules) for update in range(first, first + loop.discriminator_steps)]
         self.step_number += 1
-        if self.average is not None:
-            self.average.update(self._samples_per_step, samples_seen=self.samples_seen, step=step)
+        measured = self._take(rounds, self._share_at(step))
 
         # One row. Nothing here asks the device for a value.
         gammas = (weight_at(self.spec.objective.r1, step), weight_at(self.spec.objective.r2, step))
         known = (self.generator.lr_at(step), self.discriminator.lr_at(step), *gammas)
-        measured = self._measure(d_turn, g_turn)
         self.recorder.write(measured, (*known, 1e3 * (time.perf_counter() - started)))
+
+    def _take(self, rounds: Sequence[Round], share: float) -> Tensor:
+        """Play the rounds, let the average follow, counted in real samples, and measure the row (M,)."""
+        if self._compiled is not None:
+            return self._compiled.take(rounds, share=share)
+        d_turn, g_turn = iterate(self.spec.loop.variant, rounds)
+        if self.average is not None:
+            self.average.follow(share)
+        return self._measure(d_turn, g_turn)
+
+    def _share_at(self, step: int) -> float:
+        """Return how far the average moves after `step` completed steps and the one just taken."""
+        if self.average is None:
+            return 0.0
+        return self.average.share_at(self._samples_per_step, samples_seen=self.samples_seen, step=step)
 
     def sample(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Sample the average, or the generator where none is kept; answers on the host, in network units."""
@@ -172,6 +197,8 @@ class Training:
         load_network(self._memory, part("memory", state.tensors))
         if self.average is not None:
             load_network(self.average.network, part("ema", state.tensors))
+        if self._compiled is not None:
+            self._compiled.forget()
         self.step_number = state.facts["step"]
         self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
         self.merits = dict(state.facts.get("merits", []))

@@ -1,0 +1,47 @@
+"""Which steps can be compiled as one function, and which of them are worth it."""
+
+from service.spec.job import JobSpec
+from service.spec.parts.schedules import Schedule
+from service.spec.regularizers import highest
+
+STEPS_WORTH_COMPILING = 10_000
+"""Steps that win back what compiling costs, up to a minute of a core, or 5 s once a worker remembers it: they gain 4 to
+11 ms each (docs/log.md)."""
+
+MOST_UPDATES = 5
+"""Discriminator updates in a compiled step: they stand in it one after the other, and the compiler takes its time."""
+
+COMPILER_BYTES = 320 * 2**20  # that a trainer holds more when it compiles; measured, torch 2.13
+
+
+def wants_to_compile(spec: JobSpec) -> bool:
+    """Tell whether a worker that has a compiler compiles the steps of a resolved spec."""
+    if spec.resources.step == "eager" or obstacle(spec) is not None:
+        return False
+    return spec.resources.step == "compiled" or spec.loop.max_steps >= STEPS_WORTH_COMPILING
+
+
+def obstacle(spec: JobSpec) -> str | None:
+    """Return the key of a resolved spec that keeps its step from being compiled; None where nothing does.
+
+    Convolutions gain nothing by it, and what draws from a generator of its own cannot be traced. In float64 torch 2.13
+    takes scalars that move, such as the averages of LeCam, for constants.
+    """
+    objective, optimizers = spec.objective, (spec.optimizer.generator, spec.optimizer.discriminator)
+    obstacles = {
+        "resources.precision": spec.resources.precision == "float64",
+        "model.architecture": spec.model.architecture != "mlp",
+        "model.discriminator.spectral_norm": spec.model.discriminator.spectral_norm,
+        "loop.discriminator_steps": spec.loop.discriminator_steps > MOST_UPDATES,
+        "optimizer": any(each.name not in ("adam", "adamw") for each in optimizers),
+        "objective.top_k": _moves(objective.top_k),
+        "objective.instance_noise": highest(objective.instance_noise) > 0,
+        "objective.augment": objective.augment is not None,
+        "objective.gradient_penalty": highest(objective.gradient_penalty) > 0,
+        "objective.dragan": highest(objective.dragan) > 0,
+    }
+    return next((key for key, stands in obstacles.items() if stands), None)
+
+
+def _moves(value: float | Schedule) -> bool:
+    return isinstance(value, Schedule) and (value.name != "constant" or value.warmup_steps > 0)

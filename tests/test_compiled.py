@@ -1,0 +1,117 @@
+"""A compiled step is the eager one, but for the last bits, and resumes exactly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_training import CPU, small_spec, weights_of
+
+from service.spec.compilation import obstacle
+from service.spec.job import JobSpec
+from worker.gan.data.registry import open_dataset
+from worker.gan.files import read_state, write_state
+from worker.gan.training import Training
+
+STEPS = 4
+FALLING: dict[str, Any] = {
+    "schedule": {"name": "cosine", "warmup_steps": 2},
+    "betas": [{"name": "linear", "initial": 0.5, "final": 0.0}, {"initial": 0.9, "final": 0.99}],
+}
+BOTH_FALL = {"generator": FALLING, "discriminator": FALLING}
+
+WAYS: dict[str, dict[str, Any]] = {
+    "original": {},
+    "reuse": {"loop": {"variant": "reuse"}},
+    "fused with one backward pass": {"loop": {"variant": "fused"}, "objective": {"loss": "saturating"}},
+    "fused with two": {"loop": {"variant": "fused"}, "objective": {"loss": "non_saturating", "r2": 0.5}},
+    "penalties that fall": {"objective": {"r1": {"name": "linear", "initial": 1.0}, "r2": 0.5}},
+    "several updates": {"loop": {"discriminator_steps": 3}, "optimizer": BOTH_FALL},
+    "labels": {"dataset": "digits", "model": {"conditional": True}},
+    "codes": {"model": {"latent_codes": 8}},
+    "packs": {"model": {"discriminator": {"packing": 2}}},
+    "groups and octaves": {"model": {"discriminator": {"minibatch_std": 4, "octaves": 3}}},
+    "weight decay and clipping": {
+        "optimizer": {
+            "generator": {"name": "adamw", "clip_gradient": 0.01},
+            "discriminator": {"name": "adamw", "clip_weights": 0.1},
+        }
+    },
+    "a frozen discriminator": {"optimizer": {"discriminator": {"lr": 0}}},
+    "the best of the fakes": {"objective": {"top_k": 0.5}},
+    "relativistic, without an average": {
+        "objective": {"loss": "rpgan"},
+        "model": {"ema": {"half_life_samples": 0}},
+    },
+}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own parts
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler(caplog: pytest.LogCaptureFixture) -> None:
+    torch.compiler.reset()
+    caplog.set_level("WARNING", "torch")  # the compiler writes down all that it traces for whoever listens
+
+
+def training(spec: JobSpec, compiler: str | None, dtype: torch.dtype = torch.float32) -> Training:
+    return Training(spec, open_dataset(spec.dataset), device=CPU, dtype=dtype, compiler=compiler)  # type: ignore[arg-type]
+
+
+def take_steps(training: Training, count: int) -> np.ndarray:
+    for _ in range(count):
+        training.step()
+    return training.recorder.take()[1][:, :-1]  # without the clock
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_compiled_step_equals_the_eager_one(way: str) -> None:
+    spec = small_spec(**WAYS[way])
+    eager, compiled = training(spec, None, torch.float64), training(spec, "aot_eager", torch.float64)
+
+    rows, compiled_rows = take_steps(eager, STEPS), take_steps(compiled, STEPS)
+
+    assert np.allclose(compiled_rows, rows, rtol=1e-6, atol=1e-7)
+    for player, other in ((eager.generator, compiled.generator), (eager.discriminator, compiled.discriminator)):
+        assert torch.allclose(weights_of(player.network), weights_of(other.network), rtol=1e-9, atol=1e-12)
+    kept, compiled_kept = eager.state().tensors, compiled.state().tensors
+    assert kept.keys() == compiled_kept.keys()
+    for name, tensor in kept.items():
+        assert torch.allclose(tensor, compiled_kept[name], rtol=1e-9, atol=1e-12), name
+
+
+def test_a_compiled_step_moves_the_averages_of_lecam() -> None:
+    spec = small_spec(objective={"lecam": 0.3})
+    eager, compiled = training(spec, None), training(spec, "aot_eager")
+
+    assert np.allclose(take_steps(compiled, STEPS), take_steps(eager, STEPS), rtol=1e-4, atol=1e-5)
+    moved = compiled.state().tensors["memory.lecam.real_average"]
+    assert torch.allclose(moved, eager.state().tensors["memory.lecam.real_average"], rtol=1e-4)
+    assert moved != 0
+
+
+def test_a_compiled_training_resumes_bit_for_bit() -> None:
+    spec = small_spec(**WAYS["several updates"])
+    unbroken, broken, resumed = (training(spec, "aot_eager") for _ in range(3))
+    take_steps(unbroken, 2 * STEPS)
+    take_steps(broken, STEPS)
+
+    resumed.restore(read_state(write_state(broken.state())))
+    take_steps(resumed, STEPS)
+
+    assert write_state(resumed.state()) == write_state(unbroken.state())
+
+
+@pytest.mark.slow
+def test_the_native_code_of_a_step_stays_near_float64() -> None:
+    spec = small_spec(**WAYS["penalties that fall"])
+
+    exact = take_steps(training(spec, None, torch.float64), STEPS)
+    native = take_steps(training(spec, "inductor"), STEPS)
+
+    assert np.allclose(native, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_every_default_recipe_of_points_can_be_compiled() -> None:
+    assert [name for name in ("ring", "grid", "moons") if obstacle(small_spec(dataset=name)) is not None] == []
