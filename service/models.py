@@ -97,6 +97,7 @@ class Job(Table):
     steps_per_second: Mapped[float | None]
     last_losses: Mapped[dict[str, Any] | None]
     rollbacks: Mapped[int] = mapped_column(default=0)  # each has halved the learning rates
+    plan: Mapped[dict[str, Any] | None]  # how its steps are carried out, from the first attempt that took one
     diagnosis: Mapped[dict[str, Any] | None]  # where each rule stands, as the worker's doctor records it
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # of the first attempt

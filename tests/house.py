@@ -141,12 +141,12 @@ class House:
         assert not job.is_terminal, "the job was too quick to be interrupted"
         return job
 
-    def wait_for_status(self, job_id: str, *statuses: str) -> Job:
-        wait_until(lambda: self.job(job_id).status in statuses, f"{job_id} is {statuses}")
+    def wait_for_status(self, job_id: str, *statuses: str, within_s: float = _PATIENCE_S) -> Job:
+        wait_until(lambda: self.job(job_id).status in statuses, f"{job_id} is {statuses}", within_s=within_s)
         return self.job(job_id)
 
-    def wait_for_end(self, job_id: str) -> Job:
-        return self.wait_for_status(job_id, "succeeded", "failed", "cancelled")
+    def wait_for_end(self, job_id: str, *, within_s: float = _PATIENCE_S) -> Job:
+        return self.wait_for_status(job_id, "succeeded", "failed", "cancelled", within_s=within_s)
 
     def events(self, job_id: str) -> list[Event]:
         with reading(self.engine) as session:

@@ -46,7 +46,7 @@ def blobs(tmp_path: Path) -> BlobStore:
 def make_supervisor(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Callable[..., Supervisor]:
     def make(*, gpus: int = 0, slots: int = 1) -> Supervisor:
         settings = Settings(_env_file=None, home=tmp_path, slots=slots)
-        machine = Machine(device="cuda" if gpus else "cpu", gpus=gpus, cores=8, torch="2", gpu=None)
+        machine = Machine(device="cuda" if gpus else "cpu", gpus=gpus, cores=8, torch="2", gpu=None, can_compile=False)
         wakeups = Wakeups(settings)
         return Supervisor(
             engine, blobs, wakeups, ReadyForkServer(), settings=settings, worker_id="worker-1", machine=machine
@@ -363,7 +363,7 @@ def test_a_job_for_a_gpu_waits_for_a_worker_that_has_one(
 
 
 def test_slots_are_spread_over_the_gpus() -> None:
-    machine = Machine(device="cuda", gpus=2, cores=8, torch="2", gpu=None)
+    machine = Machine(device="cuda", gpus=2, cores=8, torch="2", gpu=None, can_compile=False)
 
     assert [machine.device_of(slot, "auto") for slot in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert machine.device_of(0, "cpu") == "cpu"

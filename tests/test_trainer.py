@@ -16,6 +16,7 @@ from service.db import make_engine, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Job
 from service.settings import Settings
+from service.spec.plan import Plan
 from service.store import history, transitions
 from service.store.events import list_events
 from service.store.transitions import request_cancel, request_pause
@@ -450,7 +451,8 @@ def test_an_attempt_that_is_over_leaves_without_a_word(desk: Desk) -> None:
 
 
 def test_a_continuation_elsewhere_is_called_equivalent_and_not_identical() -> None:
-    here = machine_facts(device=torch.device("cpu"), threads=1)
+    here = machine_facts(device=torch.device("cpu"), plan=Plan("eager", 1, "asked for"))
 
     assert difference(here, here) is None
+    assert "step compiled became eager" in (difference({**here, "step": "compiled"}, here) or "")
     assert "threads 2 became 1" in (difference({**here, "threads": 2}, here) or "")

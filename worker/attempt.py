@@ -10,6 +10,7 @@ from service.settings import Settings
 from service.spec.facts import DatasetFacts
 from service.spec.health import rate_factor
 from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from service.spec.resolve import find_dataset, parse_spec
 from service.store.datasets import facts_of
 
@@ -49,6 +50,7 @@ class Attempt:
     prepared: Prepared | None = None
     rate_factor: float = 1.0
     diagnosis: dict[str, Any] | None = None
+    plan: Plan | None = None  # None before the first step
 
     @classmethod
     def of(cls, job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None = None) -> "Attempt":
@@ -64,6 +66,7 @@ class Attempt:
             prepared,
             rate_factor(job.rollbacks),
             job.diagnosis,
+            Plan.of(job.plan),
         )
 
     @property
@@ -94,8 +97,8 @@ class LastWords:
         return cls(**json.loads(words))
 
 
-def carry_out(attempt: Attempt, settings: Settings, *, device: str, threads: int, words: Connection) -> None:
+def carry_out(attempt: Attempt, settings: Settings, *, device: str, plan: Plan, words: Connection) -> None:
     """Run an attempt in a process of its own, forked from the fork server."""
     from worker.trainer import train  # the fork server has it already; the supervisor must never load torch
 
-    train(attempt, settings, device=device, threads=threads, words=words)
+    train(attempt, settings, device=device, plan=plan, words=words)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from service.spec.plan import Plan
+
 
 def compute_exactly(device: torch.device) -> None:
     """Let torch use only algorithms that give the same bits each time; on a GPU it warns where it has none."""
@@ -14,12 +16,13 @@ def compute_exactly(device: torch.device) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a fill each
 
 
-def machine_facts(*, device: torch.device, threads: int) -> dict[str, Any]:
+def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
     """Return what is stored with each checkpoint (https://github.com/pytorch/pytorch/issues/88718)."""
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "threads": threads,
+        "step": plan.step,
+        "threads": plan.threads,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
@@ -27,5 +30,6 @@ def machine_facts(*, device: torch.device, threads: int) -> dict[str, Any]:
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return in words why a continuation may not be identical to the last bit; None when it will be."""
+    before = {"step": "eager"} | before  # as all were before there were plans
     changed = [f"{key} {before.get(key)} became {now[key]}" for key in now if before.get(key) != now[key]]
     return f"Equivalent, not identical: {', '.join(changed)}." if changed else None

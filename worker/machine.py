@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import sysconfig
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from service.settings import Settings
@@ -23,6 +26,7 @@ class Machine:
     cores: int
     torch: str
     gpu: str | None
+    can_compile: bool  # there is a C++ compiler, and Python's headers
 
     def device_of(self, slot: int, wanted: str) -> str:
         """Return torch's name of the device for a job in a slot."""
@@ -58,4 +62,11 @@ def _look(*, words: Connection) -> None:
 
     gpus = torch.cuda.device_count()
     gpu = torch.cuda.get_device_name(0) if gpus else None
-    words.send_bytes(json.dumps({"gpus": gpus, "gpu": gpu, "torch": torch.__version__}).encode())
+    found = {"gpus": gpus, "gpu": gpu, "torch": torch.__version__, "can_compile": can_compile()}
+    words.send_bytes(json.dumps(found).encode())
+
+
+def can_compile() -> bool:
+    """Tell whether torch's compiler finds what it needs beside itself to build kernels."""
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    return compiler is not None and Path(sysconfig.get_path("include"), "Python.h").exists()

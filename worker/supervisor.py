@@ -22,6 +22,7 @@ from service.leases import loss_limits
 from service.models import Checkpoint, Dataset, Job
 from service.orphans import sweep_orphans
 from service.settings import Settings
+from service.spec.plan import Plan, choose_plan
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
 from service.store.events import add_event
@@ -29,7 +30,6 @@ from worker.attempt import Attempt, LastWords, carry_out
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
 from worker.origins import Choice, choose_origin
-from worker.threads import threads_for
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
 _CANDIDATES = 5  # claimable jobs to look at in one go
@@ -219,15 +219,21 @@ class Supervisor:
         self._settle(attempt.job_id, attempt.number, last_words)
 
     def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
-        resources = attempt.spec.resources
         return self._fork_server.fork(
             carry_out,
             attempt,
             self._settings,
-            device=self._machine.device_of(slot, resources.device),
-            threads=resources.threads
-            or self._settings.threads
-            or threads_for(attempt.spec, attempt.facts, self._share),
+            device=self._machine.device_of(slot, attempt.spec.resources.device),
+            plan=self._plan(attempt),
+        )
+
+    def _plan(self, attempt: Attempt) -> Plan:
+        """Return the plan that the job has, or a new one where none was made or this machine cannot follow it."""
+        known, can_compile = attempt.plan, self._machine.can_compile
+        if known is not None and (can_compile or known.step == "eager"):
+            return known
+        return choose_plan(
+            attempt.spec, attempt.facts, can_compile=can_compile, threads=self._settings.threads, share=self._share
         )
 
     @property

@@ -20,11 +20,13 @@ from service.logs import configure_logs
 from service.models import Desired
 from service.settings import Settings
 from service.spec.job import DatasetRef, JobSpec
+from service.spec.plan import Plan
 from worker.attempt import Attempt, LastWords
 from worker.copies import Copies
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
+from worker.gan.compiled import remember_compiled
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
 from worker.gan.diagnosis.doctor import Doctor
@@ -36,22 +38,24 @@ from worker.opening import open_data
 from worker.outbox import Outbox
 from worker.saver import GivenUp, Saver
 from worker.stopsign import StopSign
+from worker.treatment import plan_row
 from worker.vigil import Vigil
 
 _OPENING_DEADLINE_S = 600.0
+_COMPILING_DEADLINE_S = 1_800.0
 _MEMORY_SHARE = 1.5  # of the estimate that a job was accepted with, which may be this much too low
 
 
-def train(attempt: Attempt, settings: Settings, *, device: str, threads: int, words: Connection) -> None:
+def train(attempt: Attempt, settings: Settings, *, device: str, plan: Plan, words: Connection) -> None:
     """Carry out an attempt in this process, which belongs to it alone."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(plan.threads)
     isolate(attempt.title)
     configure_logs(settings)
     if device == "cpu":
         limit_memory(int(settings.job_memory_bytes * _MEMORY_SHARE))
     log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
     try:
-        _Trainer(attempt, settings, device=torch.device(device), words=words).run()
+        _Trainer(attempt, settings, device=torch.device(device), plan=plan, words=words).run()
     except AttemptOver:
         log.warning("the attempt is over, leaving")
     except Exception as error:  # the rim of the process: the supervisor hears what no one else can tell
@@ -60,11 +64,15 @@ def train(attempt: Attempt, settings: Settings, *, device: str, threads: int, wo
 
 
 class _Trainer:
-    def __init__(self, attempt: Attempt, settings: Settings, *, device: torch.device, words: Connection) -> None:
-        self._attempt, self._settings, self._device = attempt, settings, device
+    def __init__(
+        self, attempt: Attempt, settings: Settings, *, device: torch.device, plan: Plan, words: Connection
+    ) -> None:
+        self._attempt, self._settings, self._device, self._plan = attempt, settings, device, plan
         self._spec = attempt.spec
         compute_exactly(device)
-        self._machine = machine_facts(device=device, threads=torch.get_num_threads())
+        if plan.step == "compiled":
+            remember_compiled(settings.home.absolute() / "cache" / "compiled")
+        self._machine = machine_facts(device=device, plan=plan)
         self._draining = StopSign()
         signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
 
@@ -111,6 +119,8 @@ class _Trainer:
             self._flusher.end(Ending(Why.BAD_DATASET, f"{error}."))
             return
         self._outbox.follow(training, doctor)
+        if self._attempt.plan != self._plan:
+            self._outbox.add(plan_row(self._plan))
         while not self._flusher.ended:
             try:
                 why = self._pull_steps(training)
@@ -128,7 +138,13 @@ class _Trainer:
             split_of(self._spec),
             self._copies,
         )
-        training = Training(self._spec, data, device=self._device, dtype=dtype)
+        training = Training(
+            self._spec,
+            data,
+            device=self._device,
+            dtype=dtype,
+            compiler="inductor" if self._plan.step == "compiled" else None,
+        )
         doctor = Doctor(self._spec, training.recorder.columns, has_held_out=data.held_out is not None)
         if self._attempt.diagnosis is not None:
             doctor.remember(self._attempt.diagnosis)  # all that is known where the checkpoint is of an older version
@@ -150,8 +166,7 @@ class _Trainer:
             self._wait_for_room()
 
             # One step.
-            self._vigil.step_begins()
-            training.step()
+            self._take_step(training)
             if _is_due(training.step_number, CHECK_EVERY_STEPS):
                 self._outbox.examine(examiner.examine(training))
 
@@ -167,6 +182,14 @@ class _Trainer:
                 self._saver.save_checkpoint(training)
                 saved_at = monotonic_s()
         return why
+
+    def _take_step(self, training: Training) -> None:
+        if not training.is_cold:
+            self._vigil.step_begins()
+            training.step()
+            return
+        with self._vigil.phase("compile its steps", _COMPILING_DEADLINE_S):
+            training.step()
 
     def _reason_to_stop(self, training: Training) -> Why | None:
         orders = self._flusher.orders

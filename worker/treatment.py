@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from service.models import Job
 from service.spec.health import RULES, action_for
 from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from service.store.events import add_event
 from service.store.rollbacks import Trouble
 from worker.endings import Ending, Why
@@ -23,6 +24,17 @@ def diagnosis_row(record: dict[str, Any]) -> Row:
 
     def show(_session: Session, job: Job) -> None:
         job.diagnosis = record
+
+    return show
+
+
+def plan_row(plan: Plan) -> Row:
+    """Keep how the steps are carried out, with the first of them."""
+
+    def show(session: Session, job: Job) -> None:
+        job.plan = plan.to_json()
+        words = f"Steps are {plan.step} on {plan.threads} thread{'s' * (plan.threads > 1)}: {plan.reason}."
+        add_event(session, job, "plan", words, job.plan)
 
     return show
 

@@ -50,6 +50,16 @@ class ProgressAnswer(BaseModel):
         )
 
 
+class ExecutionAnswer(BaseModel):
+    """How the steps of a job are carried out; the same for every attempt on workers that can do it."""
+
+    step: Literal["eager", "compiled"] = Field(
+        description="eager carries out each operation by itself; compiled is one function."
+    )
+    threads: int
+    reason: str = Field(description="Why so.")
+
+
 class JobError(BaseModel):
     """Why a job failed."""
 
@@ -73,6 +83,7 @@ class JobAnswer(BaseModel):
     attempt: int = Field(description="How many times a worker has taken the job.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     worker: str | None
+    execution: ExecutionAnswer | None = Field(description="How its steps are carried out; null before the first.")
     progress: ProgressAnswer
     losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
     parent: None = Field(description="The job this one continues.")
@@ -100,6 +111,7 @@ class JobAnswer(BaseModel):
             attempt=job.attempt,
             queue_position=queue_position,
             worker=job.worker,
+            execution=None if job.plan is None else ExecutionAnswer(**job.plan),
             progress=ProgressAnswer.of(job),
             losses=job.last_losses,
             parent=None,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from service.errors import Fault
 from service.spec.architectures import ARCHITECTURES
+from service.spec.compilation import obstacle
 from service.spec.facts import DatasetFacts
 from service.spec.faults import unknown_name
 from service.spec.job import JobSpec
@@ -125,6 +126,16 @@ def _has_a_decoder(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
     return Fault("/objective/reconstruction", "nothing_to_draw_with", message, {"architectures": drawing}, name)
 
 
+def _can_be_compiled(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    hindered_by = obstacle(spec) if spec.resources.step == "compiled" else None
+    if hindered_by is None:
+        return None
+    message = f"a step with this {hindered_by} cannot be compiled, or gains nothing by it"
+    return Fault(
+        "/resources/step", "not_compilable", message, {"allowed": ["auto", "eager"], "key": hindered_by}, "compiled"
+    )
+
+
 CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _batch_fits_data,
     _cuts_batches_into_packs,
@@ -135,6 +146,7 @@ CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _reads_coordinates,
     _adapts_by_signs,
     _has_a_decoder,
+    _can_be_compiled,
     measures_against_something,
     follows_a_metric,
     has_labels_to_learn_from,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from service.spec.architectures import model_size
+from service.spec.compilation import COMPILER_BYTES, wants_to_compile
 from service.spec.facts import DatasetFacts, ModelSize, TableColumn
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
@@ -52,7 +53,10 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
     return Estimate(
         generator_parameters=size.generator.parameters,
         discriminator_parameters=size.discriminator.parameters,
-        memory_bytes=TRAINER_BYTES + number_bytes * numbers + measuring_bytes(spec, facts),
+        memory_bytes=TRAINER_BYTES
+        + number_bytes * numbers
+        + measuring_bytes(spec, facts)
+        + (COMPILER_BYTES if wants_to_compile(spec) else 0),
         checkpoint_bytes=CHECKPOINT_HEADER_BYTES + encoding_bytes(facts) + number_bytes * kept,
     )
 

@@ -123,6 +123,10 @@ class ResourcesSpec(Strict):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is the worker's own device.")
     precision: Literal["auto", "float32", "float64"] = Field("auto", description="auto is float32.")
+    step: Literal["auto", "eager", "compiled"] = Field(
+        "auto",
+        description="compiled makes one function of a whole step, which takes up to a minute; auto is by steps.",
+    )
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the trainer; by the networks' size when null."
     )

@@ -1,0 +1,61 @@
+"""How the steps of a job are carried out: chosen once, before the first step, and followed by every resume.
+
+A plan changes speed and last bits, never what is computed. It follows from the spec and from what a worker can do, not
+from clocks, so that equal jobs on equal workers have equal plans.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from service.spec.compilation import STEPS_WORTH_COMPILING, obstacle, wants_to_compile
+from service.spec.estimate import estimate
+from service.spec.facts import DatasetFacts
+from service.spec.job import JobSpec
+
+# Weights times batch. Measured on two cores: below, handing work to a second thread costs more than the thread brings
+# (a step of the digits' recipe took 2.9 ms on one and 9.1 ms on two); from four times this on it brings 1.5.
+WORTH_SHARING = 2**27
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Whether each operation of a step is carried out by itself or all as one compiled function; threads; why so."""
+
+    step: Literal["eager", "compiled"]
+    threads: int
+    reason: str
+
+    @classmethod
+    def of(cls, stored: dict[str, Any] | None) -> "Plan | None":
+        """Return the plan that was stored with a job."""
+        return None if stored is None else cls(**stored)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return asdict(self)
+
+
+def choose_plan(spec: JobSpec, facts: DatasetFacts, *, can_compile: bool, threads: int | None, share: int) -> Plan:
+    """Choose for a resolved spec on a worker that gives each job a share of its cores and may fix the threads."""
+    step, reason = _choose_step(spec, can_compile=can_compile)
+    return Plan(step, spec.resources.threads or threads or threads_for(spec, facts, share), reason)
+
+
+def _choose_step(spec: JobSpec, *, can_compile: bool) -> tuple[Literal["eager", "compiled"], str]:
+    wanted, hindered_by = spec.resources.step, obstacle(spec)
+    if wanted == "eager":
+        return "eager", "asked for"
+    if hindered_by is not None:
+        return "eager", f"with this {hindered_by} they cannot be compiled, or gain nothing by it"
+    if not wants_to_compile(spec):
+        return "eager", f"compiling pays from {STEPS_WORTH_COMPILING:,} steps on"
+    if not can_compile:
+        return "eager", "the worker has no C++ compiler or no headers of Python"
+    return "compiled", "asked for" if wanted == "compiled" else f"it pays from {STEPS_WORTH_COMPILING:,} steps on"
+
+
+def threads_for(spec: JobSpec, facts: DatasetFacts, most: int) -> int:
+    """Return one thread for small networks and all of a slot's share for large ones."""
+    size = estimate(spec, facts)
+    weights = size.generator_parameters + size.discriminator_parameters
+    return most if weights * spec.loop.batch_size >= WORTH_SHARING else 1

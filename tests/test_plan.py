@@ -1,0 +1,69 @@
+"""A plan says how steps are taken and why: small ones on one thread, long trainings of small networks compiled."""
+
+from typing import Any
+
+import pytest
+from small_training import small_spec
+from sqlalchemy import Engine
+
+from service.db import writing
+from service.errors import InvalidInput
+from service.models import Dataset
+from service.spec.plan import choose_plan, threads_for
+from service.spec.resolve import find_dataset
+from tests.building import a_resolved, add_job, add_ready_dataset
+from worker.attempt import Attempt
+
+WIDE = {"generator": {"width": 1024}, "discriminator": {"width": 1024}}
+
+
+@pytest.mark.parametrize("dataset", ["ring", "digits", "breast_cancer"])
+def test_the_recipes_of_small_data_run_on_one_thread(dataset: str) -> None:
+    resolved = a_resolved(dataset=dataset)
+
+    assert threads_for(resolved.spec, resolved.facts, 8) == 1
+
+
+def test_wide_networks_share_their_work() -> None:
+    resolved = a_resolved(dataset="digits", model=WIDE, loop={"batch_size": 256})
+
+    assert threads_for(resolved.spec, resolved.facts, 8) == 8
+
+
+def test_an_uploaded_data_set_is_judged_by_its_own_facts(engine: Engine) -> None:
+    with writing(engine) as session:
+        dataset = add_ready_dataset(session)
+        job = add_job(session, dataset=dataset.id)
+        attempt = Attempt.of(job, None, session.get_one(Dataset, dataset.id))
+
+    assert attempt.facts.name == dataset.id
+    assert threads_for(attempt.spec, attempt.facts, 8) == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "can_compile", "step", "why"),
+    [
+        ({}, True, "eager", "pays from"),
+        ({"loop": {"max_steps": 10_000}}, True, "compiled", "pays from"),
+        ({"loop": {"max_steps": 10_000}}, False, "eager", "no C++ compiler"),
+        ({"resources": {"step": "compiled"}}, True, "compiled", "asked for"),
+        ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "eager", "asked for"),
+        ({"loop": {"max_steps": 10_000}, "objective": {"dragan": 1.0}}, True, "eager", "objective.dragan"),
+    ],
+)
+def test_a_plan_says_how_steps_are_taken_and_why(parts: dict[str, Any], can_compile: bool, step: str, why: str) -> None:
+    spec = small_spec(**parts)
+
+    plan = choose_plan(spec, find_dataset(spec.dataset)[1], can_compile=can_compile, threads=None, share=2)
+
+    assert plan.step == step
+    assert why in plan.reason
+
+
+def test_what_cannot_be_compiled_is_refused_with_the_key_that_hinders() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        small_spec(dataset="digits", model={"architecture": "dcgan"}, resources={"step": "compiled"})
+
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.code) == ("/resources/step", "not_compilable")
+    assert "model.architecture" in fault.message
