@@ -47,6 +47,9 @@ SMALL_JOB: dict[str, Any] = {
     "loop": {"batch_size": 16, "max_steps": 300},
     "quality": {"every_steps": 0},
 }
+ENDLESS: dict[str, Any] = {"loop": {"max_steps": 1_000_000}, "resources": {"step": "eager"}}
+"""What a job needs to train until it is told to stop, from its first second on."""
+
 _PATIENCE_S = 180.0  # a busy machine is no failure
 _WORKER = "from service.settings import Settings; from worker.main import run; raise SystemExit(run(Settings()))"
 

@@ -25,7 +25,7 @@ from tests.serving import Service
 
 SMALL = ["model.generator.width=16", "model.discriminator.width=16", "loop.batch_size=32", "samples.count=16"]
 SHORT = ["dataset=ring", "seed=3", "loop.max_steps=200", *SMALL]
-LONG = ["dataset=ring", "loop.max_steps=1000000"]
+LONG = ["dataset=ring", "loop.max_steps=1000000", "resources.step=eager"]
 
 
 def run(service: Service, *arguments: str, text: str | None = None) -> Result:

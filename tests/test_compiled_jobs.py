@@ -45,7 +45,7 @@ def test_a_compiled_job_says_so_and_computes_what_an_eager_one_does(house: House
     assert house.wait_for_end(eager).plan == {
         "step": "eager",
         "threads": 1,
-        "reason": "compiling pays from 10,000 steps on",
+        "reason": "compiling pays from 10,000 steps and 180 s on",
     }
     assert house.job(compiled).plan == {"step": "compiled", "threads": 1, "reason": "asked for"}
     plans = [event.message for event in house.events(compiled) if event.type == "plan"]

@@ -15,7 +15,7 @@ import psutil
 
 from ganymede.client import Client
 from tests.diary import ENDED, Diary, Entry
-from tests.house import SMALL_JOB, wait_until
+from tests.house import ENDLESS, SMALL_JOB, wait_until
 from tests.serving import Service, running_service
 
 CLIENTS, REQUESTS, KEYS = 6, 20, 6
@@ -138,7 +138,7 @@ def test_a_cancel_takes_effect_at_once_in_the_queue_and_soon_on_a_worker(service
     queued_s, running_s = [], []
     with Client(service.url) as client:
         for _ in range(5):
-            running = client.create_job({**SMALL_JOB, "loop": {**SMALL_JOB["loop"], "max_steps": 1_000_000}})
+            running = client.create_job({**SMALL_JOB, **ENDLESS, "loop": {**SMALL_JOB["loop"], **ENDLESS["loop"]}})
             wait_until(lambda job=running: client.job(job["id"])["progress"]["step"], "it trains")
             queued = client.create_job(SMALL_JOB)
 

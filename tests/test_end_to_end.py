@@ -10,7 +10,7 @@ from service.db import reading
 from service.models import Checkpoint, Job, Sample
 from service.store.jobs import patch_job
 from service.store.transitions import request_cancel, request_pause, request_resume
-from tests.house import House, a_house, wait_until
+from tests.house import ENDLESS, House, a_house, wait_until
 
 LONG = {"max_steps": 500}
 
@@ -102,7 +102,7 @@ def test_a_paused_job_resumes_where_it_stopped_and_records_each_step_once(house:
 
 
 def test_a_running_job_is_cancelled_and_keeps_what_it_has(house: House) -> None:
-    job_id = house.submit(loop={"max_steps": 1_000_000}, checkpoints={"every_steps": 10})
+    job_id = house.submit(**ENDLESS, checkpoints={"every_steps": 10})
     house.wait_for_step(job_id, 20)
 
     house.change(job_id, request_cancel)

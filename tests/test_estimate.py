@@ -65,7 +65,7 @@ def test_a_checkpoint_is_as_large_as_estimated(name: str) -> None:
         {"model": {"architecture": "lite"}},
         {"model": {"discriminator": {"packing": 2, "minibatch_std": 4}}},
         {"model": {"architecture": "dcgan", "discriminator": {"spectral_norm": True}}},
-        {"resources": {"precision": "float64"}},
+        {"resources": {"precision": "float64", "step": "eager"}},
         {"model": {"ema": {"half_life_samples": 0}}},
         {"optimizer": {"generator": {"name": "sgd"}}},
     ],
@@ -100,11 +100,12 @@ def test_peak_memory_over_that_of_a_small_job_is_near_the_estimate(large_job: di
 
 
 def test_penalties_batches_and_precision_each_need_memory() -> None:
-    plain = {"dataset": "digits", "objective": {"r1": 0, "r2": 0}, "loop": {"batch_size": 64}}
+    eager = {"step": "eager"}
+    plain = {"dataset": "digits", "objective": {"r1": 0, "r2": 0}, "loop": {"batch_size": 64}, "resources": eager}
     changes: list[dict[str, Any]] = [
         {"objective": {"r1": 1, "r2": 0}},
         {"loop": {"batch_size": 1024}},
-        {"resources": {"precision": "float64"}},
+        {"resources": {**eager, "precision": "float64"}},
         {"model": {"generator": {"width": 512}}},
         {"model": {"discriminator": {"spectral_norm": True}}},
         {"objective": {"r1": 0, "r2": 0, "augment": {}}},

@@ -45,6 +45,7 @@ def test_an_uploaded_data_set_is_judged_by_its_own_facts(engine: Engine) -> None
     [
         ({}, True, "eager", "pays from"),
         ({"loop": {"max_steps": 10_000}}, True, "compiled", "pays from"),
+        ({"loop": {"max_steps": 10_000, "max_seconds": 20}}, True, "eager", "180 s"),
         ({"loop": {"max_steps": 10_000}}, False, "eager", "no C++ compiler"),
         ({"resources": {"step": "compiled"}}, True, "compiled", "asked for"),
         ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "eager", "asked for"),

@@ -15,9 +15,7 @@ from redis import Redis
 
 from chaos.faults.broker import forgeries
 from service.broker import TRAIN, broker_url
-from tests.house import House, a_house, wait_until
-
-ENDLESS = {"max_steps": 1_000_000}
+from tests.house import ENDLESS, House, a_house, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,7 @@ def test_a_trainer_can_open_only_so_many_files() -> None:
 
 def test_only_the_fork_server_and_its_trainers_hold_torch_and_each_process_has_its_title(house: House) -> None:
     worker = house.ensure_worker()
-    job_id = house.submit(loop=ENDLESS)
+    job_id = house.submit(**ENDLESS)
     house.wait_for_step(job_id, 1)
 
     family = house.processes()
@@ -150,7 +148,7 @@ def test_a_drained_worker_gives_its_jobs_back_saved_and_uncharged(house: House) 
 
 
 def test_a_trainer_that_is_too_slow_to_drain_is_ended_and_its_job_not_charged(strict_house: House) -> None:
-    job_id = strict_house.submit(loop=ENDLESS)
+    job_id = strict_house.submit(**ENDLESS)
     strict_house.wait_for_step(job_id, 20)
     trainer = strict_house.wait_for_trainer()
 
@@ -164,7 +162,7 @@ def test_a_trainer_that_is_too_slow_to_drain_is_ended_and_its_job_not_charged(st
 
 
 def test_a_suspended_trainer_loses_its_attempt_and_writes_nothing_more(house: House) -> None:
-    job_id = house.submit(loop=ENDLESS, checkpoints={"every_steps": 20})
+    job_id = house.submit(**ENDLESS, checkpoints={"every_steps": 20})
     house.wait_for_step(job_id, 50)
     zombie = house.wait_for_trainer()
 

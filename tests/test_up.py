@@ -14,7 +14,7 @@ from ganymede.part import BACK_OFF_MAX_S, Part
 from tests.house import wait_until
 from tests.serving import Service, alive, running_service
 
-LONG = {"dataset": "ring", "loop": {"max_steps": 1_000_000}}
+LONG = {"dataset": "ring", "loop": {"max_steps": 1_000_000}, "resources": {"step": "eager"}}
 
 
 def start_training(service: Service) -> str:

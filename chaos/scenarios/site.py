@@ -21,9 +21,10 @@ _SWEPT_WITHIN_S = 60.0
 
 
 def a_ring(*, max_steps: int = 1_000_000, **changes: Any) -> dict[str, Any]:
-    """Return the spec of a job whose steps are short; `loop` is merged."""
+    """Return the spec of a job whose steps are short and begin at once; `loop` and `resources` are merged."""
     loop = {"batch_size": 16, "max_steps": max_steps, **changes.pop("loop", {})}
-    return {"dataset": "ring", "seed": 7, "model": SMALL, "loop": loop, **changes}
+    resources = {"step": "eager", **changes.pop("resources", {})}
+    return {"dataset": "ring", "seed": 7, "model": SMALL, "loop": loop, "resources": resources, **changes}
 
 
 @contextmanager

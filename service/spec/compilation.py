@@ -8,6 +8,9 @@ STEPS_WORTH_COMPILING = 10_000
 """Steps that win back what compiling costs, up to a minute of a core, or 5 s once a worker remembers it: they gain 4 to
 11 ms each (docs/log.md)."""
 
+SECONDS_WORTH_COMPILING = 180
+"""A shorter job would spend much of its time on the compiler."""
+
 MOST_UPDATES = 5
 """Discriminator updates in a compiled step: they stand in it one after the other, and the compiler takes its time."""
 
@@ -18,7 +21,12 @@ def wants_to_compile(spec: JobSpec) -> bool:
     """Tell whether a worker that has a compiler compiles the steps of a resolved spec."""
     if spec.resources.step == "eager" or obstacle(spec) is not None:
         return False
-    return spec.resources.step == "compiled" or spec.loop.max_steps >= STEPS_WORTH_COMPILING
+    return spec.resources.step == "compiled" or _is_long(spec)
+
+
+def _is_long(spec: JobSpec) -> bool:
+    seconds = spec.loop.max_seconds
+    return spec.loop.max_steps >= STEPS_WORTH_COMPILING and (seconds is None or seconds >= SECONDS_WORTH_COMPILING)
 
 
 def obstacle(spec: JobSpec) -> str | None:

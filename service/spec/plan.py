@@ -7,7 +7,7 @@ from clocks, so that equal jobs on equal workers have equal plans.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from service.spec.compilation import STEPS_WORTH_COMPILING, obstacle, wants_to_compile
+from service.spec.compilation import SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING, obstacle, wants_to_compile
 from service.spec.estimate import estimate
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
@@ -15,6 +15,7 @@ from service.spec.job import JobSpec
 # Weights times batch. Measured on two cores: below, handing work to a second thread costs more than the thread brings
 # (a step of the digits' recipe took 2.9 ms on one and 9.1 ms on two); from four times this on it brings 1.5.
 WORTH_SHARING = 2**27
+_PAYS = f"pays from {STEPS_WORTH_COMPILING:,} steps and {SECONDS_WORTH_COMPILING} s on"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ def _choose_step(spec: JobSpec, *, can_compile: bool) -> tuple[Literal["eager", 
     if hindered_by is not None:
         return "eager", f"with this {hindered_by} they cannot be compiled, or gain nothing by it"
     if not wants_to_compile(spec):
-        return "eager", f"compiling pays from {STEPS_WORTH_COMPILING:,} steps on"
+        return "eager", f"compiling {_PAYS}"
     if not can_compile:
         return "eager", "the worker has no C++ compiler or no headers of Python"
-    return "compiled", "asked for" if wanted == "compiled" else f"it pays from {STEPS_WORTH_COMPILING:,} steps on"
+    return "compiled", "asked for" if wanted == "compiled" else f"it {_PAYS}"
 
 
 def threads_for(spec: JobSpec, facts: DatasetFacts, most: int) -> int:
