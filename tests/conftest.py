@@ -21,6 +21,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["tests.serving"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that may take longest, so that no process is left alone with them at the end."""
+    longest_s: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        longest_s[item.path] = max(longest_s.get(item.path, 0), limit.args[0] if limit else 0)
+    items.sort(key=lambda item: -longest_s[item.path])
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy."""

@@ -9,7 +9,7 @@ from service.models import Checkpoint, Dataset, Job
 from service.settings import Settings
 from service.spec.facts import DatasetFacts
 from service.spec.health import rate_factor
-from service.spec.job import JobSpec
+from service.spec.job import DatasetRef, JobSpec
 from service.spec.plan import Plan
 from service.spec.resolve import find_dataset, parse_spec
 from service.store.datasets import facts_of
@@ -70,9 +70,21 @@ class Attempt:
         )
 
     @property
+    def dataset(self) -> DatasetRef:
+        """The data by name and content, as the spec of every stored job has it."""
+        if isinstance(self.spec.dataset, str):
+            raise TypeError("the spec of a stored job names its data by reference")
+        return self.spec.dataset
+
+    @property
     def facts(self) -> DatasetFacts:
-        """What is known of the data; raises InvalidInput when it is an uploaded data set that is gone."""
-        return self.prepared.facts if self.prepared else find_dataset(self.spec.dataset)[1]
+        """What is known of the data of that name; whether it is still the same, its trainer finds out.
+
+        Raises InvalidInput when it is an uploaded data set that is gone.
+        """
+        if self.prepared:
+            return self.prepared.facts
+        return find_dataset(self.dataset.model_copy(update={"sha256": None}))[1]
 
     @property
     def title(self) -> str:

@@ -19,7 +19,6 @@ from service.errors import AttemptOver
 from service.logs import configure_logs
 from service.models import Desired
 from service.settings import Settings
-from service.spec.job import DatasetRef, JobSpec
 from service.spec.plan import Plan
 from worker.attempt import Attempt, LastWords
 from worker.copies import Copies
@@ -101,7 +100,7 @@ class _Trainer:
             self._outbox,
             self._vigil,
             spec=self._spec,
-            ref=_reference(self._spec),
+            ref=attempt.dataset,
             cache=settings.home.absolute() / "cache" / "quality",
         )
 
@@ -132,12 +131,7 @@ class _Trainer:
     def _open(self) -> tuple[Training, Doctor]:
         """Return the training at the step that this attempt begins from, and the doctor who has followed it so far."""
         dtype = torch.float64 if self._spec.resources.precision == "float64" else torch.float32
-        data = open_data(
-            _reference(self._spec),
-            self._attempt.prepared,
-            split_of(self._spec),
-            self._copies,
-        )
+        data = open_data(self._attempt.dataset, self._attempt.prepared, split_of(self._spec), self._copies)
         training = Training(
             self._spec,
             data,
@@ -230,12 +224,6 @@ class _Trainer:
     def _note(self, message: str | None) -> None:
         if message is not None:
             self._outbox.note(message)
-
-
-def _reference(spec: JobSpec) -> DatasetRef:
-    if isinstance(spec.dataset, str):
-        raise TypeError("the spec of a stored job names its data by reference")
-    return spec.dataset
 
 
 def _is_due(step: int, *cadences: int | None) -> bool:
