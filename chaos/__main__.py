@@ -6,6 +6,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ import structlog
 from chaos import scenarios
 from chaos.faults import BOTH, FAULTS
 from chaos.figures import ROOT, add_report, summary
+from chaos.scenarios import load
 from chaos.stack import Database
 from chaos.storm import Report, a_storm
 
@@ -75,14 +78,17 @@ def _print(report: Report) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, type=click.Choice(sorted(scenarios.REGISTRY)))
+@click.option("--minutes", type=float, default=load.PROMISED.seconds / 60, show_default=True, help="Of load alone.")
 @_databases
-def scenario(names: Sequence[str], databases: Sequence[Database]) -> None:
+def scenario(names: Sequence[str], databases: Sequence[Database], minutes: float) -> None:
     """Run scenarios with the constants that the service really has; exit 1 if a promise was broken."""
+    crowd = replace(load.PROMISED, seconds=minutes * 60)
+    registry: dict[str, scenarios.Scenario] = {**scenarios.REGISTRY, "load": partial(load.run, crowd=crowd)}
     broken = False
-    for name in names or scenarios.REGISTRY:
+    for name in names or registry:
         for database in databases:
             with tempfile.TemporaryDirectory(prefix="ganymede-chaos-", ignore_cleanup_errors=True) as home:
-                findings = scenarios.REGISTRY[name](database, Path(home))
+                findings = registry[name](database, Path(home))
             for line in [*findings.lines, *findings.violations]:
                 click.echo(f"{name}, {database}: {line}")
             broken = broken or bool(findings.violations)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.scenarios import black_hole, broker, clocks, database, death, drain, frozen_worker, poison, resume
+from chaos.scenarios import black_hole, broker, clocks, database, death, drain, frozen_worker, load, poison, resume
 from chaos.scenarios.findings import Findings
 from chaos.stack import Database
 
-REGISTRY: dict[str, Callable[[Database, Path], Findings]] = {
+Scenario = Callable[[Database, Path], Findings]
+
+REGISTRY: dict[str, Scenario] = {
     "resume": resume.run,
     "broker": broker.run,
     "black_hole": black_hole.run,
@@ -17,4 +19,5 @@ REGISTRY: dict[str, Callable[[Database, Path], Findings]] = {
     "drain": drain.run,
     "death": death.run,
     "clocks": clocks.run,
+    "load": load.run,
 }

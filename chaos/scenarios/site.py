@@ -1,7 +1,7 @@
 """The place of a scenario: a stack with a ledger of every write, and what can be seen of its jobs from outside."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,20 @@ def worker_of(stack: Stack, job_id: str) -> str:
 
 
 def judge_jobs(
-    stack: Stack, job_ids: Sequence[str], *, expected: Mapping[str, Outcome] | None = None, deleted: Sequence[str] = ()
+    stack: Stack,
+    job_ids: Sequence[str],
+    *,
+    expected: Mapping[str, Outcome] | None = None,
+    deleted: Collection[str] = (),
+    cancelled: Collection[str] = (),
 ) -> list[str]:
     """Let the oracle judge all jobs of a stack, once what crashes left behind has been swept.
 
-    `expected` are outcomes by job; the others need only agree with themselves.
+    `expected` are outcomes by job; the others need only agree with themselves. `cancelled` are those of `job_ids` that
+    have to end so.
     """
-    promises = [Promise(one, one, "", deletion_accepted=one in deleted) for one in [*job_ids, *deleted]]
+    promises = [Promise(one, one, "", cancel_accepted=one in cancelled) for one in job_ids]
+    promises += [Promise(one, one, "", deletion_accepted=True) for one in deleted]
     outcomes = {one: _outcome_now(stack, one) for one in job_ids} | dict(expected or {})
     outcomes |= dict.fromkeys(deleted, Outcome(0, "", ""))
     deadline_s = time.monotonic() + _SWEPT_WITHIN_S
