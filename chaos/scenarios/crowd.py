@@ -173,7 +173,7 @@ def _ask_from_here(crowd: Crowd, url: str, watched: Sequence[str], posted: Mappi
     created: list[str] = []
     pollers: list[Turn] = [_watch(number, watched) for number in range(crowd.pollers)]
     submitters: list[Turn] = [Submission(posted, created) for _ in range(crowd.submitters)]
-    begins_at = time.monotonic() + _BEGINS_AFTER_S
+    begins_at, began_with_s = time.monotonic() + _BEGINS_AFTER_S, time.process_time()
     with ThreadPoolExecutor(crowd.pollers + crowd.submitters) as pool:
         running = [
             pool.submit(
@@ -187,7 +187,7 @@ def _ask_from_here(crowd: Crowd, url: str, watched: Sequence[str], posted: Mappi
             for number, turn in enumerate(turns)
         ]
         answers = [answer for one in running for answer in one.result()]
-    return Record(answers, created, time.process_time())
+    return Record(answers, created, time.process_time() - began_with_s)
 
 
 def _watch(number: int, watched: Sequence[str]) -> Watch:
