@@ -29,6 +29,10 @@ WORKDIR /var/lib/ganymede
 USER 10001
 
 FROM runtime AS worker
+# Long trainings are compiled, for which torch calls g++.
+USER 0
+RUN apt-get update && apt-get install --yes --no-install-recommends g++=4:12.2.0-3 && rm -rf /var/lib/apt/lists/*
+USER 10001
 COPY --from=worker-install /opt/ganymede /opt/ganymede
 # A worker has no port to ask. It leaves when it cannot go on, and its beat stands in /workers.
 HEALTHCHECK NONE

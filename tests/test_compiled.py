@@ -9,6 +9,7 @@ from small_training import CPU, small_spec, weights_of
 
 from service.spec.compilation import obstacle
 from service.spec.job import JobSpec
+from tests.building import a_resolved
 from worker.gan.data.registry import open_dataset
 from worker.gan.files import read_state, write_state
 from worker.gan.training import Training
@@ -104,8 +105,18 @@ def test_a_compiled_training_resumes_bit_for_bit() -> None:
 
 
 @pytest.mark.slow
-def test_the_native_code_of_a_step_computes_what_the_eager_one_does() -> None:
-    spec = small_spec(**WAYS["penalties that fall"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        WAYS["penalties that fall"],
+        {**WAYS["several updates"], "objective": {"lecam": 0.3}},
+        {**WAYS["labels"], "objective": {"r1": 1.0, "r2": 1.0}},
+        {"model": {"latent_codes": 8, "discriminator": {"packing": 2, "octaves": 3}}},
+    ],
+    ids=["penalties", "averages and updates", "labels", "codes and packs"],
+)
+def test_the_native_code_of_a_step_computes_what_the_eager_one_does(parts: dict[str, Any]) -> None:
+    spec = small_spec(**parts)
 
     eager = take_steps(training(spec, None), STEPS)
     native = take_steps(training(spec, "inductor"), STEPS)
@@ -113,5 +124,7 @@ def test_the_native_code_of_a_step_computes_what_the_eager_one_does() -> None:
     assert np.allclose(native, eager, rtol=1e-4, atol=1e-5)
 
 
-def test_every_default_recipe_of_points_can_be_compiled() -> None:
-    assert [name for name in ("ring", "grid", "moons") if obstacle(small_spec(dataset=name)) is not None] == []
+def test_default_recipes_of_points_and_digits_can_be_compiled() -> None:
+    recipes = {name: a_resolved(dataset=name).spec for name in ("ring", "grid", "moons", "digits")}
+
+    assert {name: obstacle(spec) for name, spec in recipes.items()} == dict.fromkeys(recipes)

@@ -19,7 +19,8 @@ pytestmark = [
     pytest.mark.skipif(not can_compile(), reason="no C++ compiler or no headers of Python"),
 ]
 
-JOB: dict[str, Any] = {"loop": {"max_steps": 200}, "checkpoints": {"every_steps": 50}}
+STEPS = 2_000
+JOB: dict[str, Any] = {"loop": {"max_steps": STEPS}, "checkpoints": {"every_steps": 50}}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_a_compiled_job_says_so_and_computes_what_an_eager_one_does(house: House
     plans = [event.message for event in house.events(compiled) if event.type == "plan"]
     assert plans == ["Steps are compiled on 1 thread: asked for."]
     first, rows = house.losses(compiled)
-    assert (first, len(rows)) == (1, 200)
+    assert (first, len(rows)) == (1, STEPS)
     assert np.allclose(rows[:20], house.losses(eager)[1][:20], rtol=1e-3, atol=1e-4)
 
 
@@ -68,3 +69,19 @@ def test_a_compiled_job_that_was_paused_ends_as_if_it_had_not_been(house: House,
     assert house.losses(job_id)[1].tobytes() == house.losses(compiled)[1].tobytes()
     assert house.generator_sha256(job_id) == house.generator_sha256(compiled)
     assert [event.type for event in house.events(job_id)].count("plan") == 1
+
+
+def test_a_job_goes_on_eagerly_where_the_compiler_fails(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "ganymede.db")
+    monkeypatch.setenv("CXX", "/bin/false")
+    with a_house(tmp_path, f"sqlite:///{tmp_path / 'ganymede.db'}") as house:
+        house.start_worker()
+        job_id = house.submit(loop={"max_steps": 10_000})
+
+        job = house.wait_for_step(job_id, 20)
+
+        assert job.plan == {"step": "eager", "threads": 1, "reason": "the compiler failed"}
+        assert (job.attempt, job.losses_in_all) == (2, 0)
+        house.end(job_id)

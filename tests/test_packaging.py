@@ -135,6 +135,12 @@ def test_the_web_image_has_no_torch() -> None:
     assert "[worker]" not in web_install
 
 
+def test_the_worker_image_can_compile() -> None:
+    worker = (ROOT / "Dockerfile").read_text().split("\nFROM runtime AS worker\n")[1].split("\nFROM ")[0]
+
+    assert "g++" in worker.split("apt-get install", 1)[1].split("&&")[0]
+
+
 def test_compose_asks_for_keys_where_it_listens_on_all_addresses() -> None:
     web = (ROOT / "docker-compose.yml").read_text().split("\n  web:\n")[1].split("\n  worker:\n")[0]
 

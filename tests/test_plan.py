@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from service.db import writing
 from service.errors import InvalidInput
 from service.models import Dataset
-from service.spec.plan import choose_plan, threads_for
+from service.spec.plan import Plan, choose_plan, plan_to_follow, threads_for
 from service.spec.resolve import find_dataset
 from tests.building import a_resolved, add_job, add_ready_dataset
 from worker.attempt import Attempt
@@ -41,24 +41,48 @@ def test_an_uploaded_data_set_is_judged_by_its_own_facts(engine: Engine) -> None
 
 
 @pytest.mark.parametrize(
-    ("parts", "can_compile", "step", "why"),
+    ("parts", "can_compile", "device", "step", "why"),
     [
-        ({}, True, "eager", "pays from"),
-        ({"loop": {"max_steps": 10_000}}, True, "compiled", "pays from"),
-        ({"loop": {"max_steps": 10_000, "max_seconds": 20}}, True, "eager", "180 s"),
-        ({"loop": {"max_steps": 10_000}}, False, "eager", "no C++ compiler"),
-        ({"resources": {"step": "compiled"}}, True, "compiled", "asked for"),
-        ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "eager", "asked for"),
-        ({"loop": {"max_steps": 10_000}, "objective": {"dragan": 1.0}}, True, "eager", "objective.dragan"),
+        ({}, True, "cpu", "eager", "pays from"),
+        ({"loop": {"max_steps": 10_000}}, True, "cpu", "compiled", "pays from"),
+        ({"loop": {"max_steps": 10_000, "max_seconds": 20}}, True, "cpu", "eager", "180 s"),
+        ({"loop": {"max_steps": 10_000}}, True, "cuda:0", "eager", "for CPUs"),
+        ({"loop": {"max_steps": 10_000}}, False, "cpu", "eager", "no C++ compiler"),
+        ({"resources": {"step": "compiled"}}, True, "cpu", "compiled", "asked for"),
+        ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "cpu", "eager", "asked for"),
+        ({"loop": {"max_steps": 10_000}, "objective": {"dragan": 1.0}}, True, "cpu", "eager", "objective.dragan"),
     ],
 )
-def test_a_plan_says_how_steps_are_taken_and_why(parts: dict[str, Any], can_compile: bool, step: str, why: str) -> None:
+def test_a_plan_says_how_steps_are_taken_and_why(
+    parts: dict[str, Any], can_compile: bool, device: str, step: str, why: str
+) -> None:
     spec = small_spec(**parts)
+    facts = find_dataset(spec.dataset)[1]
 
-    plan = choose_plan(spec, find_dataset(spec.dataset)[1], can_compile=can_compile, threads=None, share=2)
+    plan = choose_plan(spec, facts, device=device, can_compile=can_compile, threads=None, share=2)
 
     assert plan.step == step
     assert why in plan.reason
+
+
+COMPILED, EAGER = Plan("compiled", 2, "it pays"), Plan("eager", 1, "the compiler failed")
+
+
+@pytest.mark.parametrize(
+    ("known", "planned", "has_begun", "followed"),
+    [
+        (None, COMPILED, False, COMPILED),
+        (None, COMPILED, True, Plan("eager", 2, "it has begun so")),
+        (COMPILED, Plan("compiled", 8, "more cores"), True, COMPILED),
+        (COMPILED, Plan("compiled", 1, "fewer cores"), True, Plan("compiled", 1, "it pays")),
+        (COMPILED, Plan("eager", 2, "no compiler"), True, Plan("eager", 2, "no compiler")),
+        (EAGER, COMPILED, True, EAGER),
+    ],
+)
+def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
+    known: Plan | None, planned: Plan, has_begun: bool, followed: Plan
+) -> None:
+    assert plan_to_follow(known, planned, has_begun=has_begun) == followed
 
 
 def test_what_cannot_be_compiled_is_refused_with_the_key_that_hinders() -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -31,12 +32,17 @@ class ForkedProcess:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process and all that it started."""
+        """End the process; what it had started ends with `end`."""
         self._signal(signal.SIGKILL)
 
     def end(self) -> tuple[int, bytes | None]:
-        """Wait for the end; return the exit code (minus the signal, if one ended it) and the last words, if any."""
+        """Wait for the end; return the exit code (minus the signal, if one ended it) and the last words, if any.
+
+        What is left of the group that the process had made for itself, such as a compiler, is killed.
+        """
         wait([self._process.sentinel])
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         with self._reaping:
             self._process.join()
         with self._words:

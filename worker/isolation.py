@@ -60,4 +60,4 @@ def _die_with_the_supervisor() -> None:
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         wait([supervisor.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)  # with what this process has started, such as a compiler

@@ -22,7 +22,7 @@ from service.leases import loss_limits
 from service.models import Checkpoint, Dataset, Job
 from service.orphans import sweep_orphans
 from service.settings import Settings
-from service.spec.plan import Plan, choose_plan
+from service.spec.plan import Plan, choose_plan, plan_to_follow
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
 from service.store.events import add_event
@@ -219,22 +219,21 @@ class Supervisor:
         self._settle(attempt.job_id, attempt.number, last_words)
 
     def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
-        return self._fork_server.fork(
-            carry_out,
-            attempt,
-            self._settings,
-            device=self._machine.device_of(slot, attempt.spec.resources.device),
-            plan=self._plan(attempt),
-        )
+        device = self._machine.device_of(slot, attempt.spec.resources.device)
+        plan = self._plan(attempt, device)
+        return self._fork_server.fork(carry_out, attempt, self._settings, device=device, plan=plan)
 
-    def _plan(self, attempt: Attempt) -> Plan:
-        """Return the plan that the job has, or a new one where none was made or this machine cannot follow it."""
-        known, can_compile = attempt.plan, self._machine.can_compile
-        if known is not None and (can_compile or known.step == "eager"):
-            return known
-        return choose_plan(
-            attempt.spec, attempt.facts, can_compile=can_compile, threads=self._settings.threads, share=self._share
+    def _plan(self, attempt: Attempt, device: str) -> Plan:
+        """Return the plan of the job, as far as this machine can follow it."""
+        planned = choose_plan(
+            attempt.spec,
+            attempt.facts,
+            device=device,
+            can_compile=self._machine.can_compile,
+            threads=self._settings.threads,
+            share=self._share,
         )
+        return plan_to_follow(attempt.plan, planned, has_begun=attempt.origin is not None)
 
     @property
     def _share(self) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -25,7 +26,7 @@ from worker.copies import Copies
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
-from worker.gan.compiled import remember_compiled
+from worker.gan.compiled import CompilerFailed, remember_compiled
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
 from worker.gan.diagnosis.doctor import Doctor
@@ -68,6 +69,7 @@ class _Trainer:
     ) -> None:
         self._attempt, self._settings, self._device, self._plan = attempt, settings, device, plan
         self._spec = attempt.spec
+        self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
         compute_exactly(device)
         if plan.step == "compiled":
             remember_compiled(settings.home.absolute() / "cache" / "compiled")
@@ -77,7 +79,8 @@ class _Trainer:
 
         self._blobs: BlobStore = make_blobs(settings.blobs)
         self._copies = Copies(self._blobs, settings.home.absolute() / "cache", settings.cache_bytes)
-        self._vigil = Vigil(settings.step_deadline_s)
+        compiling_s = _COMPILING_DEADLINE_S if plan.step == "compiled" else 0.0  # any step may be one of a new kind
+        self._vigil = Vigil(max(settings.step_deadline_s, compiling_s))
         self._outbox = Outbox(attempt)
         self._flusher = Flusher(
             make_engine(settings.database, pool_size=1),
@@ -126,6 +129,9 @@ class _Trainer:
                 self._save_last(training, why)
             except GivenUp:
                 why = Why.DRAIN
+            except CompilerFailed as error:
+                why = Why.DRAIN  # the next attempt continues where this one could last be saved
+                self._give_up_compiling(error)
             self._flusher.end(Ending(why))
 
     def _open(self) -> tuple[Training, Doctor]:
@@ -160,7 +166,8 @@ class _Trainer:
             self._wait_for_room()
 
             # One step.
-            self._take_step(training)
+            self._vigil.step_begins()
+            training.step()
             if _is_due(training.step_number, CHECK_EVERY_STEPS):
                 self._outbox.examine(examiner.examine(training))
 
@@ -177,13 +184,14 @@ class _Trainer:
                 saved_at = monotonic_s()
         return why
 
-    def _take_step(self, training: Training) -> None:
-        if not training.is_cold:
-            self._vigil.step_begins()
-            training.step()
-            return
-        with self._vigil.phase("compile its steps", _COMPILING_DEADLINE_S):
-            training.step()
+    def _give_up_compiling(self, error: CompilerFailed) -> None:
+        """Plan the next attempt without the compiler; raise the error where the owner has asked for it."""
+        self._log.warning("the compiler failed", error=str(error))
+        if self._draining.is_set():
+            return  # whoever stops a worker may end its compiler, too
+        if self._spec.resources.step == "compiled":
+            raise error
+        self._outbox.add(plan_row(replace(self._plan, step="eager", reason="the compiler failed")))
 
     def _reason_to_stop(self, training: Training) -> Why | None:
         orders = self._flusher.orders

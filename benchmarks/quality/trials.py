@@ -128,7 +128,7 @@ def try_seed(bar: Bar, seed: int, *, cache: Path, picture: Path | None) -> Trial
 
 def compiler_for(spec: JobSpec, data: TrainingData, cache: Path) -> str | None:
     """Name the compiler where a worker would compile the steps, and let it remember what it has compiled."""
-    plan = choose_plan(spec, data.facts, can_compile=can_compile(), threads=1, share=1)
+    plan = choose_plan(spec, data.facts, device="cpu", can_compile=can_compile(), threads=1, share=1)
     if plan.step == "eager":
         return None
     remember_compiled(cache / "compiled")

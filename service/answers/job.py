@@ -51,7 +51,7 @@ class ProgressAnswer(BaseModel):
 
 
 class ExecutionAnswer(BaseModel):
-    """How the steps of a job are carried out; the same for every attempt on workers that can do it."""
+    """How the steps of a job are carried out; every attempt follows it, unless a worker cannot."""
 
     step: Literal["eager", "compiled"] = Field(
         description="eager carries out each operation by itself; compiled is one function."

@@ -4,7 +4,7 @@ A plan changes speed and last bits, never what is computed. It follows from the 
 from clocks, so that equal jobs on equal workers have equal plans.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from service.spec.compilation import SECONDS_WORTH_COMPILING, STEPS_WORTH_COMPILING, obstacle, wants_to_compile
@@ -36,13 +36,27 @@ class Plan:
         return asdict(self)
 
 
-def choose_plan(spec: JobSpec, facts: DatasetFacts, *, can_compile: bool, threads: int | None, share: int) -> Plan:
+def choose_plan(
+    spec: JobSpec, facts: DatasetFacts, *, device: str, can_compile: bool, threads: int | None, share: int
+) -> Plan:
     """Choose for a resolved spec on a worker that gives each job a share of its cores and may fix the threads."""
-    step, reason = _choose_step(spec, can_compile=can_compile)
+    step, reason = _choose_step(spec, device=device, can_compile=can_compile)
     return Plan(step, spec.resources.threads or threads or threads_for(spec, facts, share), reason)
 
 
-def _choose_step(spec: JobSpec, *, can_compile: bool) -> tuple[Literal["eager", "compiled"], str]:
+def plan_to_follow(known: Plan | None, planned: Plan, *, has_begun: bool) -> Plan:
+    """Return the plan of an attempt: that of the job, unless the worker, which has planned by itself, can do less.
+
+    A job that has begun without a plan is older than plans are.
+    """
+    if known is None:
+        return replace(planned, step="eager", reason="it has begun so") if has_begun else planned
+    if known.step == "compiled" and planned.step == "eager":
+        return planned
+    return replace(known, threads=min(known.threads, planned.threads))
+
+
+def _choose_step(spec: JobSpec, *, device: str, can_compile: bool) -> tuple[Literal["eager", "compiled"], str]:
     wanted, hindered_by = spec.resources.step, obstacle(spec)
     if wanted == "eager":
         return "eager", "asked for"
@@ -50,6 +64,8 @@ def _choose_step(spec: JobSpec, *, can_compile: bool) -> tuple[Literal["eager", 
         return "eager", f"with this {hindered_by} they cannot be compiled, or gain nothing by it"
     if not wants_to_compile(spec):
         return "eager", f"compiling {_PAYS}"
+    if device != "cpu":
+        return "eager", "compiled steps are written for CPUs"
     if not can_compile:
         return "eager", "the worker has no C++ compiler or no headers of Python"
     return "compiled", "asked for" if wanted == "compiled" else f"it {_PAYS}"

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch._dynamo
 import torch._inductor.config
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from worker.gan.batches import Batch
 from worker.gan.ema import Average
@@ -26,7 +26,12 @@ from worker.gan.turns import Turn
 STREAMS = {"original": (Stream.LATENTS, Stream.LATENTS_AGAIN), "reuse": (Stream.LATENTS,), "fused": (Stream.LATENTS,)}
 """Which latents a variant draws in its last round; all rounds before draw the first of them."""
 
-torch._dynamo.config.trace_autograd_ops = True  # noqa: SLF001 (else every gradient would end the graph)
+
+class CompilerFailed(Exception):
+    """The compiler could not do its work: none is there, it broke off, or what it had built cannot be loaded.
+
+    The step was not taken to its end, and the training is of no use any more.
+    """
 
 
 def remember_compiled(directory: Path) -> None:
@@ -42,7 +47,15 @@ class WrittenOutAdam:
         self.network, self.parameters = player.network, player.parameters
         self._player, self._spec = player, player.spec
         self._decays_weights = player.spec.name == "adamw"
-        self._updates: int | None = None  # unknown before the first
+
+        # The moments of each parameter and how many updates they have seen, unknown before the first.
+        self._updates: int | None = None
+        self._steps: list[Tensor] = []
+        self._first: list[Tensor] = []
+        self._second: list[Tensor] = []
+
+        # The step being taken: what its updates are made with (updates, 5), how many are made, whether any moves.
+        self._heights, self._made, self._moves = torch.empty(0, 5), 0, True
 
     def forget(self) -> None:
         """Take over the moments anew, before the next update; they have been put in place of those before."""
@@ -59,7 +72,7 @@ class WrittenOutAdam:
         self._steps = [kept[parameter]["step"] for parameter in self.parameters]
         self._first = [kept[parameter]["exp_avg"] for parameter in self.parameters]
         self._second = [kept[parameter]["exp_avg_sq"] for parameter in self.parameters]
-        return int(self._steps[0])
+        return int(self._steps[0])  # the host asks once after each restore
 
     def plan(self, step: int, updates: int) -> list[tuple[float, ...]]:
         """Count the coming updates; return what each is made with: rate, decays, the weight that moments then have."""
@@ -95,7 +108,11 @@ class WrittenOutAdam:
 
 
 class CompiledStep:
-    """Takes the steps of one training. The first call of each kind compiles, which takes from seconds to a minute."""
+    """Takes the steps of one training on a CPU.
+
+    The first of each kind is compiled, which takes from seconds to a minute: kinds differ in the penalties that weigh
+    more than 0 and in the players that move.
+    """
 
     def __init__(
         self,
@@ -109,8 +126,8 @@ class CompiledStep:
     ) -> None:
         self._variant, self._average, self._measure = variant, average, measure
         self._generator, self._discriminator = WrittenOutAdam(generator), WrittenOutAdam(discriminator)
-        self._penalties: tuple[Penalty, ...] | None = None
-        self.is_cold = True
+        self._rules: Rules | None = None  # of the step before
+        torch._dynamo.config.trace_autograd_ops = True  # noqa: SLF001 (else every gradient would end the graph)
         self._compiled = torch.compile(self._play, fullgraph=True, dynamic=False, backend=compiler)
 
     def forget(self) -> None:
@@ -119,28 +136,30 @@ class CompiledStep:
         self._discriminator.forget()
 
     def take(self, rounds: Sequence[Round], *, share: float) -> Tensor:
-        """Play all rounds of a step and let the average follow by a share; return the measured columns (M,)."""
+        """Play all rounds of a step and let the average follow by a share; return the measured columns (M,).
+
+        Raises CompilerFailed.
+        """
         last = rounds[-1]
         self._know(last.rules)
         reals, dtype = [play.reals for play in rounds], last.reals.samples.dtype
         streams = STREAMS[self._variant]
         latents = [[play.draw_latents(stream) for stream in streams[: None if play is last else 1]] for play in rounds]
         weights = [weight for weight, _ in last.rules.penalties]
-        self.is_cold = False
-        row: Tensor = self._compiled(
-            reals,
-            latents,
-            torch.tensor([share, *weights], dtype=dtype),
-            torch.tensor(self._generator.plan(last.step, 1), dtype=dtype),
-            torch.tensor(self._discriminator.plan(last.step, len(rounds)), dtype=dtype),
-        )
+        heights_of_g = torch.tensor(self._generator.plan(last.step, 1), dtype=dtype)
+        heights_of_d = torch.tensor(self._discriminator.plan(last.step, len(rounds)), dtype=dtype)
+        try:
+            row: Tensor = self._compiled(
+                reals, latents, torch.tensor([share, *weights], dtype=dtype), heights_of_g, heights_of_d
+            )
+        except TorchDynamoException as error:
+            raise CompilerFailed(f"{type(error).__name__}: {error}") from error
         return row
 
     def _know(self, rules: Rules) -> None:
         """Keep the rules of a step, unless they differ from those before in weights alone, which are tensors."""
-        penalties = tuple(penalty for _, penalty in rules.penalties)
-        if penalties != self._penalties:
-            self._penalties, self._rules = penalties, rules
+        if self._rules is None or _penalties(rules) != _penalties(self._rules):
+            self._rules = rules
 
     def _play(
         self,
@@ -153,8 +172,9 @@ class CompiledStep:
         self._generator.begin(heights_of_g)
         self._discriminator.begin(heights_of_d)
         share, *weights = share_and_weights.unbind()
-        penalties = tuple(zip(weights, [penalty for _, penalty in self._rules.penalties], strict=True))
-        rules = replace(self._rules, penalties=penalties)
+        if self._rules is None:
+            raise TypeError("a step has rules")
+        rules = replace(self._rules, penalties=tuple(zip(weights, _penalties(self._rules), strict=True)))
         rounds = [
             Round(
                 step=0,
@@ -171,3 +191,7 @@ class CompiledStep:
         if self._average is not None:
             self._average.follow(share)
         return self._measure(d_turn, g_turn).detach()
+
+
+def _penalties(rules: Rules) -> list[Penalty]:
+    return [penalty for _, penalty in rules.penalties]

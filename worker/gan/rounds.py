@@ -65,8 +65,8 @@ class Round:
 
     step: int
     rules: Rules
-    generator: "Side"
-    discriminator: "Side"
+    generator: Side
+    discriminator: Side
     reals: Batch
     draw_latents: Callable[[Stream], Tensor]
     random: torch.Generator

@@ -97,11 +97,6 @@ class Training:
             )
 
     @property
-    def is_cold(self) -> bool:
-        """Whether the next step is compiled before it is taken."""
-        return self._compiled is not None and self._compiled.is_cold
-
-    @property
     def samples_seen(self) -> int:
         """How many real samples the discriminator has been trained on."""
         return self.step_number * self._samples_per_step
