@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, g, request
 from sqlalchemy import Engine
 
+from service.answers.job_json import JobJson
 from service.api import make_api
 from service.auth import SAFE_METHODS, check_host, check_origin
 from service.blobs import BlobStore
@@ -72,6 +73,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         Metrics(engine),
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
+        JobJson(),
     )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes

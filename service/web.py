@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
+from service.answers.job_json import JobJson
 from service.blobs import BlobStore
 from service.broker import TRAIN
 from service.clock import monotonic_s
@@ -65,6 +66,7 @@ class Web:
     metrics: Metrics
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
+    job_json: JobJson
 
 
 @dataclass(frozen=True)

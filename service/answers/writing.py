@@ -1,10 +1,11 @@
 """How answers become bytes: JSON with a tag for If-None-Match, pages with a link to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+import orjson
 from flask import Request, Response
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema
@@ -54,11 +55,21 @@ def tagged(response: Response, request: Request) -> Response:
 def page_answer(model: type[PageAnswer[T]], data: list[T], page: Page[Any], request: Request) -> Response:
     """Return a page with a Link header to the next one."""
     answer = model(data=data, has_more=page.next_cursor is not None, next_cursor=page.next_cursor)
-    headers = {}
-    if page.next_cursor is not None:
-        query = urlencode([*_without_cursor(request), ("cursor", page.next_cursor)])
-        headers["Link"] = f'<{request.path}?{query}>; rel="next"'
-    return tagged(json_answer(answer, headers=headers), request)
+    return tagged(json_answer(answer, headers=_link_to_next(page, request)), request)
+
+
+def page_of_json(data: Sequence[bytes], page: Page[Any], request: Request) -> Response:
+    """Return a page of what is JSON already."""
+    rest = orjson.dumps({"has_more": page.next_cursor is not None, "next_cursor": page.next_cursor})
+    body = b'{"data":[' + b",".join(data) + b"]," + rest.removeprefix(b"{")
+    return tagged(Response(body, mimetype="application/json", headers=_link_to_next(page, request)), request)
+
+
+def _link_to_next(page: Page[Any], request: Request) -> dict[str, str]:
+    if page.next_cursor is None:
+        return {}
+    query = urlencode([*_without_cursor(request), ("cursor", page.next_cursor)])
+    return {"Link": f'<{request.path}?{query}>; rel="next"'}
 
 
 def _without_cursor(request: Request) -> list[tuple[str, str]]:

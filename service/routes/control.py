@@ -6,11 +6,12 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from service.answers.job import JobAnswer
+from service.answers.job_json import describe
 from service.answers.writing import json_answer
 from service.api import Reply, Routes
 from service.db import writing
 from service.models import Job
-from service.routes.jobs import JobPath, describe
+from service.routes.jobs import JobPath
 from service.store.jobs import get_job
 from service.store.transitions import request_cancel, request_pause, request_resume
 from service.web import Caller, Web

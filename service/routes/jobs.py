@@ -10,13 +10,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, Status
-from service.answers.writing import json_answer, page_answer, tagged
+from service.answers.job_json import describe
+from service.answers.writing import json_answer, page_of_json, tagged
 from service.api import Reply, Routes
 from service.binding import PageQuery, Path, Query
 from service.crashpoints import crash_point
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
-from service.models import Job
 from service.spec.job import JobSpec, Label, LabelValue
 from service.spec.parts.strict import MAX_STEPS
 from service.spec.resolve import Resolved, resolve
@@ -164,8 +164,8 @@ def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
             limit=query.limit,
             cursor=query.cursor,
         )
-        data = describe_all(session, list(page.data))
-    return page_answer(JobPage, data, page, request)
+        data = web.job_json.of(session, page.data)
+    return page_of_json(data, page, request)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -185,8 +185,8 @@ def show_job(web: Web, caller: Caller, path: JobPath, query: WaitQuery) -> Respo
     """Show a job, at once or as soon as it has changed."""
     wait_for_change(web, query, lambda session: jobs.version_of(session, caller.owner_id, path.job_id))
     with reading(web.engine) as session:
-        answer = describe(session, jobs.get_job(session, caller.owner_id, path.job_id))
-    return tagged(json_answer(answer), request)
+        [answer] = web.job_json.of(session, [jobs.glimpse(session, caller.owner_id, path.job_id)])
+    return tagged(Response(answer, mimetype="application/json"), request)
 
 
 @routes.add("PATCH", "/jobs/<job_id>", scope="submit", replies={200: Reply("The job.", JobAnswer)}, problems=(409,))
@@ -209,15 +209,3 @@ def delete_job(web: Web, caller: Caller, path: JobPath) -> Response:
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
-
-
-def describe(session: Session, job: Job) -> JobAnswer:
-    """Tell one job."""
-    return describe_all(session, [job])[0]
-
-
-def describe_all(session: Session, rows: list[Job]) -> list[JobAnswer]:
-    """Tell several jobs."""
-    labels = jobs.labels_of(session, [job.id for job in rows])
-    positions = jobs.queue_positions(session, [job.id for job in rows])
-    return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=positions.get(job.id)) for job in rows]

@@ -9,12 +9,13 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from service.answers.job import JobAnswer
+from service.answers.job_json import describe_all
 from service.answers.writing import tagged
 from service.api import Reply, Routes
 from service.binding import Path
 from service.db import reading
 from service.errors import NotFound
-from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, describe_all
+from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED
 from service.routes.operation import VERSION
 from service.store.jobs import list_jobs
 from service.store.keys import LOCAL_OWNER
@@ -97,4 +98,4 @@ def _newest(session: Session) -> list[Card]:
     page = list_jobs(session, LOCAL_OWNER, limit=NEWEST)
     samples = latest_samples(session, [job.id for job in page.data])
     with_picture = {job_id for job_id, sample in samples.items() if "png" in sample.files}
-    return [Card(job, job.id in with_picture) for job in describe_all(session, list(page.data))]
+    return [Card(job, job.id in with_picture) for job in describe_all(session, page.data)]

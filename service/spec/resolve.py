@@ -23,6 +23,7 @@ from service.spec.recipes.registry import recipe_for
 from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
 
+VERSION = version("ganymede-gan")
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
 GIB = 2**30
 
@@ -132,7 +133,7 @@ def _fill(spec: JobSpec, facts: DatasetFacts) -> JobSpec:
         values["objective"][key] = scheduled.model_dump()
     for part in ("model", "objective", "optimizer"):
         values[part] = _with_horizons(values[part], max_steps)
-    values["versions"] = spec.versions or {"ganymede": version("ganymede-gan")}
+    values["versions"] = spec.versions or {"ganymede": VERSION}
     return JobSpec.model_validate(values)
 
 

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, inspect, or_, select
+from sqlalchemy.orm import Session, load_only
 
 from service.clock import now
 from service.errors import Conflict, Fault, InvalidInput, NotFound
@@ -17,6 +17,9 @@ from service.store.doomed import doom_rows
 from service.store.events import add_event
 from service.store.idempotency import forget_answers
 from service.store.pages import Page, decode_cursor, make_page
+
+_GLIMPSE = load_only(Job.id, Job.owner_id, Job.version, Job.state)
+_LARGE = {"spec", "resolved_spec"}
 
 
 def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec) -> Job:
@@ -60,6 +63,22 @@ def get_job(session: Session, owner_id: str, job_id: str) -> Job:
     return job
 
 
+def glimpse(session: Session, owner_id: str, job_id: str) -> Job:
+    """Return as little of an owner's job as tells whether it has changed; raise NotFound as get_job does."""
+    job = session.scalars(select(Job).options(_GLIMPSE).where(Job.id == job_id, Job.owner_id == owner_id)).one_or_none()
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def complete(session: Session, rows: Sequence[Job]) -> None:
+    """Read the rest of jobs of which a glimpse was taken, at once."""
+    partial = [job.id for job in rows if inspect(job).unloaded & _LARGE]
+    if partial:
+        whole = select(Job).where(Job.id.in_(partial)).execution_options(populate_existing=True)
+        session.scalars(whole).all()
+
+
 def lock_job(session: Session, job: Job) -> None:
     """Read a job again with its row locked until the transaction ends; raise NotFound when it was just deleted."""
     session.flush()
@@ -86,8 +105,8 @@ def list_jobs(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Job]:
-    """Return an owner's jobs, newest first. q looks in names and ids; every label must match."""
-    query = select(Job).where(Job.owner_id == owner_id)
+    """Return a glimpse of an owner's jobs, newest first. q looks in names and ids; every label must match."""
+    query = select(Job).options(_GLIMPSE).where(Job.owner_id == owner_id)
     if cursor:
         query = query.where(Job.id < decode_cursor(cursor))
     if status:
