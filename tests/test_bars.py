@@ -186,12 +186,16 @@ def test_a_rival_that_was_never_trained_is_absent_and_nothing_is_judged_by_it() 
 
 
 def test_what_was_written_by_hand_stays_when_the_page_is_written_anew() -> None:
-    first = rewritten("above\n<!-- bars: begin -->\n<!-- bars: end -->\nbelow\n", [a_trial(RING, 101, GOOD)])
-    reasons = first.replace("<!-- B1, ring: by hand -->\n", "<!-- B1, ring: by hand -->\nNarrow, because.\n\nTried.\n")
+    of_survey = a_trial(OF_SURVEY, 101, {"pairs": 0.96}, cpu_s=50.0)
+    page = rewritten("above\n<!-- bars: begin -->\n<!-- bars: end -->\nbelow\n", [a_trial(RING, 101, GOOD), of_survey])
+    reasons = {"B1, ring": "Narrow, because.\n\nTried.\n", "B9, survey": "Wide.\n"}
+    for bar, reason in reasons.items():
+        page = page.replace(f"<!-- {bar}: by hand -->\n", f"<!-- {bar}: by hand -->\n{reason}")
 
-    again = rewritten(reasons, [a_trial(RING, 101, GOOD), a_trial(RING, 102, GOOD)])
+    again = rewritten(page, [a_trial(RING, 101, GOOD), a_trial(RING, 102, GOOD), of_survey])
 
-    assert "<!-- B1, ring: by hand -->\nNarrow, because.\n\nTried.\n<!-- end -->" in again
+    for bar, reason in reasons.items():
+        assert f"<!-- {bar}: by hand -->\n{reason}<!-- end -->" in again
     assert "| seed 102 |" in again
     assert again.startswith("above\n")
     assert again.endswith("below\n")

@@ -14,7 +14,7 @@ from benchmarks.quality.trials import RECIPE, Trial
 PAGE = ROOT / "docs" / "quality.md"
 OUTDATED = "Some of these figures are of an earlier recipe."
 _BEGIN, _END = "<!-- bars: begin -->\n", "<!-- bars: end -->"
-_BY_HAND = re.compile(r"<!-- (.+): by hand -->\n(.*?)<!-- end -->", re.DOTALL)
+_BY_HAND = re.compile(r"<!-- ([^\n]+): by hand -->\n(.*?)<!-- end -->", re.DOTALL)
 
 Figures = Mapping[str, float | None]
 
