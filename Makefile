@@ -18,7 +18,7 @@ run: .venv/installed-worker ## Run the service at http://127.0.0.1:8000 until Ct
 	@$(BIN)/ganymede up
 
 test: lint chromium ## Run every check: lint, types, import contracts, tests.
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 MINUTES ?= 50
 chaos: .venv/installed-test ## Break a running service on purpose for MINUTES=50, with SEED=a random one, and judge it.
