@@ -27,7 +27,7 @@ class JobJson:
         places = _places(session, rows)
         told = {job.id: self._recall((job.id, job.version, places.get(job.id))) for job in rows}
         unknown = [job for job in rows if told[job.id] is None]
-        for answer in describe_all(session, unknown):
+        for answer in _describe(session, unknown, places):
             told[answer.id] = self._remember(answer)
         return [json for json in told.values() if json is not None]
 
@@ -53,8 +53,12 @@ def describe(session: Session, job: Job) -> JobAnswer:
 
 def describe_all(session: Session, rows: Sequence[Job]) -> list[JobAnswer]:
     """Tell several jobs."""
+    return _describe(session, rows, _places(session, rows))
+
+
+def _describe(session: Session, rows: Sequence[Job], places: dict[str, int]) -> list[JobAnswer]:
     jobs.complete(session, rows)
-    labels, places = jobs.labels_of(session, [job.id for job in rows]), _places(session, rows)
+    labels = jobs.labels_of(session, [job.id for job in rows])
     return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id)) for job in rows]
 
 
