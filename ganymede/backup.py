@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from service.blobs import Directory
 from service.settings import Settings
+from service.version import VERSION
 
 MANIFEST = "manifest.json"
 DATABASE = "ganymede.db"
@@ -59,7 +59,7 @@ def back_up(settings: Settings, archive: Path) -> Contents:
         _copy_database(home / DATABASE, copy / DATABASE)
         _link_blobs(home / BLOBS, copy / BLOBS)
         _require_shown_blobs(copy)
-        contents = Contents(version("ganymede-gan"), {path: _hash(copy / path) for path in _paths(copy)})
+        contents = Contents(VERSION, {path: _hash(copy / path) for path in _paths(copy)})
         (copy / MANIFEST).write_text(json.dumps(asdict(contents), indent=1))
         _write_archive(copy, archive)
     return contents

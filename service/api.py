@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any, get_type_hints
 
 from flask import Response, request
@@ -24,6 +23,7 @@ from service.auth import admit
 from service.binding import Query, read_body, read_path, read_query
 from service.problems import Refused
 from service.store.keys import Scope
+from service.version import VERSION
 from service.web import Web
 
 OPENAPI_VERSION = "3.1.1"
@@ -104,7 +104,7 @@ def make_api(import_name: str, web: Web, nouns: Sequence[Routes], **flask_option
     """Return a Flask application with these routes, their document at /openapi.json."""
     api = OpenAPI(
         import_name,
-        info=Info(title="Ganymede", version=version("ganymede-gan"), description=DESCRIPTION),
+        info=Info(title="Ganymede", version=VERSION, description=DESCRIPTION),
         security_schemes={"key": {"type": "http", "scheme": "bearer", "description": "From `ganymede keys create`."}},
         doc_ui=False,
         **flask_options,

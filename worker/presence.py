@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 import structlog
 from sqlalchemy import Engine
@@ -13,6 +12,7 @@ from service.db import DATABASE_AWAY, writing
 from service.models import Worker
 from service.settings import Settings
 from service.store.workers import beat_worker, forget_worker, register_worker
+from service.version import VERSION
 from worker.machine import Machine
 from worker.supervisor import Supervisor
 
@@ -72,7 +72,7 @@ class Presence:
                 worker_id=self._worker_id,
                 device=self._machine.device,
                 slots=self._settings.slots,
-                version=version("ganymede-gan"),
+                version=VERSION,
                 facts=self._machine.facts,
             )
             session.flush()

@@ -21,13 +21,13 @@ from service.history.reading import Reading, read_history
 from service.models import Job
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
-from service.routes.operation import VERSION
 from service.spec.columns import eval_point, recorded_columns
 from service.spec.job import JobSpec
 from service.spec.objectives import references
 from service.spec.parts.strict import MAX_STEPS
 from service.store import history
 from service.store.jobs import get_job
+from service.version import VERSION
 from service.web import Caller, Web
 
 routes = Routes("losses", "Every number of every step.")

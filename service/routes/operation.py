@@ -1,7 +1,5 @@
 """How the service is: health, readiness, workers, queue, limits, metrics, the OpenAPI document."""
 
-from importlib.metadata import version
-
 import orjson
 from flask import Response, current_app, request
 
@@ -24,11 +22,10 @@ from service.store import orders
 from service.store.datasets import stored_bytes
 from service.store.jobs import count_by_state, count_live
 from service.store.workers import list_workers, page_workers
+from service.version import VERSION
 from service.web import Caller, Web
 
 routes = Routes("operation", "How the service is.")
-
-VERSION = version("ganymede-gan")
 
 
 @routes.add("GET", "/healthz", scope=None, replies={200: Reply("The process lives.", HealthAnswer)})

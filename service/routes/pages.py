@@ -16,10 +16,10 @@ from service.binding import Path
 from service.db import reading
 from service.errors import NotFound
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED
-from service.routes.operation import VERSION
 from service.store.jobs import list_jobs
 from service.store.keys import LOCAL_OWNER
 from service.store.samples import latest_samples
+from service.version import VERSION
 from service.web import Web
 
 routes = Routes("pages", "Pages for browsers.")

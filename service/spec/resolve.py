@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import ceil
 from typing import Any
 
@@ -22,8 +21,8 @@ from service.spec.parts.strict import Strict
 from service.spec.recipes.registry import recipe_for
 from service.spec.regularizers import SCHEDULED
 from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
+from service.version import VERSION
 
-VERSION = version("ganymede-gan")
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
 GIB = 2**30
 
