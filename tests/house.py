@@ -1,12 +1,13 @@
 """A real worker with a real broker and database in a directory of its own, with the service's times scaled down."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,9 @@ def a_house(home: Path, database_url: str, **settings: Any) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+def a_sqlite_house(home: Path, template: Path, **settings: Any) -> AbstractContextManager[House]:
+    """Return a house with a copy of a migrated database in its directory."""
+    shutil.copy(template, home / "ganymede.db")
+    return a_house(home, f"sqlite:///{home / 'ganymede.db'}", **settings)

@@ -1,6 +1,5 @@
 """A job whose steps are compiled, by a real worker: it says so, and its history is that of the eager job."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.store.transitions import request_pause, request_resume
-from tests.house import House, a_house
+from tests.house import House, a_sqlite_house
 from worker.machine import can_compile
 
 COMPILES_WITHIN_S = 500.0  # half a minute where nothing else runs
@@ -25,9 +24,7 @@ JOB: dict[str, Any] = {"loop": {"max_steps": STEPS}, "checkpoints": {"every_step
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
-    home = tmp_path_factory.mktemp("house")
-    shutil.copy(sqlite_template, home / "ganymede.db")
-    with a_house(home, f"sqlite:///{home / 'ganymede.db'}") as house:
+    with a_sqlite_house(tmp_path_factory.mktemp("house"), sqlite_template) as house:
         house.start_worker()
         yield house
 
@@ -74,9 +71,8 @@ def test_a_compiled_job_that_was_paused_ends_as_if_it_had_not_been(house: House,
 def test_a_job_goes_on_eagerly_where_the_compiler_fails(
     tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(sqlite_template, tmp_path / "ganymede.db")
     monkeypatch.setenv("CXX", "/bin/false")
-    with a_house(tmp_path, f"sqlite:///{tmp_path / 'ganymede.db'}") as house:
+    with a_sqlite_house(tmp_path, sqlite_template) as house:
         house.start_worker()
         job_id = house.submit(loop={"max_steps": 10_000})
 

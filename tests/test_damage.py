@@ -1,6 +1,5 @@
 """A stored file that is not what was recorded is never sent and never continued from."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from service.store.transitions import request_pause, request_resume
 from tests.building import add_running_job, save_checkpoint
 from tests.conversation import CheckedClient, make_client
 from tests.damage import DAMAGES, damage
-from tests.house import House, a_house
+from tests.house import House, a_sqlite_house
 
 CONTENT = bytes(range(256)) * 300
 JOB: dict[str, Any] = {"loop": {"max_steps": 500}, "checkpoints": {"every_steps": 25, "keep_last": 3}}
@@ -66,9 +65,7 @@ def test_a_file_damaged_after_a_good_download_is_refused_whatever_is_asked_of_it
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
-    home = tmp_path_factory.mktemp("house")
-    shutil.copy(sqlite_template, home / "ganymede.db")
-    with a_house(home, f"sqlite:///{home / 'ganymede.db'}") as house:
+    with a_sqlite_house(tmp_path_factory.mktemp("house"), sqlite_template) as house:
         house.start_worker()
         yield house
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import House, a_house, wait_until
+from tests.house import House, a_sqlite_house, wait_until
 
 STEPS = 500
 
@@ -31,8 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def house(disk: Path, sqlite_template: Path) -> Iterator[House]:
     """A house with its database and its blobs on the one disk."""
-    shutil.copy(sqlite_template, disk / "ganymede.db")
-    with a_house(disk, f"sqlite:///{disk / 'ganymede.db'}") as house:
+    with a_sqlite_house(disk, sqlite_template) as house:
         house.start_worker()
         yield house
 

@@ -1,7 +1,7 @@
 """What is told of jobs is told from memory until something of them changes."""
 
+import pytest
 from sqlalchemy import Engine, inspect
-from sqlalchemy.orm import Session
 
 from service.answers.job_json import JobJson, describe
 from service.db import reading, writing
@@ -12,17 +12,22 @@ from service.store.keys import LOCAL_OWNER
 from tests.building import add_job
 
 
-def told(memory: JobJson, session: Session, job: Job) -> bytes:
-    [answer] = memory.of(session, [glimpse(session, LOCAL_OWNER, job.id)])
+@pytest.fixture
+def job(engine: Engine) -> Job:
+    with writing(engine) as session:
+        return add_job(session)
+
+
+def told(memory: JobJson, engine: Engine, job: Job) -> bytes:
+    with reading(engine) as session:
+        [answer] = memory.of(session, [glimpse(session, LOCAL_OWNER, job.id)])
     return answer
 
 
-def test_a_job_is_told_from_memory_while_nothing_has_changed(engine: Engine) -> None:
+def test_a_job_is_told_from_memory_while_nothing_has_changed(engine: Engine, job: Job) -> None:
     memory = JobJson()
-    with writing(engine) as session:
-        job = add_job(session)
+    first = told(memory, engine, job)
     with reading(engine) as session:
-        first = told(memory, session, job)
         assert first == describe(session, session.get_one(Job, job.id)).model_dump_json().encode()
     with reading(engine) as session:
         seen = glimpse(session, LOCAL_OWNER, job.id)
@@ -32,17 +37,13 @@ def test_a_job_is_told_from_memory_while_nothing_has_changed(engine: Engine) -> 
         assert "resolved_spec" in inspect(seen).unloaded
 
 
-def test_a_change_is_told(engine: Engine) -> None:
+def test_a_change_is_told(engine: Engine, job: Job) -> None:
     memory = JobJson()
-    with writing(engine) as session:
-        job = add_job(session)
-    with reading(engine) as session:
-        before = told(memory, session, job)
+    before = told(memory, engine, job)
     with writing(engine) as session:
         patch_job(session, session.get_one(Job, job.id), {"name": "renamed"})
 
-    with reading(engine) as session:
-        after = told(memory, session, job)
+    after = told(memory, engine, job)
 
     assert b'"renamed"' in after
     assert b'"renamed"' not in before
@@ -52,13 +53,11 @@ def test_who_comes_next_is_told_without_a_change_of_its_own(engine: Engine) -> N
     memory = JobJson()
     with writing(engine) as session:
         first, second = add_job(session), add_job(session)
-    with reading(engine) as session:
-        assert b'"queue_position":2' in told(memory, session, second)
+    assert b'"queue_position":2' in told(memory, engine, second)
     with writing(engine) as session:
         transitions.claim(session, session.get_one(Job, first.id), worker="worker-1", resume_from=None)
 
-    with reading(engine) as session:
-        assert b'"queue_position":1' in told(memory, session, second)
+    assert b'"queue_position":1' in told(memory, engine, second)
 
 
 def test_a_page_keeps_its_order_and_memory_its_bound(engine: Engine) -> None:

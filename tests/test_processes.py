@@ -1,13 +1,10 @@
 """The processes of a worker: who holds torch, what they are called, and that none outlives those it depends on."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -15,7 +12,7 @@ from redis import Redis
 
 from chaos.faults.broker import forgeries
 from service.broker import TRAIN, broker_url
-from tests.house import ENDLESS, House, a_house, wait_until
+from tests.house import ENDLESS, House, a_sqlite_house, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +41,6 @@ def strict_house(shared_strict_house: House) -> House:
     """A house with little time to drain, little memory, and a worker that looks for work only when it is woken."""
     shared_strict_house.ensure_worker()
     return shared_strict_house
-
-
-def a_sqlite_house(home: Path, template: Path, **settings: Any) -> AbstractContextManager[House]:
-    shutil.copy(template, home / "ganymede.db")
-    return a_house(home, f"sqlite:///{home / 'ganymede.db'}", **settings)
 
 
 def maps_torch(process: psutil.Process) -> bool:

@@ -1,7 +1,6 @@
 """An upload on its way through a real worker: woken by a message, prepared, trained on, sampled."""
 
 import io
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from service.db import reading, writing
 from service.models import Dataset
 from service.store import preparation
 from service.store.keys import LOCAL_OWNER
-from tests.house import House, a_house, wait_until
+from tests.house import House, a_sqlite_house, wait_until
 from tests.serving import Service
 from tests.uploads import make_npy, make_picture, make_wav, make_zip
 
@@ -43,10 +42,9 @@ def see(house: House, dataset_id: str) -> Dataset:
 
 
 def test_a_woken_worker_prepares_an_upload_and_trains_on_it(tmp_path: Path, sqlite_template: Path) -> None:
-    shutil.copy(sqlite_template, tmp_path / "ganymede.db")
     points = np.random.default_rng(0).normal(size=(200, 3))
 
-    with a_house(tmp_path, f"sqlite:///{tmp_path / 'ganymede.db'}", wake_again_s=600.0) as house:
+    with a_sqlite_house(tmp_path, sqlite_template, wake_again_s=600.0) as house:
         house.ensure_worker()
         dataset_id = upload(house, make_npy(points))
         wait_until(lambda: see(house, dataset_id).is_settled, "the data set is prepared")
