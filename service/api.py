@@ -20,7 +20,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.answers.problem import CODES, MEDIA_TYPE, PROBLEM_HEADERS, Problem
 from service.auth import admit
-from service.binding import Query, read_body, read_path, read_query
+from service.binding import Query, needs_body, read_body, read_path, read_query
 from service.problems import Refused
 from service.store.keys import Scope
 from service.version import VERSION
@@ -215,7 +215,8 @@ def _document(api: OpenAPI, routes: Sequence[Route]) -> dict[str, Any]:
         operation["responses"] = {status: operation["responses"][status] for status in sorted(documented)}
         if "body" in route.hints:
             schema = {"$ref": REFERENCE.format(model=route.hints["body"].__name__)}
-            operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+            content = {"application/json": {"schema": schema}}
+            operation["requestBody"] = {"required": needs_body(route.hints["body"]), "content": content}
         if route.request_content:
             operation["requestBody"] = {"required": True, "content": dict(route.request_content)}
         operation.setdefault("parameters", []).extend(

@@ -75,8 +75,13 @@ def read_values(model: type[Model], values: Mapping[str, Any], faults: Sequence[
 
 
 def read_body(model: type[Model], request: Request) -> Model:
-    """Return the JSON body; raise Refused for what is not JSON, InvalidInput for JSON that breaks rules."""
-    value = _read_json(request)
+    """Return the JSON body; raise Refused for what is not JSON, InvalidInput for JSON that breaks rules.
+
+    Where everything in it may be left out, all of it may.
+    """
+    data = request.get_data(cache=False)
+    request.stream.read(1)  # werkzeug cuts a chunked body at the limit in silence, and refuses whoever reads on
+    value = {} if not data and not needs_body(model) else _read_json(request, data)
     if _holds_nul(value):
         raise InvalidInput([Fault("", "nul_character", "text must not hold the NUL character")])
     try:
@@ -85,14 +90,17 @@ def read_body(model: type[Model], request: Request) -> Model:
         raise InvalidInput(faults_of(error, model)) from None
 
 
-def _read_json(request: Request) -> Any:
+def needs_body(model: type[BaseModel]) -> bool:
+    """Tell whether a body must say something."""
+    return any(field.is_required() for field in model.model_fields.values())
+
+
+def _read_json(request: Request, data: bytes) -> Any:
     if not request.is_json:
         got = request.content_type or "none"
         raise Refused(
             "unsupported_media_type", f"Send application/json, not {got}.", headers={"Accept": "application/json"}
         )
-    data = request.get_data(cache=False)
-    request.stream.read(1)  # werkzeug cuts a chunked body at the limit in silence, and refuses whoever reads on
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

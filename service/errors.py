@@ -35,6 +35,14 @@ class NotFound(GanymedeError):
         self.kind, self.name, self.code = kind, name, code
 
 
+class NotYet(GanymedeError):
+    """There is no such thing yet, and there may be soon."""
+
+    def __init__(self, message: str, code: str = "not_yet") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Conflict(GanymedeError):
     """The thing exists but its state does not allow the change."""
 

@@ -20,11 +20,14 @@ from service.errors import (
     GanymedeError,
     InvalidInput,
     NotFound,
+    NotYet,
     QuotaExceeded,
     StorageAway,
 )
 
 RETRY_AFTER_S = {
+    "not_yet": 5,
+    "no_best_yet": 5,
     "quota_exceeded": 30,
     "database_unavailable": 2,
     "storage_unavailable": 5,
@@ -86,7 +89,7 @@ def _answer_domain(error: GanymedeError) -> Response:
     match error:
         case Refused():
             return make_problem(error.code, str(error), faults=error.faults, headers=error.headers)
-        case NotFound() | Conflict():
+        case NotFound() | NotYet() | Conflict():
             return make_problem(error.code, str(error))
         case InvalidInput():
             return make_problem("invalid_input", str(error).removeprefix(": "), faults=error.faults)

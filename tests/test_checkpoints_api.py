@@ -89,10 +89,26 @@ def test_a_checkpoint_that_is_not_there_is_404(client: CheckedClient, job_id: st
     assert client.get(f"/jobs/{job_id}/checkpoints/{name}/file").status_code == 404
 
 
+def test_a_step_without_a_checkpoint_is_told_which_have_one(client: CheckedClient, job_id: str) -> None:
+    answer = client.get(f"/jobs/{job_id}/checkpoints/7")
+
+    assert answer.get_json()["detail"] == "There is no checkpoint 7; there are those of 100, 200, 300."
+
+
 def test_there_is_no_best_without_a_metric(client: CheckedClient, job_id: str) -> None:
     answer = client.get(f"/jobs/{job_id}/checkpoints/best")
 
     assert (answer.status_code, answer.get_json()["code"]) == (404, "no_best_yet")
+    assert answer.get_json()["retryable"]
+
+
+def test_before_the_first_checkpoint_another_try_may_find_it(engine: Engine, client: CheckedClient) -> None:
+    job_id, _ = add_running_job(engine)
+
+    answers = [client.get(f"/jobs/{job_id}/{path}") for path in ("checkpoints/latest", "samples/latest")]
+
+    told = [(each.status_code, each.get_json()["code"], each.get_json()["retryable"]) for each in answers]
+    assert told == [(404, "not_yet", True)] * 2
 
 
 def test_a_file_is_sent_whole_with_its_length_and_hash(client: CheckedClient, job_id: str) -> None:

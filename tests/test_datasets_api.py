@@ -421,10 +421,22 @@ def test_a_preview_is_sent_as_the_worker_made_it(engine: Engine, client: Checked
     with client.get(entry["links"]["preview"]) as preview:
         shown = preview.data
 
-    assert early.status_code == 404
+    assert (early.status_code, early.get_json()["code"]) == (404, "not_yet")
     assert (preview.mimetype, shown) == ("text/csv", b"a,b\n1,2\n")
     assert (entry["status"], entry["content"]["count"], entry["content"]["labels"][0]) == ("ready", 150, "setosa")
     assert entry["stored_bytes"] == len(b"rows") + len(b"a,b\n1,2\n")
+
+
+def test_the_preview_of_a_data_set_that_failed_says_why_it_did(engine: Engine, client: CheckedClient) -> None:
+    dataset_id = upload(client).get_json()["id"]
+    with writing(engine) as session:
+        claim_dataset(session)
+        preparation.fail_preparation(session, dataset_id, 1, code="empty", message="The file is empty.")
+
+    answer = client.get(f"/datasets/{dataset_id}/preview")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
+    assert "The file is empty." in answer.get_json()["detail"]
 
 
 def test_a_waiting_client_hears_of_a_data_set_that_is_ready(engine: Engine, client: CheckedClient) -> None:

@@ -10,8 +10,8 @@ from werkzeug.test import TestResponse
 
 from service.blobs import BlobStore, make_blobs, sha256_of
 from service.db import reading, writing
-from service.models import Order
-from service.store import orders
+from service.models import Order, State
+from service.store import orders, transitions
 from service.store.keys import create_key
 from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
@@ -41,6 +41,11 @@ def blob_of(engine: Engine) -> str:
     with reading(engine) as session:
         key: str = session.scalars(select(Order.files)).one()["samples"]["key"]
     return key
+
+
+def cancel(engine: Engine, job_id: str) -> None:
+    with writing(engine) as session:
+        transitions.finish(session, job_id, 1, state=State.CANCELLED, reason="user_request")
 
 
 def fail(engine: Engine, code: str) -> None:
@@ -139,7 +144,38 @@ def test_what_there_is_not_is_refused(
 def test_a_job_without_a_checkpoint_has_no_samples_to_draw(engine: Engine, client: CheckedClient) -> None:
     job_id, _ = add_running_job(engine)
 
-    assert ask(client, job_id).status_code == 404
+    early = ask(client, job_id)
+    cancel(engine, job_id)
+    late = ask(client, job_id)
+
+    assert (early.status_code, early.get_json()["code"], early.get_json()["retryable"]) == (404, "not_yet", True)
+    assert "running and has saved no checkpoint yet" in early.get_json()["detail"]
+    assert int(early.headers["Retry-After"]) > 0
+    assert (late.status_code, late.get_json()["code"], late.get_json()["retryable"]) == (404, "not_found", False)
+
+
+def test_everything_in_the_body_may_be_left_out_and_the_body_too(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    url = f"/jobs/{job_with_generator(engine, blobs)}/samples?wait=0"
+
+    answers = [client.post(url), client.post(url, data=b"", content_type="application/json")]
+    broken = client.post(url, data=b"{", content_type="application/json")
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert broken.status_code == 400
+
+
+@pytest.mark.parametrize("checkpoint", ["newest", -1, 1.5])
+def test_a_checkpoint_that_can_be_none_is_told_what_is_one(
+    engine: Engine, client: CheckedClient, checkpoint: object
+) -> None:
+    job_id, _ = add_running_job(engine)
+
+    [fault] = ask(client, job_id, checkpoint=checkpoint).get_json()["errors"]
+
+    assert (fault["pointer"], fault["allowed"]) == ("/checkpoint", ["latest", "best"])
+    assert "integer" in fault["message"] or "equal to 0" in fault["message"]
 
 
 def test_rows_that_are_too_rare_are_told_again_and_a_crash_is_tried_again(

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from service.clock import now
-from service.errors import Conflict, InvalidInput, NotFound
+from service.errors import Conflict, InvalidInput, NotFound, NotYet
 from service.models import DoomedBlob
 from service.store import checkpoints, doomed, idempotency, jobs, keys, orders, transitions, workers
 from service.store.keys import LOCAL_OWNER
@@ -174,7 +174,7 @@ def test_checkpoints_are_found_by_step_and_as_latest(session: Session) -> None:
     for unknown in ("3", "-1", "x", "9" * 40):
         with pytest.raises(NotFound):
             checkpoints.get_checkpoint(session, job.id, unknown)
-    with pytest.raises(NotFound) as none_yet:
+    with pytest.raises(NotYet) as none_yet:
         checkpoints.get_checkpoint(session, job.id, "best")
     assert none_yet.value.code == "no_best_yet"
 

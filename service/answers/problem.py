@@ -17,6 +17,7 @@ CODES: dict[str, tuple[int, str]] = {
     "host_not_allowed": (403, "The Host header names another machine"),
     "origin_not_allowed": (403, "Another site may not do this"),
     "not_found": (404, "There is no such thing"),
+    "not_yet": (404, "There is no such thing yet"),
     "no_best_yet": (404, "No quality metric has been measured yet"),
     "part_not_found": (404, "The checkpoint has no such part"),
     "method_not_allowed": (405, "The method does not apply here"),
@@ -48,6 +49,7 @@ CODES: dict[str, tuple[int, str]] = {
 }
 PROBLEM_HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "How to send a key."},
+    404: {"Retry-After": "Seconds to wait for what is not there yet."},
     415: {"Accept": "The media type to send."},
     416: {"Content-Range": "The size of the file."},
     429: {"Retry-After": "Seconds to wait."},
@@ -56,6 +58,8 @@ PROBLEM_HEADERS: dict[int, dict[str, str]] = {
 }
 RETRYABLE = frozenset(
     {
+        "not_yet",
+        "no_best_yet",
         "quota_exceeded",
         "internal_error",
         "sampling_failed",

@@ -10,7 +10,8 @@ from service.binding import PageQuery, Path
 from service.broker import INGEST
 from service.db import reading, writing
 from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
-from service.errors import NotFound
+from service.errors import GanymedeError, NotFound, NotYet
+from service.models import Dataset, DatasetState
 from service.receiving import UploadQuery, receive
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
 from service.spec.datasets import DATASETS
@@ -122,10 +123,16 @@ def preview_dataset(web: Web, caller: Caller, path: DatasetPath) -> Response:
     """Look at a ready data set: a sheet of its pictures or sounds, or its first rows."""
     with reading(web.engine) as session:
         dataset = datasets.get_dataset(session, caller.owner_id, path.dataset_id)
-    if "preview" not in dataset.files:
-        raise NotFound("preview of", dataset.id)
-    file = dataset.files["preview"]
+    file = dataset.files.get("preview")
+    if file is None:
+        raise _no_preview(dataset)
     return send_file(web, file, name=f"{dataset.id}.{file['key'].rpartition('.')[2]}", request=request)
+
+
+def _no_preview(dataset: Dataset) -> GanymedeError:
+    if dataset.state == DatasetState.FAILED:
+        return NotFound("preview of", f"{dataset.id}, which could not be prepared: {dataset.error_message}")
+    return NotYet(f"The data set {dataset.id} is {dataset.state}; its preview comes once it is ready.")
 
 
 @routes.add("DELETE", "/datasets/<dataset_id>", scope="submit", replies={204: Reply("Gone.")}, problems=(409,))

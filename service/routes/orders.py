@@ -15,7 +15,7 @@ from service.blobs import BlobStore
 from service.broker import SAMPLE
 from service.db import reading, writing
 from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
-from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, QuotaExceeded
+from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, NotYet, QuotaExceeded
 from service.models import Order, OrderState
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
@@ -105,7 +105,7 @@ def download_order(web: Web, caller: Caller, path: OrderPath) -> Response:
     if order.state == OrderState.FAILED:
         raise _refusal(order)
     if order.state != OrderState.READY:
-        raise NotFound("file yet of", order.id)
+        raise NotYet(f"The samples {order.id} are {order.state}; their file comes once they are ready.")
     return send_file(web, order.files["samples"], name=_name(order), request=request)
 
 

@@ -1,9 +1,11 @@
 """Validation errors of pydantic told as faults: where, what was wrong, what would be right."""
 
 import difflib
+import re
 import reprlib
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, get_args
 
@@ -24,6 +26,7 @@ _KINDS = {
     "tuple_type": "must be an array",
     "list_type": "must be an array",
 }
+_QUOTED = re.compile(r"'([^']*)'")  # a name in pydantic's list of those that it expects
 _SHORT = 200  # characters of a refused value that an error repeats
 
 
@@ -32,8 +35,10 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False)[:MOST_FAULTS]:
         fault = _fault(detail, model)
+        if fault.pointer in faults and faults[fault.pointer].code == "literal_error":
+            faults[fault.pointer] = _or_else(faults[fault.pointer], fault)
         # Of a union's members the one that took the value's kind tells more than one that did not.
-        if fault.pointer not in faults or (_is_about_kind(faults[fault.pointer]) and not _is_about_kind(fault)):
+        elif fault.pointer not in faults or (_is_about_kind(faults[fault.pointer]) and not _is_about_kind(fault)):
             faults[fault.pointer] = fault
     # Where a value may be a number or an object, an object's fault comes with one of "not a number": drop that.
     return [
@@ -61,7 +66,9 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
     code, context = detail["type"], detail.get("ctx", {})
     if code == "extra_forbidden":
         return _unknown_key(path, known)
-    allowed = {_LIMITS.get(key, key): value for key, value in context.items() if key not in _HIDDEN} or None
+    allowed: Any = {_LIMITS.get(key, key): value for key, value in context.items() if key not in _HIDDEN} or None
+    if code == "literal_error":
+        allowed = _QUOTED.findall(context["expected"])
     return Fault(
         pointer=pointer_to(path),
         code=code,
@@ -69,6 +76,11 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
         allowed=allowed,
         got=None if code == "missing" else shorten(detail["input"]),
     )
+
+
+def _or_else(names: Fault, other: Fault) -> Fault:
+    """Join the faults of a value that may be one of some names or something else."""
+    return replace(names, message=f"{names.message}, or {other.message.removeprefix('input should be ')}")
 
 
 def _is_about_kind(fault: Fault) -> bool:

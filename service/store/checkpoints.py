@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.clock import now
-from service.errors import NotFound
+from service.errors import NotFound, NotYet
 from service.models import Checkpoint, Job
 from service.store.doomed import doom_rows
 from service.store.events import add_event
@@ -59,13 +59,20 @@ def newest_checkpoints(session: Session, job_id: str) -> Sequence[Checkpoint]:
 
 
 def get_checkpoint(session: Session, job_id: str, which: str) -> Checkpoint:
-    """Return the checkpoint at a step, `latest` or `best`; raise NotFound (`no_best_yet` before the first metric)."""
+    """Return the checkpoint at a step, `latest` or `best`; raise NotFound, or NotYet where a live job may save it."""
     if which == "best":
-        best = best_steps(session, job_id, 1)
-        if not best:
-            raise NotFound("checkpoint", "best: no quality metric has been measured yet", code="no_best_yet")
-        which = str(best[0])
+        which = str(_best_step(session, job_id))
     return find_at_step(session, Checkpoint, job_id, which)
+
+
+def _best_step(session: Session, job_id: str) -> int:
+    best = best_steps(session, job_id, 1)
+    if best:
+        return best[0]
+    job = session.get_one(Job, job_id)
+    if job.is_terminal:
+        raise NotFound("checkpoint", "best: no quality metric was measured at one that is kept")
+    raise NotYet("There is no checkpoint best yet: no quality metric has been measured at one.", code="no_best_yet")
 
 
 def why_kept(

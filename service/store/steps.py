@@ -5,20 +5,41 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.errors import NotFound
-from service.models import Checkpoint, Sample
+from service.errors import GanymedeError, NotFound, NotYet
+from service.models import Checkpoint, Job, Sample
 
 Row = TypeVar("Row", Checkpoint, Sample)
 
+MOST_NAMED = 10  # steps in a sentence
+_FIRST = {
+    Checkpoint: "by default the first comes after a minute of training",
+    Sample: "the first comes at the step that samples.every_steps names",
+}
+
 
 def find_at_step(session: Session, table: type[Row], job_id: str, which: str) -> Row:
-    """Return a job's row at a step, or its `latest`; raise NotFound."""
+    """Return a job's row at a step, or its `latest`; raise NotFound, or NotYet before the first of a live job."""
     query = select(table).where(table.job_id == job_id)
     if which != "latest":
         if not which.isascii() or not which.isdigit() or len(which) > 18:
-            raise NotFound(table.__name__.lower(), which)
+            raise _absence(session, table, job_id, which)
         query = query.where(table.step == int(which))
     row = session.scalars(query.order_by(table.step.desc()).limit(1)).first()
     if row is None:
-        raise NotFound(table.__name__.lower(), which)
+        raise _absence(session, table, job_id, which)
     return row
+
+
+def _absence(session: Session, table: type[Row], job_id: str, which: str) -> GanymedeError:
+    """Return what to say of a row that is not there: which steps have one, or that none has yet."""
+    kind = table.__name__.lower()
+    query = select(table.step).where(table.job_id == job_id).order_by(table.step.desc()).limit(MOST_NAMED + 1)
+    newest_first = session.scalars(query).all()
+    if newest_first:
+        named = [str(step) for step in reversed(newest_first[:MOST_NAMED])]
+        earlier = "earlier ones, " if len(newest_first) > MOST_NAMED else ""
+        return NotFound(kind, f"{which}; there are those of {earlier}{', '.join(named)}")
+    job = session.get_one(Job, job_id)
+    if job.is_terminal:
+        return NotFound(kind, f"{which}: the job has {job.state} without any")
+    return NotYet(f"The job is {job.status} and has saved no {kind} yet; {_FIRST[table]}.")
