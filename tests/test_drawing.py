@@ -60,7 +60,7 @@ def test_a_drawing_survives_json() -> None:
     ("column", "wanted", "met", "unmet"),
     [
         ("age", {"minimum": 30, "maximum": 40}, [30, 35, 40], [29, 41, math.nan]),
-        ("income", {"maximum": 0.5}, [-1, 0.5], [0.51]),
+        ("income", {"maximum": 0.5}, [0, 0.5], [0.51]),
         ("age", 30, [30], [31]),
         ("age", [30, 32], [30, 32], [31]),
         ("contract", "self-employed", [2], [0, 1, math.nan]),
@@ -128,6 +128,33 @@ def test_a_wish_of_many_wrong_names_is_refused_in_few_words() -> None:
 def test_more_conditions_or_values_than_anybody_needs_are_refused() -> None:
     assert faults_in(where={f"column {number}": 1 for number in range(101)}).keys() == {"/where"}
     assert faults_in(where={"age": [1] * 1_002}).keys() == {"/where/age"}
+
+
+@pytest.mark.parametrize(
+    ("where", "pointer", "code", "said"),
+    [
+        ({"age": {"minimum": 200}}, "/where/age", "out_of_range", "18 to 90"),
+        ({"age": {"maximum": 17.5}}, "/where/age", "out_of_range", "18 to 90"),
+        ({"age": [20, 91]}, "/where/age/1", "out_of_range", "18 to 90"),
+        ({"joined": "2030-01-01"}, "/where/joined", "out_of_range", "1960-01-01 to 2024-07-01"),
+        ({"age": 20.5}, "/where/age", "not_whole", "whole numbers"),
+        ({"age": {"minimum": 20.2, "maximum": 20.8}}, "/where/age", "not_whole", "whole numbers"),
+    ],
+)
+def test_what_no_cell_can_be_is_refused_with_what_they_are(
+    where: dict[str, Any], pointer: str, code: str, said: str
+) -> None:
+    [(found, fault)] = faults_in(where=where).items()
+
+    assert (found, fault.code) == (pointer, code)
+    assert said in fault.message
+    assert fault.allowed.keys() == {"minimum", "maximum"}
+
+
+def test_of_numbers_whose_range_is_not_known_any_may_be_asked_for() -> None:
+    drawn(WINE, where={"alcohol": {"minimum": 1e6}})
+
+    assert faults_in(WINE, where={"alcohol": "strong"})["/where/alcohol"].allowed is None
 
 
 def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:

@@ -99,7 +99,7 @@ def _condition(place: int, column: TableColumn, wanted: ColumnCondition) -> Cond
     places: list[list[str | int]] = [
         [*path, number] if isinstance(wanted, list) else path for number in range(len(cells))
     ]
-    read_cell = lru_cache(maxsize=None, typed=True)(partial(_number, column))  # the same may stand there many times
+    read_cell = lru_cache(maxsize=None, typed=True)(partial(_value, column))  # the same may stand there many times
     read: list[float] = []
     faults: list[Fault] = []
     for cell, where in zip(cells, places, strict=True):
@@ -137,11 +137,46 @@ def _bounds(column: TableColumn, wanted: Range, path: list[str | int]) -> dict[s
         message = "the minimum is above the maximum"
         got = {name: shorten(bound) for name, bound in given.items()}
         raise InvalidInput([Fault(pointer_to(path), "empty_range", message, got=got)])
+    try:
+        _check_reach(column, bounds.get("minimum", -math.inf), bounds.get("maximum", math.inf))
+    except _Unfit as unfit:
+        got = {name: shorten(bound) for name, bound in given.items()}
+        raise InvalidInput([Fault(pointer_to(path), unfit.code, str(unfit), unfit.allowed, got)]) from None
     return bounds
+
+
+def _check_reach(column: TableColumn, minimum: float, maximum: float) -> None:
+    """Raise _Unfit where no cell of a column of numbers or dates, generated or not, can lie between two bounds."""
+    if column.kind == "integer" and math.isfinite(minimum + maximum) and math.ceil(minimum) > math.floor(maximum):
+        raise _Unfit("not_whole", "this column holds whole numbers", _range_of(column))
+    if maximum < column.minimum or minimum > column.maximum:
+        least, greatest = (_written(column, bound) for bound in (column.minimum, column.maximum))
+        raise _Unfit("out_of_range", f"lies outside the data, which has {least} to {greatest}", _range_of(column))
+
+
+def _range_of(column: TableColumn) -> dict[str, object] | None:
+    """Return the range of the data as a client writes it, None where it is not known."""
+    if not math.isfinite(column.minimum):
+        return None
+    return {name: _written(column, getattr(column, name)) for name in ("minimum", "maximum")}
+
+
+def _written(column: TableColumn, number: float) -> object:
+    if column.kind == "date":
+        return write_date(number, column.date_format)
+    return int(number) if column.kind == "integer" else number
 
 
 def _fault_of(unfit: _Unfit, path: list[str | int], got: Cell) -> Fault:
     return Fault(pointer_to(path), unfit.code, str(unfit), unfit.allowed, shorten(got))
+
+
+def _value(column: TableColumn, cell: Cell) -> float:
+    """Return the number of a cell that a column may really have; raise _Unfit."""
+    number = _number(column, cell)
+    if not is_choice(column) and not math.isnan(number):
+        _check_reach(column, number, number)
+    return number
 
 
 def _number(column: TableColumn, cell: Cell) -> float:
@@ -155,7 +190,7 @@ def _number(column: TableColumn, cell: Cell) -> float:
     if column.kind == "date":
         return _date(column, cell)
     if isinstance(cell, bool | str):
-        raise _Unfit("float_type", "this column holds numbers", {"minimum": column.minimum, "maximum": column.maximum})
+        raise _Unfit("float_type", "this column holds numbers", _range_of(column))
     return float(cell)
 
 

@@ -1,5 +1,6 @@
 """How the columns of a mixed table lie in what networks see, and which of them a sample can be asked for by."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,9 +54,12 @@ def layout_of(columns: Sequence[TableColumn]) -> Layout:
 
 
 def exported_columns(facts: DatasetFacts) -> tuple[TableColumn, ...]:
-    """Return the columns of exported rows: those of the table, else numbers under the data's names or x1, x2, ..."""
+    """Return the columns of exported rows: those of the table, else numbers under the data's names or x1, x2, ...
+
+    The range of the latter is not known.
+    """
     names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
-    return facts.table or tuple(TableColumn(name, "continuous") for name in names)
+    return facts.table or tuple(TableColumn(name, "continuous", minimum=-math.inf, maximum=math.inf) for name in names)
 
 
 def lies_in_the_plane(facts: DatasetFacts) -> bool:
