@@ -112,6 +112,9 @@ def _say_http(error: HTTPException) -> str:
             return f"There is nothing at {request.path}. What there is stands in /openapi.json and /docs."
         case 413:
             return f"The body is larger than {request.max_content_length} bytes, which is the limit."
+        case 405:
+            allowed = sorted(getattr(error, "valid_methods", None) or ())
+            return f"{request.method} does not apply to {request.path}; allowed are {', '.join(allowed)}."
         case _:
             return error.description or CODES[HTTP[error.code or 500]][1]
 

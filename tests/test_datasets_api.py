@@ -298,6 +298,7 @@ def test_a_ready_data_set_trains_a_job_and_stays_while_the_job_lives(engine: Eng
 
     assert resolved == {"name": dataset.id, "params": {}, "sha256": dataset.sha256}
     assert (busy.status_code, busy.get_json()["code"]) == (409, "dataset_in_use")
+    assert "A job that has not ended needs the data set" in busy.get_json()["detail"]
     assert [fault["pointer"] for fault in other_bytes.get_json()["errors"]] == ["/dataset/sha256"]
     assert [fault["pointer"] for fault in params.get_json()["errors"]] == ["/dataset/params/modes"]
     assert gone.status_code == 204

@@ -52,6 +52,8 @@ def test_a_posted_job_is_queued_announced_and_found_again(client: CheckedClient,
     assert job["resolved_spec"]["dataset"]["sha256"].startswith("f6d9e39f")
     assert isinstance(job["resolved_spec"]["seed"], int)
     assert job["created_at"].endswith("Z")
+    nouns = ("losses", "samples", "checkpoints", "quality", "events", "diagnosis", "log")
+    assert [client.get(job["links"][noun]).status_code for noun in nouns] == [200] * 7
 
 
 def test_a_resolved_spec_posted_again_resolves_to_itself(client: CheckedClient) -> None:

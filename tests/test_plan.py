@@ -50,7 +50,14 @@ def test_an_uploaded_data_set_is_judged_by_its_own_facts(engine: Engine) -> None
         ({"loop": {"max_steps": 10_000}}, False, "cpu", "eager", "no C++ compiler"),
         ({"resources": {"step": "compiled"}}, True, "cpu", "compiled", "asked for"),
         ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "cpu", "eager", "asked for"),
-        ({"loop": {"max_steps": 10_000}, "objective": {"dragan": 1.0}}, True, "cpu", "eager", "objective.dragan"),
+        (
+            {"loop": {"max_steps": 10_000}, "objective": {"dragan": 1.0}},
+            True,
+            "cpu",
+            "eager",
+            "objective.dragan cannot be",
+        ),
+        ({"dataset": "iris", "model": {"architecture": "tabular"}}, True, "cpu", "eager", "only one of mlp is"),
     ],
 )
 def test_a_plan_says_how_steps_are_taken_and_why(
@@ -91,4 +98,4 @@ def test_what_cannot_be_compiled_is_refused_with_the_key_that_hinders() -> None:
 
     (fault,) = caught.value.faults
     assert (fault.pointer, fault.code) == ("/resources/step", "not_compilable")
-    assert "model.architecture" in fault.message
+    assert "model.architecture is not compiled" in fault.message

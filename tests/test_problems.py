@@ -98,6 +98,12 @@ def test_what_is_not_json_is_400(client: CheckedClient, data: bytes) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_json")
 
 
+def test_a_method_that_does_not_apply_is_answered_with_those_that_do(client: CheckedClient) -> None:
+    answer = client.put("/jobs")
+
+    assert answer.get_json()["detail"] == "PUT does not apply to /jobs; allowed are GET, HEAD, OPTIONS, POST."
+
+
 @pytest.mark.parametrize("data", [b"{}", b"[]", b"null", b"1", b'"digits"', b"true"])
 def test_json_that_is_no_spec_is_422(client: CheckedClient, data: bytes) -> None:
     answer = post(client, data)

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from ganymede.client import Client
+from service.spec.datasets import DATASETS
 from tests import readme_tables
 from tests.serving import Service
 
@@ -40,6 +41,12 @@ def walked(commands: str, service: Service, directory: Path) -> subprocess.Compl
 @pytest.mark.parametrize("name", ["endpoints", "settings", "files"])
 def test_the_tables_are_up_to_date(name: str) -> None:
     assert readme_tables.current(name) == readme_tables.tables()[name], "run `make readme`"
+
+
+def test_every_built_in_data_set_is_named() -> None:
+    [line] = [line for line in README.splitlines() if line.startswith("| data | your own")]
+
+    assert [*DATASETS] == [name for name in DATASETS if f"`{name}`" in line]
 
 
 def test_the_walk_with_curl_can_be_walked(service: Service, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ Reason = Literal[
     "storage_full",
     "bad_dataset",
 ]
-LINKED = ("losses", "samples", "checkpoints", "events", "diagnosis", "log", "cancel", "pause", "resume")
+LINKED = ("losses", "samples", "checkpoints", "quality", "events", "diagnosis", "log", "cancel", "pause", "resume")
 
 
 class ProgressAnswer(BaseModel):

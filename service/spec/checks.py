@@ -130,9 +130,9 @@ def _can_be_compiled(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
     hindered_by = obstacle(spec) if spec.resources.step == "compiled" else None
     if hindered_by is None:
         return None
-    message = f"a step with this {hindered_by} cannot be compiled, or gains nothing by it"
+    message = f"a step with this {hindered_by.key} {hindered_by.why}"
     return Fault(
-        "/resources/step", "not_compilable", message, {"allowed": ["auto", "eager"], "key": hindered_by}, "compiled"
+        "/resources/step", "not_compilable", message, {"allowed": ["auto", "eager"], "key": hindered_by.key}, "compiled"
     )
 
 

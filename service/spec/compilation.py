@@ -1,5 +1,7 @@
 """Which steps can be compiled as one function, and which of them are worth it."""
 
+from dataclasses import dataclass
+
 from service.spec.job import JobSpec
 from service.spec.parts.schedules import Schedule
 from service.spec.regularizers import highest
@@ -17,6 +19,12 @@ MOST_UPDATES = 5
 COMPILER_BYTES = 320 * 2**20  # that a trainer holds more when it compiles; measured, torch 2.13
 
 
+_WHY = {
+    "model.architecture": "is not compiled, only one of mlp is: convolutions gain nothing by it",
+    "loop.discriminator_steps": f"takes the compiler too long, which stops at {MOST_UPDATES}",
+}  # of a step with such a key
+
+
 def wants_to_compile(spec: JobSpec) -> bool:
     """Tell whether a worker that has a compiler compiles the steps of a resolved spec."""
     if spec.resources.step == "eager" or obstacle(spec) is not None:
@@ -29,14 +37,22 @@ def _is_long(spec: JobSpec) -> bool:
     return spec.loop.max_steps >= STEPS_WORTH_COMPILING and (seconds is None or seconds >= SECONDS_WORTH_COMPILING)
 
 
-def obstacle(spec: JobSpec) -> str | None:
-    """Return the key of a resolved spec that keeps its step from being compiled; None where nothing does.
+@dataclass(frozen=True)
+class Obstacle:
+    """The key of a resolved spec that keeps its step from being compiled, and why it does."""
+
+    key: str
+    why: str
+
+
+def obstacle(spec: JobSpec) -> Obstacle | None:
+    """Return what keeps the step of a resolved spec from being compiled; None where nothing does.
 
     Convolutions gain nothing by it, and what draws from a generator of its own cannot be traced. In float64 torch 2.13
     takes scalars that move, such as the averages of LeCam, for constants.
     """
     objective, optimizers = spec.objective, (spec.optimizer.generator, spec.optimizer.discriminator)
-    obstacles = {
+    stand = {
         "resources.precision": spec.resources.precision == "float64",
         "model.architecture": spec.model.architecture != "mlp",
         "model.discriminator.spectral_norm": spec.model.discriminator.spectral_norm,
@@ -48,7 +64,8 @@ def obstacle(spec: JobSpec) -> str | None:
         "objective.gradient_penalty": highest(objective.gradient_penalty) > 0,
         "objective.dragan": highest(objective.dragan) > 0,
     }
-    return next((key for key, stands in obstacles.items() if stands), None)
+    key = next((key for key, stands in stand.items() if stands), None)
+    return None if key is None else Obstacle(key, _WHY.get(key, "cannot be compiled"))
 
 
 def _moves(value: float | Schedule) -> bool:

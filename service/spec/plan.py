@@ -61,7 +61,7 @@ def _choose_step(spec: JobSpec, *, device: str, can_compile: bool) -> tuple[Lite
     if wanted == "eager":
         return "eager", "asked for"
     if hindered_by is not None:
-        return "eager", f"with this {hindered_by} they cannot be compiled, or gain nothing by it"
+        return "eager", f"a step with this {hindered_by.key} {hindered_by.why}"
     if not wants_to_compile(spec):
         return "eager", f"compiling {_PAYS}"
     if device != "cpu":

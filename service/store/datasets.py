@@ -83,6 +83,6 @@ def delete_dataset(session: Session, dataset: Dataset) -> None:
         raise NotFound("data set", dataset.id)
     query = select(func.count()).select_from(Job).where(Job.dataset_id == dataset.id, Job.state.not_in(TERMINAL))
     if live := session.scalars(query).one():
-        jobs = "A job that has" if live == 1 else f"{live} jobs that have"
-        raise Conflict("dataset_in_use", f"{jobs} not ended need the data set; cancel first or wait.")
+        need = "A job that has not ended needs" if live == 1 else f"{live} jobs that have not ended need"
+        raise Conflict("dataset_in_use", f"{need} the data set; cancel first or wait.")
     doom_rows(session, [dataset])
