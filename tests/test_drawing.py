@@ -9,8 +9,8 @@ import pytest
 
 from service.errors import Fault, InvalidInput
 from service.spec.conditions import Condition
-from service.spec.datasets import DIGITS, SURVEY, WINE
-from service.spec.drawing import Drawing, drawing_from_json, drawing_to_json, parse_sample, resolve_sample
+from service.spec.datasets import DIGITS, SURVEY, TONES, WINE
+from service.spec.drawing import Drawing, drawing_from_json, drawing_to_json, most_samples, parse_sample, resolve_sample
 from service.spec.facts import DAY_FORMAT, DatasetFacts, TableColumn
 from service.spec.faults import MOST_NAMES, MOST_UNKNOWN
 from service.spec.headers import GeneratorHeader
@@ -27,7 +27,7 @@ SPELLED = (
 
 
 def drawn(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> Drawing:
-    return resolve_sample(parse_sample(wish), GeneratorHeader(facts, conditional))
+    return resolve_sample(parse_sample(wish), GeneratorHeader(facts, conditional), memory_bytes=2 * 2**30)
 
 
 def faults_in(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> dict[str, Fault]:
@@ -198,6 +198,25 @@ def test_pictures_have_no_columns_and_an_unconditional_generator_no_classes() ->
     assert faults_in(DIGITS, where={"x": 1})["/where"].code == "no_columns"
     assert faults_in(DIGITS, conditional=False, classes=[1])["/classes"].code == "not_conditional"
     assert faults_in(WINE, conditional=False, where={"class": "class_1"}).keys() == {"/where/class"}
+
+
+def test_more_samples_than_memory_holds_are_refused_with_how_many_fit() -> None:
+    long_sounds = replace(TONES, shape=(1, 65_536))
+
+    fault = faults_in(long_sounds, n=10_000)["/n"]
+
+    assert (fault.code, fault.got) == ("too_many", 10_000)
+    assert 256 < fault.allowed["maximum"] < 4_096
+    assert drawn(long_sounds, n=fault.allowed["maximum"]).n == fault.allowed["maximum"]
+
+
+@pytest.mark.parametrize("facts", [DIGITS, TONES, SURVEY, replace(TONES, shape=(1, 16_000))])
+def test_of_usual_samples_ten_thousand_fit(facts: DatasetFacts) -> None:
+    assert drawn(facts, n=10_000).n == 10_000
+
+
+def test_of_the_longest_sounds_there_is_memory_for_a_few() -> None:
+    assert 10 < most_samples(replace(TONES, shape=(1, 2**20)), 2 * 2**30) < 100
 
 
 def test_classes_are_named_or_numbered() -> None:

@@ -203,6 +203,17 @@ def test_rows_that_are_too_rare_are_told_again_and_a_crash_is_tried_again(
     assert (tried_again.status_code, announcements.orders) == (202, 3)
 
 
+def test_of_samples_that_turned_out_too_large_the_number_is_to_blame(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    location = ask(client, job_with_generator(engine, blobs), n=9_000).headers["Location"]
+    fail(engine, "samples_too_large")
+
+    [fault] = client.get(f"{location}/file").get_json()["errors"]
+
+    assert (fault["pointer"], fault["got"]) == ("/n", 9_000)
+
+
 def test_samples_whose_file_is_gone_are_drawn_again_when_they_are_asked_for(
     engine: Engine, blobs: BlobStore, client: CheckedClient
 ) -> None:

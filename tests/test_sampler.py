@@ -60,7 +60,9 @@ def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[M
 
 def order(engine: Engine, job_id: str, **wish: Any) -> str:
     """Store an order as the web does; return its id."""
-    drawing = resolve_sample(parse_sample({"seed": 1, **wish}), open_generator(a_generator("iris")).header)
+    drawing = resolve_sample(
+        parse_sample({"seed": 1, **wish}), open_generator(a_generator("iris")).header, memory_bytes=2**30
+    )
     with writing(engine) as session:
         job = session.get_one(Job, job_id)
         file = get_checkpoint(session, job_id, "latest").files["generator"]

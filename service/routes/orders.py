@@ -33,6 +33,7 @@ routes = Routes("samples on demand", "As many as you like, of any stored generat
 
 LOCATED = {"Location": "Path of the samples."}
 TOLD = LOCATED | {"Sample-Seed": "Seed of the draws, as given or drawn."}
+_BLAMED = {"too_rare": ("/where",), "samples_too_large": ("/n",), "samples_too_slow": ("/n",)}  # what to change
 SOONEST_S = 0.003  # between two looks of a request that waits; small samples take a few milliseconds
 
 
@@ -133,7 +134,8 @@ def _answer(web: Web, order: Order) -> Response:
 def _find_or_create(web: Web, caller: Caller, job_id: str, body: SampleSpec) -> Order:
     with reading(web.engine) as session:
         generator = _find_generator(session, caller, job_id, body)
-    drawing = resolve_sample(body, _header_of(web.blobs, generator))
+    header = _header_of(web.blobs, generator)
+    drawing = resolve_sample(body, header, memory_bytes=web.settings.sample_memory_bytes)
     with reading(web.engine) as session:
         known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
     if known is not None and not _is_worth_another_try(known):
@@ -212,7 +214,8 @@ def _wait_for(web: Web, caller: Caller, order: Order, wait_s: float) -> Order:
 
 def _refusal(order: Order) -> Refused:
     code, message = order.error_code or "sampling_failed", order.error_message or ""
-    faults = [Fault("/where", code, message)] if code == "too_rare" else []
+    got = {"/n": order.drawing["n"]}
+    faults = [Fault(pointer, code, message, got=got.get(pointer)) for pointer in _BLAMED.get(code, ())]
     return Refused(code, message, faults=faults)
 
 

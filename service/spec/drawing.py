@@ -20,6 +20,12 @@ from service.spec.tables import CLASS_COLUMN, exported_columns, lies_in_the_plan
 MOST_SAMPLES = 10_000
 MOST_CONDITIONS = 100
 
+# Of memory, for each number of a sample; measured with the default networks (docs/log.md). Samples are drawn so many at
+# once, then lie beside a copy.
+DRAWN_AT_ONCE = 256
+BYTES_WHILE_DRAWN: dict[str, int] = {"image": 32, "audio": 64}
+BYTES_KEPT = 8
+
 Format = Literal["png", "wav", "csv", "npz", "parquet", "zip"]  # what a person would look at comes first
 FORMATS: dict[str, tuple[Format, ...]] = {
     "image": ("png", "npz", "zip"),
@@ -104,8 +110,11 @@ def parse_sample(body: object) -> SampleSpec:
         raise InvalidInput(faults_of(error, SampleSpec)) from None
 
 
-def resolve_sample(posted: SampleSpec, generator: GeneratorHeader) -> Drawing:
-    """Fill in what is left open and check the rest against the generator; raise InvalidInput with all faults."""
+def resolve_sample(posted: SampleSpec, generator: GeneratorHeader, *, memory_bytes: int) -> Drawing:
+    """Fill in what is left open and check the rest against the generator; raise InvalidInput with all faults.
+
+    memory_bytes is what may be used to draw.
+    """
     faults: list[Fault] = []
     restriction = Restriction()
     try:
@@ -115,12 +124,25 @@ def resolve_sample(posted: SampleSpec, generator: GeneratorHeader) -> Drawing:
     classes = _classes(posted, generator, faults)
     faults += _contradictions(classes, restriction, generator.facts)
     formats = formats_of(generator.facts)
+    most = most_samples(generator.facts, memory_bytes)
+    if posted.n > most:
+        message = f"so many samples of this size need more memory than there is; at most {most:,} fit"
+        faults.append(Fault("/n", "too_many", message, {"maximum": most}, posted.n))
     if posted.format not in (None, *formats):
         faults.append(Fault("/format", "format_unavailable", "this data has no such format", [*formats], posted.format))
     if faults:
         raise InvalidInput(faults)
     seed = secrets.randbelow(LARGEST_SEED + 1) if posted.seed is None else posted.seed
     return Drawing(posted.n, seed, posted.format or formats[0], classes, restriction, posted.truncation)
+
+
+def most_samples(facts: DatasetFacts, memory_bytes: int) -> int:
+    """Return how many samples of some data fit into memory at once, at most MOST_SAMPLES and at least 1."""
+    if facts.modality not in BYTES_WHILE_DRAWN:
+        return MOST_SAMPLES  # rows are small
+    drawn, numbers = BYTES_WHILE_DRAWN[facts.modality], memory_bytes / math.prod(facts.shape)
+    few, many = numbers / (drawn + BYTES_KEPT), (numbers - drawn * DRAWN_AT_ONCE) / BYTES_KEPT
+    return max(1, min(MOST_SAMPLES, int(few if few <= DRAWN_AT_ONCE else many)))
 
 
 def formats_of(facts: DatasetFacts) -> tuple[Format, ...]:

@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from service.spec.drawing import Format, formats_of
 from service.spec.facts import DatasetFacts, Modality
 from worker.gan.data.encoding import Encoding
+from worker.gan.data.loudness import parts_of
 from worker.gan.data.training_data import Rows, TrainingData
 from worker.gan.parquet import write_parquet
 from worker.gan.pictures import draw_grid, draw_scatter, shown, to_png
@@ -78,13 +79,13 @@ def write_points(exporter: Exporter, values: np.ndarray, _: np.ndarray | None) -
 
 def zip_pictures(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
     """Write each picture as a file of its own."""
-    return write_zip(exporter.facts, [to_png(grey) for grey in to_greys(exporter.facts, values)], "png", classes)
+    return write_zip(exporter.facts, map(to_png, to_greys(exporter.facts, values)), "png", classes)
 
 
 def zip_sounds(exporter: Exporter, values: np.ndarray, classes: np.ndarray | None) -> bytes:
     """Write each sound as a file of its own."""
     rate = rate_of(exporter.facts)
-    return write_zip(exporter.facts, [to_wav(sound, rate) for sound in values[:, 0]], "wav", classes)
+    return write_zip(exporter.facts, (to_wav(sound, rate) for sound in values[:, 0]), "wav", classes)
 
 
 def _of_facts(write: Callable[[DatasetFacts, np.ndarray, np.ndarray | None], bytes]) -> Writer:
@@ -100,8 +101,10 @@ def rate_of(facts: DatasetFacts) -> int:
 
 def to_greys(facts: DatasetFacts, values: np.ndarray) -> np.ndarray:
     """Spread pictures (N, C, H, W) from the data's black and white to 0..255."""
-    greys: np.ndarray = (values.astype(float) / facts.white * 255).round()
-    return greys.astype(np.uint8)
+    greys = np.empty(values.shape, np.uint8)
+    for into, part in zip(parts_of(greys), parts_of(values), strict=True):
+        into[:] = (part.astype(float) / facts.white * 255).round()
+    return greys
 
 
 def write_npz(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | None) -> bytes:
@@ -116,7 +119,7 @@ def write_npz(facts: DatasetFacts, values: np.ndarray, classes: np.ndarray | Non
     return file.getvalue()
 
 
-def write_zip(facts: DatasetFacts, files: Sequence[bytes], extension: str, classes: np.ndarray | None) -> bytes:
+def write_zip(facts: DatasetFacts, files: Iterable[bytes], extension: str, classes: np.ndarray | None) -> bytes:
     """Write the file of each sample, named by its number and class."""
     archived = io.BytesIO()
     with zipfile.ZipFile(archived, "w") as archive:

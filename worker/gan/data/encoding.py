@@ -40,7 +40,7 @@ class Pixels:
         return torch.from_numpy(rows).float() / (self._white / 2) - 1
 
     def backward(self, samples: Tensor) -> np.ndarray:
-        pixels = ((samples + 1) * (self._white / 2)).round().clamp(0, self._white)
+        pixels = (samples + 1).mul_(self._white / 2).round_().clamp_(0, self._white)  # in place: there may be many
         return pixels.to("cpu", torch.uint8).numpy()
 
     def learnt(self) -> dict[str, np.ndarray]:

@@ -29,8 +29,9 @@ class FlatSpectrum:
 
     def backward(self, samples: Tensor) -> np.ndarray:
         rows = np.empty(samples.shape, np.float32)
-        for into, part in zip(parts_of(rows), parts_of(samples.double().cpu().numpy()), strict=True):
-            into[:] = np.fft.irfft(np.fft.rfft(part) * self._loudness, n=self._frames).clip(-1, 1)
+        for into, part in zip(parts_of(rows), parts_of(samples.cpu().numpy()), strict=True):
+            spectrum = np.fft.rfft(part.astype(np.float64)) * self._loudness
+            into[:] = np.fft.irfft(spectrum, n=self._frames).clip(-1, 1)
         return rows
 
     def learnt(self) -> dict[str, np.ndarray]:
