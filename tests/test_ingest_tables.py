@@ -1,5 +1,6 @@
 """Tables and vectors as they are uploaded: CSV, Parquet, arrays of rows."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.uploads import labels_of, make_npy, prepare_bytes, rows_of
-from worker.ingest.upload import BadUpload, Limits, Options
+from worker.ingest.upload import BadUpload, Limits, Options, Prepared
 
 PEOPLE = "age,height,member,colour,born,bill\n" + "".join(
     f"{20 + n % 7},{1.5 + n / 100:.2f},{'yes' if n % 2 else 'no'},{['red', 'blue', '=1+1'][n % 3]},"
@@ -76,6 +77,81 @@ def test_text_and_empty_columns_are_left_out_and_told(tmp_path: Path) -> None:
 
     assert prepared.facts.columns == ("size",)
     assert {remark.code for remark in prepared.remarks} == {"text_column", "empty_column"}
+
+
+def cells_of(prepared: Prepared, directory: Path, column: str) -> list[str]:
+    """Return a column as the preview writes it."""
+    preview = (directory / "prepared" / prepared.preview).read_text()
+    return [row[column] for row in csv.DictReader(io.StringIO(preview))]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "plain", "looks"),
+    [
+        (["1.234,50", "7,25", "-3"], "continuous", ["1234.50", "7.25", "-3.00"], "a decimal comma"),
+        (["1,234.50", "7.25", "-3"], "continuous", ["1234.50", "7.25", "-3.00"], "commas between thousands"),
+        (["$335.32", "-$1,200.00", "$5"], "continuous", ["335.32", "-1200.00", "5.00"], "money"),
+        (["3,50 €", "1.200 €", "5 €"], "continuous", ["3.50", "1200.00", "5.00"], "money with a decimal comma"),
+        (["37%", "8 %", "100%"], "integer", ["37", "8", "100"], "percentages"),
+        (["01.02.2021", "3.4.1999", "31.12.2020"], "date", ["2021-02-01", "1999-04-03", "2020-12-31"], "the day first"),
+        (["3/15/2021", "12/1/1999", "1/2/2020"], "date", ["2021-03-15", "1999-12-01", "2020-01-02"], "month first"),
+        (["15/3/2021", "1/12/1999", "2/1/2020"], "date", ["2021-03-15", "1999-12-01", "2020-01-02"], "day first"),
+        (["2021/3/15", "1999/12/1", "2020/1/2"], "date", ["2021-03-15", "1999-12-01", "2020-01-02"], "the year first"),
+        (["5", "-", "7.5"], "continuous", ["5.0", "", "7.5"], "for gaps"),
+        (["2021-03-15", "-", "2020-01-02"], "date", ["2021-03-15", "", "2020-01-02"], "for gaps"),
+        (["€7", "\N{EN DASH}", "€8"], "integer", ["7", "", "8"], "for gaps"),
+    ],
+)
+def test_numbers_and_dates_in_other_spellings_are_read_as_plain_ones_and_told(
+    tmp_path: Path, cells: list[str], kind: str, plain: list[str], looks: str
+) -> None:
+    table = "n;x\n" + "".join(f"{n * n};{cells[n % 3]}\n" for n in range(9))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert prepared.facts.table[1].kind == kind
+    assert cells_of(prepared, tmp_path, "x") == plain * 3
+    [remark] = prepared.remarks
+    assert (remark.code, looks in remark.message) == ("respelled_column", True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["3/4/2021", "5/6/2020", "1/2/2019"], "day first or dates with the month first"),
+        (["1,234", "5,678", "-9,012"], "a decimal comma or numbers with commas between thousands"),
+    ],
+)
+def test_a_spelling_that_may_mean_two_things_is_left_alone_and_told(
+    tmp_path: Path, cells: list[str], words: str
+) -> None:
+    table = "n;x\n" + "".join(f"{n * n};{cells[n % 3]}\n" for n in range(9))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert prepared.facts.table[1].categories == tuple(sorted(cells))
+    [remark] = prepared.remarks
+    assert (remark.code, words in remark.message) == ("ambiguous_column", True)
+
+
+@pytest.mark.parametrize(
+    "cells", [["$5", "€6", "7"], ["+", "-", "0+"], ["01.02.2021", "31.02.2021", "1.1.2020"], ["007", "-", "008"]]
+)
+def test_words_stay_words(tmp_path: Path, cells: list[str]) -> None:
+    table = "n;x\n" + "".join(f"{n * n};{cells[n % 3]}\n" for n in range(9))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert {*prepared.facts.table[1].categories} == {*cells}
+    assert prepared.remarks == ()
+
+
+def test_one_cell_that_is_spelled_otherwise_makes_text_of_a_long_column(tmp_path: Path) -> None:
+    table = "n;x\n" + "".join(f"{n * n};{n},5\n" for n in range(3_000)) + "1;many\n"
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert [remark.code for remark in prepared.remarks] == ["text_column"]
 
 
 def test_a_named_column_of_whole_numbers_becomes_the_labels(tmp_path: Path) -> None:

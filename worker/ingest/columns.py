@@ -49,7 +49,7 @@ class ColumnScan:
         distinct = set(given)
         if len(self.values) <= MOST_WATCHED:
             self.values.update(
-                list(distinct)[: MOST_WATCHED + 1 - len(self.values)] if len(distinct) > MOST_WATCHED else distinct
+                sorted(distinct)[: MOST_WATCHED + 1 - len(self.values)] if len(distinct) > MOST_WATCHED else distinct
             )
         if not distinct:
             return
@@ -87,6 +87,11 @@ class ColumnScan:
             maximum=float(len(categories) - 1) if choice else self.high,
             date_format=(self.date_format or "") if kind == "date" else "",
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether every cell is a number, or every one a date of one format."""
+        return self.number or bool(self.date_format)
 
     @property
     def is_numbering(self) -> bool:

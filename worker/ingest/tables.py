@@ -1,6 +1,6 @@
 """Tables of cells, from whichever format: scanned once for what their columns are, then written as numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from service.spec.facts import DatasetFacts, TableColumn
 from service.spec.tables import label_column_for, labels_of, table_shape
 from worker.ingest.bench import Bench, require_samples
 from worker.ingest.columns import ColumnScan, reader_of
+from worker.ingest.spellings import DASHES, Spelling, spellings_of
 from worker.ingest.upload import MOST_CLASSES, BadUpload, shown
 
 Cells = Sequence[Sequence[str]]  # one sequence of cells for each column
@@ -15,19 +16,74 @@ Source = Callable[[], Iterator[Cells]]  # begins anew each time it is called
 
 
 def prepare_table(bench: Bench, names: Sequence[str], source: Source) -> DatasetFacts:
-    """Prepare a table whose cells come in pieces, twice; raises BadUpload."""
+    """Prepare a table whose cells come in pieces, more than once; raises BadUpload."""
     check_names(bench, names)
-    scans = [ColumnScan(name) for name in names]
-    rows = 0
-    for cells in source():
-        rows += len(cells[0])
-        for scan, column in zip(scans, cells, strict=True):
-            scan.see(column)
-    require_samples(rows, "rows")
+    scans = _scan(names, source)
+    require_samples(scans[0].count + scans[0].missing, "rows")
+    scans, source = _respell(bench, scans, source)
     kept = _choose_columns(bench, scans)
     if bench.options.modality == "vector":
         return _write_vectors(bench, kept, source)
     return _write_table(bench, kept, source)
+
+
+def _scan(names: Sequence[str], source: Source) -> list[ColumnScan]:
+    """Look at every cell once."""
+    scans = [ColumnScan(name) for name in names]
+    for cells in source():
+        for scan, column in zip(scans, cells, strict=True):
+            scan.see(column)
+    return scans
+
+
+def _respell(bench: Bench, scans: list[ColumnScan], source: Source) -> tuple[list[ColumnScan], Source]:
+    """Read numbers and dates in other spellings as plain ones, where all of a column are in one; tell of it."""
+    found = {
+        number: spellings_of(scan.values)
+        for number, scan in enumerate(scans)
+        if not scan.is_plain and scan.name != bench.options.label
+    }
+    for number, fitting in found.items():
+        if len(fitting) > 1:
+            _remark_ambiguous(bench, scans[number], fitting)
+    spelled = {number: fitting[0] for number, fitting in found.items() if len(fitting) == 1}
+    if not spelled:
+        return scans, source
+    again = _scan([scan.name for scan in scans], _respelled(source, spelled))
+    spelled = {number: spelling for number, spelling in spelled.items() if again[number].is_plain}
+    for number, spelling in spelled.items():
+        _remark_respelled(bench, scans[number], spelling)
+    scans = [again[number] if number in spelled else scan for number, scan in enumerate(scans)]
+    return scans, _respelled(source, spelled)
+
+
+def _respelled(source: Source, spelled: Mapping[int, Spelling]) -> Source:
+    def pieces() -> Iterator[Cells]:
+        for cells in source():
+            yield [
+                [spelled[number].plain(cell) for cell in column] if number in spelled else column
+                for number, column in enumerate(cells)
+            ]
+
+    return pieces
+
+
+def _remark_respelled(bench: Bench, scan: ColumnScan, spelling: Spelling) -> None:
+    dashes = scan.values & DASHES
+    changed = sorted(cell for cell in scan.values - dashes if spelling.plain(cell) != cell)
+    says = []
+    if changed:
+        example = f"{shown(changed[0])} is {spelling.plain(changed[0])}"
+        says.append(f"looks like {spelling.looks_like} and is read as plain ones: {example}")
+    if dashes:
+        says.append(f"has {shown(min(dashes))} for gaps")
+    bench.remark("respelled_column", f"The column {shown(scan.name)} {'; it '.join(says)}.")
+
+
+def _remark_ambiguous(bench: Bench, scan: ColumnScan, fitting: Sequence[Spelling]) -> None:
+    looks = " or ".join(dict.fromkeys(spelling.looks_like for spelling in fitting))
+    message = f"The column {shown(scan.name)} looks like {looks}, and nothing tells which; write {fitting[0].right}."
+    bench.remark("ambiguous_column", message)
 
 
 def check_names(bench: Bench, names: Sequence[str]) -> None:
