@@ -284,6 +284,16 @@ def test_own_data_sets_are_listed_newest_first_before_the_built_in_ones(client: 
     assert client.get("/datasets/digits").get_json()["content"]["shape"] == [1, 8, 8]
 
 
+def test_columns_are_told_as_conditions_are_written_and_which_of_them_holds_the_classes(client: CheckedClient) -> None:
+    content = client.get("/datasets/survey").get_json()["content"]
+
+    ranges = {column["name"]: (column["minimum"], column["maximum"]) for column in content["table"]}
+    assert ranges["age"] == (18, 90)
+    assert ranges["joined"] == ("1960-01-01", "2024-07-01")
+    assert ranges["contract"] == ranges["owns_home"] == (None, None)
+    assert (content["label"], content["labels"]) == ("owns_home", ["no", "yes"])
+
+
 def test_a_ready_data_set_trains_a_job_and_stays_while_the_job_lives(engine: Engine, client: CheckedClient) -> None:
     with writing(engine) as session:
         dataset = add_ready_dataset(session)

@@ -36,6 +36,9 @@ def test_channels_are_mixed_and_rates_brought_together(tmp_path: Path) -> None:
 
     found = rows_of(tmp_path)[0, 0]
     assert prepared.facts.shape == (1, RATE)
+    assert [remark.message for remark in prepared.remarks] == [
+        "Sounds of 44,100 frames a second were converted to 16,000."
+    ]
     assert np.abs(found - TONE / 2)[500:-500].max() < 0.01
 
 
@@ -49,6 +52,31 @@ def test_short_sounds_are_padded_long_ones_cut_and_folders_are_labels(tmp_path: 
     assert labels_of(tmp_path) == [1] * 4 + [0] * 4
     assert "3 were cut, 4 padded" in prepared.remarks[0].message
     assert not rows_of(tmp_path)[0, 0, 320:].any()
+
+
+@pytest.mark.parametrize(
+    ("rates", "options", "rate", "remarks"),
+    [
+        ((8_000,), Options(), 8_000, []),
+        ((8_000,), Options(sample_rate=16_000), 16_000, []),
+        ((8_000, 16_000), Options(), 16_000, ["Sounds of 8,000 and 16,000 frames a second were converted to 16,000."]),
+    ],
+)
+def test_sounds_of_one_rate_keep_it(
+    tmp_path: Path, rates: tuple[int, ...], options: Options, rate: int, remarks: list[str]
+) -> None:
+    sounds = {f"{n}.wav": make_wav(TONE[: rates[n % len(rates)]], rate=rates[n % len(rates)]) for n in range(8)}
+
+    prepared = prepare_bytes(make_zip(sounds), tmp_path, options)
+
+    assert (prepared.facts.sample_rate, prepared.facts.shape) == (rate, (1, rate))
+    assert [remark.message for remark in prepared.remarks] == remarks
+
+
+def test_one_sound_of_a_low_rate_keeps_it(tmp_path: Path) -> None:
+    prepared = prepare_bytes(make_wav(np.tile(TONE, 2), rate=8_000), tmp_path)
+
+    assert (prepared.facts.sample_rate, prepared.facts.shape[1]) == (8_000, 1_984)
 
 
 def test_one_sound_is_cut_into_pieces(tmp_path: Path) -> None:

@@ -229,10 +229,28 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, text: str, code: str
 
 
 def test_text_of_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(BadUpload, match="after line 1 the file is not UTF-8"):
+    with pytest.raises(BadUpload, match=r"after line 1 the file is not UTF-8.*PNG"):
         prepare_bytes("name,n\nMüller,1\n".encode("latin-1"), tmp_path)
 
 
 def test_a_label_that_is_no_column_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(BadUpload, match=r'no column "size".* "age", "height"'):
-        prepare_bytes(PEOPLE.encode(), tmp_path, Options(label="size"))
+    with pytest.raises(BadUpload, match=r'no column "color".*did you mean "colour"\?.* "age", "height"'):
+        prepare_bytes(PEOPLE.encode(), tmp_path, Options(label="color"))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        (PEOPLE.encode(), Options(sample_rate=8_000, seconds=1.0), ["sample_rate means nothing for table", "seconds"]),
+        (make_npy(np.arange(24.0).reshape(12, 2)), Options(label="x"), ["label means nothing for vector"]),
+        (PEOPLE.encode(), Options(label="colour"), []),
+    ],
+)
+def test_an_option_that_means_nothing_to_what_came_is_told(
+    tmp_path: Path, data: bytes, options: Options, words: list[str]
+) -> None:
+    prepared = prepare_bytes(data, tmp_path, options)
+
+    told = [remark.message for remark in prepared.remarks if remark.code == "option_unused"]
+    assert len(told) == len(words)
+    assert all(word in message for word, message in zip(words, told, strict=True))

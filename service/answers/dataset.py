@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field
 
 from service.answers.writing import Moment, PageAnswer
 from service.models import Dataset
-from service.spec.facts import BuiltinDataset, DatasetFacts, Modality, TableColumn
+from service.spec.facts import BuiltinDataset, ColumnKind, DatasetFacts, Modality, TableColumn
+from service.spec.tables import as_written, is_choice
 from service.store.datasets import facts_of
 
 DatasetStatus = Literal["uploading", "preparing", "ready", "failed"]
@@ -26,6 +27,32 @@ class DatasetWarning(BaseModel):
     message: str
 
 
+class ColumnAnswer(BaseModel):
+    """A column of an uploaded table."""
+
+    name: str
+    kind: ColumnKind
+    categories: list[str] = Field(description="Its values, of words and truths.")
+    decimals: int | None = Field(description="Digits after the point of numbers, null where they vary without end.")
+    missing: bool = Field(description="Whether some cells are empty.")
+    minimum: int | float | str | None = Field(description="Of numbers and dates, written as in `where` of samples.")
+    maximum: int | float | str | None
+
+    @classmethod
+    def of(cls, column: TableColumn) -> "ColumnAnswer":
+        """Tell a column."""
+        has_range = not is_choice(column)
+        return cls(
+            name=column.name,
+            kind=column.kind,
+            categories=list(column.categories),
+            decimals=column.decimals,
+            missing=column.missing,
+            minimum=as_written(column, column.minimum) if has_range else None,
+            maximum=as_written(column, column.maximum) if has_range else None,
+        )
+
+
 class DatasetContent(BaseModel):
     """What is in a data set; told once it is ready."""
 
@@ -35,7 +62,8 @@ class DatasetContent(BaseModel):
     )
     count: int = Field(description="Samples.")
     columns: list[str]
-    table: list[TableColumn] = Field(description="The columns of an uploaded table, with their kinds.")
+    table: list[ColumnAnswer] = Field(description="The columns of an uploaded table, with their kinds.")
+    label: str | None = Field(description="The column of the table that holds the classes.")
     labels: list[str] = Field(description="The classes, empty where there are none.")
     sample_rate: int | None = Field(description="Frames of a second of audio.")
 
@@ -47,7 +75,8 @@ class DatasetContent(BaseModel):
             shape=list(facts.shape),
             count=facts.count,
             columns=list(facts.columns) or [column.name for column in facts.table],
-            table=list(facts.table),
+            table=[ColumnAnswer.of(column) for column in facts.table],
+            label=facts.label_column or None,
             labels=list(facts.labels),
             sample_rate=facts.sample_rate,
         )

@@ -14,7 +14,7 @@ from service.spec.dates import number_of_date, write_date
 from service.spec.facts import TableColumn
 from service.spec.faults import MOST_UNKNOWN, list_names, pointer_to, shorten, unknown_name
 from service.spec.parts.strict import Strict
-from service.spec.tables import is_choice
+from service.spec.tables import as_written, is_choice
 
 MOST_VALUES = 1_001  # one more, for a gap, than a column that is named as the labels may have
 TRUTHS = {True: {"true", "yes", "t", "y", "1"}, False: {"false", "no", "f", "n", "0"}}
@@ -150,7 +150,7 @@ def _check_reach(column: TableColumn, minimum: float, maximum: float) -> None:
     if column.kind == "integer" and math.isfinite(minimum + maximum) and math.ceil(minimum) > math.floor(maximum):
         raise _Unfit("not_whole", "this column holds whole numbers", _range_of(column))
     if maximum < column.minimum or minimum > column.maximum:
-        least, greatest = (_written(column, bound) for bound in (column.minimum, column.maximum))
+        least, greatest = (as_written(column, bound) for bound in (column.minimum, column.maximum))
         raise _Unfit("out_of_range", f"lies outside the data, which has {least} to {greatest}", _range_of(column))
 
 
@@ -158,13 +158,7 @@ def _range_of(column: TableColumn) -> dict[str, object] | None:
     """Return the range of the data as a client writes it, None where it is not known."""
     if not math.isfinite(column.minimum):
         return None
-    return {name: _written(column, getattr(column, name)) for name in ("minimum", "maximum")}
-
-
-def _written(column: TableColumn, number: float) -> object:
-    if column.kind == "date":
-        return write_date(number, column.date_format)
-    return int(number) if column.kind == "integer" else number
+    return {name: as_written(column, getattr(column, name)) for name in ("minimum", "maximum")}
 
 
 def _fault_of(unfit: _Unfit, path: list[str | int], got: Cell) -> Fault:

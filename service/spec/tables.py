@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.spec.dates import write_date
 from service.spec.facts import DatasetFacts, TableColumn
 
 CLASS_COLUMN = "class"  # what the labels are called that are in no column of the data
@@ -60,6 +61,13 @@ def exported_columns(facts: DatasetFacts) -> tuple[TableColumn, ...]:
     """
     names = facts.columns or tuple(f"x{number}" for number in range(1, facts.shape[0] + 1))
     return facts.table or tuple(TableColumn(name, "continuous", minimum=-math.inf, maximum=math.inf) for name in names)
+
+
+def as_written(column: TableColumn, number: float) -> int | float | str:
+    """Return a number of a column as the CSV has it: dates as texts, whole numbers as such."""
+    if column.kind == "date":
+        return write_date(number, column.date_format)
+    return int(number) if column.kind == "integer" else number
 
 
 def lies_in_the_plane(facts: DatasetFacts) -> bool:

@@ -18,10 +18,16 @@ class UploadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     label: str | None = Field(
-        None, min_length=1, max_length=256, description="Column of a table that holds the classes; else it has none."
+        None,
+        min_length=1,
+        max_length=256,
+        description="Column of a table that holds the classes; the last of 2 to 20 words or truths when not given.",
     )
     sample_rate: int | None = Field(
-        None, ge=1_000, le=192_000, description="Frames a second that sounds are converted to; 16,000 when not given."
+        None,
+        ge=1_000,
+        le=192_000,
+        description="Frames a second that sounds are converted to; their own, but 16,000 at most, when not given.",
     )
     seconds: float | None = Field(
         None, gt=0, le=600, description="Length that sounds are cut or padded to; by the sounds when not given."

@@ -7,6 +7,7 @@ import numpy as np
 
 from service.spec.facts import DatasetFacts, Modality
 from worker.ingest.bench import Bench, require_samples
+from worker.ingest.sounds import USUAL_RATE
 from worker.ingest.upload import BadUpload
 
 CHANNELS = (1, 3, 4)
@@ -74,13 +75,14 @@ def prepare_sounds(bench: Bench, values: np.ndarray) -> DatasetFacts:
     if values.dtype.kind != "f" or frames > bench.limits.frames:
         message = f"Sounds are floats from -1 to 1, at most {bench.limits.frames:,} frames each, not {values.dtype}."
         raise BadUpload("unfit_array", message)
+    bench.remark_unused("seconds", "arrays of sounds")
     with bench.write_rows(np.float32, (1, frames)) as writer:
         for first, chunk in chunks(values):
             sounds = finite(chunk.astype(np.float32), first)
             if np.abs(sounds).max() > 1:
                 raise BadUpload("out_of_range", "Sounds lie between -1 and 1; divide them by their largest value.")
             writer.append(sounds[:, None, :])
-    return _facts(bench, "audio", (1, frames), count, sample_rate=bench.options.sample_rate)
+    return _facts(bench, "audio", (1, frames), count, sample_rate=bench.options.sample_rate or USUAL_RATE)
 
 
 def prepare_pictures(bench: Bench, values: np.ndarray) -> DatasetFacts:

@@ -60,6 +60,11 @@ class Bench:
         """Tell the owner something."""
         self.remarks.append(Remark(code, message))
 
+    def remark_unused(self, option: str, kind: str) -> None:
+        """Tell that something that was asked for means nothing to what came."""
+        if getattr(self.options, option) is not None:
+            self.remark("option_unused", f"{option} means nothing for {kind} and was not used.")
+
     def write_rows(self, dtype: type[np.generic], shape: Shape) -> RowWriter:
         """Begin the rows of the data set; shape is that of one row as it is stored."""
         return RowWriter(self._target / ROWS, dtype, shape, most_bytes=self.limits.prepared_bytes)

@@ -14,12 +14,11 @@ from worker.ingest.parquet import prepare_parquet
 from worker.ingest.photos import prepare_photos
 from worker.ingest.separated import prepare_separated
 from worker.ingest.sounds import prepare_sound, prepare_sounds
-from worker.ingest.upload import BadUpload, shown
+from worker.ingest.upload import TAKEN, BadUpload, shown
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 HEAD_BYTES = 512
-TAKEN = "a zip of PNG or JPEG pictures or of WAV sounds, npz or npy, CSV, Parquet, WAV, or IDX"
 
 # What people send instead, and what to do about it.
 KNOWN_OTHERS = (

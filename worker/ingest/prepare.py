@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from service.spec.facts import DatasetFacts
 from worker.ingest.bench import Bench
 from worker.ingest.kinds import prepare_any
 from worker.ingest.mixtures import with_mixture
@@ -14,6 +15,15 @@ def prepare(upload: Upload, target: Path, limits: Limits) -> Prepared:
     bench = Bench(upload, target, limits)
     try:
         facts = with_mixture(prepare_any(bench, upload.path), target / ROWS)
+        _remark_unused(bench, facts)
         return Prepared(facts, tuple(bench.remarks), write_preview(facts, target))
     finally:
         bench.clear_scratch()
+
+
+def _remark_unused(bench: Bench, facts: DatasetFacts) -> None:
+    if not facts.columns:
+        bench.remark_unused("label", f"{facts.modality} data without named columns")
+    if facts.modality != "audio":
+        bench.remark_unused("sample_rate", f"{facts.modality} data")
+        bench.remark_unused("seconds", f"{facts.modality} data")

@@ -10,7 +10,7 @@ from service.spec.facts import DatasetFacts
 from worker.ingest.bench import Bench
 from worker.ingest.columns import MISSING, NUMBER, date_format_of
 from worker.ingest.tables import Cells, prepare_table
-from worker.ingest.upload import BadUpload, Limits, shown
+from worker.ingest.upload import TAKEN, BadUpload, Limits, shown
 
 DELIMITERS = ",;\t"
 PIECE_CELLS = 200_000
@@ -88,7 +88,8 @@ def _lines(file: TextIO, limits: Limits) -> Iterator[str]:
         try:
             line = file.readline(limits.line_characters)
         except UnicodeDecodeError:
-            raise BadUpload("not_utf8", f"At or after line {number} the file is not UTF-8; save it as UTF-8.") from None
+            what = f"At or after line {number} the file is not UTF-8; save a CSV file as UTF-8, or send {TAKEN}."
+            raise BadUpload("not_utf8", what) from None
         if not line:
             return
         if "\0" in line:

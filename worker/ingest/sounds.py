@@ -19,8 +19,10 @@ FORMS = {(PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32)}
 MOST_CHANNELS = 32
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 MOST_CHUNKS = 1_000
+USUAL_RATE = 16_000  # frames a second that sounds of higher or several rates are converted to
 PIECE_S = 0.25  # of one long sound, when nobody says how long a sample is
 LENGTH_MULTIPLE = 64  # of the frames of a sample, so that networks can halve it a few times
+MOST_NAMED = 4  # rates in a remark
 BLOCK_S = 60  # of one long sound at a time
 
 
@@ -45,29 +47,28 @@ def prepare_sound(bench: Bench, path: Path) -> DatasetFacts:
     bench.check_modality("a WAV file", "audio")
     with path.open("rb") as file:
         wave = read_wave(file, "The file")
-        frames = _frames(bench, bench.options.seconds or PIECE_S)
-        require_samples(round(wave.frames * bench.options.sample_rate / wave.rate) // frames, "pieces of that length")
+        rate = _choose_rate(bench, {wave.rate})
+        frames = _frames(bench, bench.options.seconds or PIECE_S, rate)
+        require_samples(round(wave.frames * rate / wave.rate) // frames, "pieces of that length")
         with bench.write_rows(np.float32, (1, frames)) as writer:
-            _cut(bench, file, wave, writer, frames)
-    return _facts(bench, frames, writer.count, ())
+            _cut(bench, file, wave, writer, frames, rate)
+    return _facts(bench, frames, writer.count, (), rate)
 
 
 def prepare_sounds(bench: Bench, archive: Archive) -> DatasetFacts:
     """Prepare a zip of sounds, whose folders are classes; each is cut or padded with silence to the median length."""
     bench.check_modality("a zip of WAV files", "audio")
     require_samples(len(archive.entries), "sounds")
-    seconds = bench.options.seconds or float(
-        np.median([_seconds(archive.read(entry), place(entry)) for entry in archive.entries])
-    )
-    frames = _frames(bench, seconds)
+    waves = [read_wave(io.BytesIO(archive.read(entry)), place(entry)) for entry in archive.entries]
+    rate = _choose_rate(bench, {wave.rate for wave in waves})
+    seconds = bench.options.seconds or float(np.median([wave.frames / wave.rate for wave in waves]))
+    frames = _frames(bench, seconds, rate)
     cut = padded = 0
     with bench.write_rows(np.float32, (1, frames)) as writer:
         for entry in archive.entries:
             file = io.BytesIO(archive.read(entry))
             wave = read_wave(file, place(entry))
-            sound = resample(
-                read_frames(file, wave, 0, wave.frames, place(entry)), wave.rate, bench.options.sample_rate
-            )
+            sound = resample(read_frames(file, wave, 0, wave.frames, place(entry)), wave.rate, rate)
             cut, padded = cut + (len(sound) > frames), padded + (len(sound) < frames)
             writer.append(np.pad(sound[:frames], (0, max(0, frames - len(sound))))[None, None])
     if cut or padded:
@@ -76,7 +77,7 @@ def prepare_sounds(bench: Bench, archive: Archive) -> DatasetFacts:
     names, classes = classes_of_folders([folder_of(entry) for entry in archive.entries])
     if names:
         bench.write_labels(classes, len(names), writer.count)
-    return _facts(bench, frames, writer.count, names)
+    return _facts(bench, frames, writer.count, names, rate)
 
 
 def read_wave(file: BinaryIO, name: str) -> Wave:
@@ -169,12 +170,12 @@ def resample(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return changed.clip(-1, 1).astype(np.float32)
 
 
-def _cut(bench: Bench, file: BinaryIO, wave: Wave, writer: RowWriter, frames: int) -> None:
+def _cut(bench: Bench, file: BinaryIO, wave: Wave, writer: RowWriter, frames: int, rate: int) -> None:
     """Write a sound piece by piece, a minute at a time."""
     block, rest = BLOCK_S * wave.rate, np.zeros(0, np.float32)
     for first in range(0, wave.frames, block):
         part = read_frames(file, wave, first, min(block, wave.frames - first), "The file")
-        rest = np.concatenate([rest, resample(part, wave.rate, bench.options.sample_rate)])
+        rest = np.concatenate([rest, resample(part, wave.rate, rate)])
         whole = len(rest) // frames
         writer.append(rest[: whole * frames].reshape(whole, 1, frames))
         rest = rest[whole * frames :]
@@ -182,13 +183,19 @@ def _cut(bench: Bench, file: BinaryIO, wave: Wave, writer: RowWriter, frames: in
         bench.remark("rest_left_out", f"The last {len(rest):,} frames fill no whole piece and were left out.")
 
 
-def _seconds(data: bytes, name: str) -> float:
-    wave = read_wave(io.BytesIO(data), name)
-    return wave.frames / wave.rate
+def _choose_rate(bench: Bench, found: set[int]) -> int:
+    """Return the rate that is asked for, or that of all sounds; higher and several ones become the usual one."""
+    if bench.options.sample_rate is not None:
+        return bench.options.sample_rate
+    if len(found) == 1 and max(found) <= USUAL_RATE:
+        return max(found)
+    rates = " and ".join(f"{rate:,}" for rate in sorted(found)[:MOST_NAMED])
+    bench.remark("rate_converted", f"Sounds of {rates} frames a second were converted to {USUAL_RATE:,}.")
+    return USUAL_RATE
 
 
-def _frames(bench: Bench, seconds: float) -> int:
-    frames = max(1, round(seconds * bench.options.sample_rate / LENGTH_MULTIPLE)) * LENGTH_MULTIPLE
+def _frames(bench: Bench, seconds: float, rate: int) -> int:
+    frames = max(1, round(seconds * rate / LENGTH_MULTIPLE)) * LENGTH_MULTIPLE
     if frames > bench.limits.frames:
         message = (
             f"A sample would have {frames:,} frames; at most {bench.limits.frames:,} are taken. Ask for fewer seconds."
@@ -197,8 +204,8 @@ def _frames(bench: Bench, seconds: float) -> int:
     return frames
 
 
-def _facts(bench: Bench, frames: int, count: int, labels: tuple[str, ...]) -> DatasetFacts:
+def _facts(bench: Bench, frames: int, count: int, labels: tuple[str, ...], rate: int) -> DatasetFacts:
     return DatasetFacts(
         bench.upload.name, "audio", (1, frames), count, bench.upload.sha256,
-        labels=labels, sample_rate=bench.options.sample_rate,
+        labels=labels, sample_rate=rate,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Tables of cells, from whichever format: scanned once for what their columns are, then written as numbers."""
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -102,8 +103,10 @@ def check_names(bench: Bench, names: Sequence[str]) -> None:
         raise BadUpload("repeated_column", f"Two columns are called {shown(repeated)}; give each a name of its own.")
     label = bench.options.label
     if label is not None and label not in names:
+        nearest = difflib.get_close_matches(label, names[:MOST_CLASSES], n=1)
+        hint = f"did you mean {shown(nearest[0])}? Found" if nearest else "found"
         known = ", ".join(shown(name) for name in names[:10])
-        raise BadUpload("unknown_label", f"There is no column {shown(label)} to take the labels from; found {known}.")
+        raise BadUpload("unknown_label", f"There is no column {shown(label)} to take the labels from; {hint} {known}.")
 
 
 def _choose_columns(bench: Bench, scans: list[ColumnScan]) -> list[tuple[int, TableColumn]]:

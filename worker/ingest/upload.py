@@ -9,6 +9,8 @@ from service.spec.facts import DatasetFacts, Modality
 MIB = 2**20
 GIB = 2**30
 
+TAKEN = "a zip of PNG or JPEG pictures or of WAV sounds, npz or npy, CSV, Parquet, WAV, or IDX"
+
 Preview = Literal["preview.png", "preview.csv"]
 ROWS, LABELS = "rows.npy", "labels.npy"
 PREVIEW_PNG: Final = "preview.png"
@@ -36,11 +38,11 @@ class Remark:
 
 @dataclass(frozen=True)
 class Options:
-    """How the owner wants an upload to be read. A length of None is that of the sounds themselves."""
+    """How the owner wants an upload to be read. A rate or length of None is that of the sounds themselves."""
 
     modality: Modality | None = None
     label: str | None = None  # the column that holds the classes
-    sample_rate: int = 16_000
+    sample_rate: int | None = None
     seconds: float | None = None
 
 
