@@ -28,6 +28,14 @@ class Progress(TypedDict):
     samples_seen: int
 
 
+class Execution(TypedDict):
+    """How the steps of a job are carried out."""
+
+    step: str
+    threads: int
+    reason: str
+
+
 class Job(TypedDict):
     """A training job as the service shows it."""
 
@@ -44,6 +52,7 @@ class Job(TypedDict):
     attempt: int
     queue_position: int | None
     worker: str | None
+    execution: Execution | None
     progress: Progress
     losses: dict[str, float | None] | None
     error: dict[str, str] | None

@@ -55,14 +55,16 @@ def _bar(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def _lines(console: Console) -> Iterator[Show]:
-    shown_status, shown_s = "", 0.0
+    shown_stage, shown_line, shown_s = ("", False), "", 0.0
 
     def show(job: Job) -> None:
-        nonlocal shown_status, shown_s
-        if job["status"] == shown_status and time.monotonic() - shown_s < LINE_EVERY_S:
+        nonlocal shown_stage, shown_line, shown_s
+        stage = (job["status"], _is_compiling(job))
+        line = f"{job['id']} {_standing(job)} {_facts(job)}".rstrip()
+        if line == shown_line or (stage == shown_stage and time.monotonic() - shown_s < LINE_EVERY_S):
             return
-        shown_status, shown_s = job["status"], time.monotonic()
-        console.print(f"{job['id']} {_standing(job)} {_facts(job)}".rstrip(), soft_wrap=True, highlight=False)
+        shown_stage, shown_line, shown_s = stage, line, time.monotonic()
+        console.print(line, soft_wrap=True, highlight=False)
 
     yield show
 
@@ -72,9 +74,17 @@ def _standing(job: Job) -> str:
     return f"queued at place {position}" if job["status"] == "queued" and position else job["status"]
 
 
+def _is_compiling(job: Job) -> bool:
+    """Tell whether a job waits for its compiler: the plan is told before the first step."""
+    is_compiled = job["execution"] is not None and job["execution"]["step"] == "compiled"
+    return is_compiled and job["status"] == "running" and job["losses"] is None
+
+
 def _facts(job: Job) -> str:
     progress, losses = job["progress"], job["losses"] or {}
     facts = [f"step {progress['step']}/{progress['max_steps']}"]
+    if _is_compiling(job):
+        return f"{facts[0]}  compiling the steps, once, up to a minute of a core"
     facts += [f"{name} {value:.4f}" for name in ("d_loss", "g_loss") if (value := losses.get(name)) is not None]
     if job["status"] == "running" and progress["steps_per_second"]:
         facts.append(f"{progress['steps_per_second']:.0f} steps/s")

@@ -83,7 +83,9 @@ class JobAnswer(BaseModel):
     attempt: int = Field(description="How many times a worker has taken the job.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     worker: str | None
-    execution: ExecutionAnswer | None = Field(description="How its steps are carried out; null before the first.")
+    execution: ExecutionAnswer | None = Field(
+        description="How its steps are carried out; null until its worker has opened the data."
+    )
     progress: ProgressAnswer
     losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
     parent: None = Field(description="The job this one continues.")
