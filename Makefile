@@ -5,11 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo run test chaos scenarios quality ctgan lint format lock readme clean chromium
+.PHONY: help demo run test chaos scenarios quality bench bench-short ctgan peers lint format lock readme clean chromium
 .DEFAULT_GOAL := help
 
 help: ## Say what the targets do.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/installed-worker ## Train the digits through the REST API; leaves demo/samples.png and more.
 	@$(BIN)/ganymede demo
@@ -31,12 +31,28 @@ BARS ?=
 quality: .venv/installed-test $(if $(filter B9,$(or $(BARS),B9)),ctgan) ## Train the default recipes on known data, BARS="B1 B4" of them, JOBS=2 at a time; writes docs/quality.md.
 	$(BIN)/python -m benchmarks.quality $(if $(BARS),--bars "$(BARS)") $(if $(JOBS),--jobs $(JOBS))
 
-# Bar B9 compares with it. It has an environment of its own, never ours; where it cannot be had, its row says so.
+bench: .venv/installed-test peers ctgan ## Measure how fast everything is, ROWS="P1 S2" of it, beside the baseline and peers; writes docs/performance.md.
+	$(BIN)/python -m benchmarks.speed $(if $(ROWS),--rows "$(ROWS)")
+
+bench-short: .venv/installed-test ## The same for every day: two minutes, no peers, nothing written.
+	$(BIN)/python -m benchmarks.speed --short $(if $(ROWS),--rows "$(ROWS)")
+
+# Lightning and MLflow, in an environment of their own; where it cannot be had, their rows say so.
+peers: build/peers/bin/python
+	@cmp -s benchmarks/speed/peers.txt build/peers/installed || \
+	  { build/peers/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/speed/peers.txt && \
+	    cp benchmarks/speed/peers.txt build/peers/installed; } || \
+	  echo "Lightning and MLflow could not be installed: their rows are absent." >&2
+
+build/peers/bin/python: | .venv/bin/python
+	$(PYTHON) -m venv build/peers
+
+# Bars B9 and T1 compare with it. It has an environment of its own, never ours; where it cannot be had, its row says so.
 ctgan: build/ctgan/bin/python
 	@cmp -s benchmarks/quality/ctgan.txt build/ctgan/installed || \
 	  { build/ctgan/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/quality/ctgan.txt && \
 	    cp benchmarks/quality/ctgan.txt build/ctgan/installed; } || \
-	  echo "ctgan could not be installed: bar B9 has no rival." >&2
+	  echo "ctgan could not be installed: bars B9 and T1 have no rival." >&2
 
 build/ctgan/bin/python: | .venv/bin/python
 	$(PYTHON) -m venv build/ctgan
