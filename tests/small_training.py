@@ -50,7 +50,7 @@ def rows_of(training: Training, steps: int) -> dict[str, np.ndarray]:
 
 def weights_of(network: nn.Module) -> Tensor:
     """Return all weights of a network as one vector."""
-    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 def smaller(data: TrainingData, count: int) -> TrainingData:

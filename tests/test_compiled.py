@@ -6,47 +6,17 @@ import numpy as np
 import pytest
 import torch
 from small_training import CPU, small_spec, weights_of
+from whole_steps import WAYS, take_steps
 
 from service.spec.compilation import obstacle
 from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from tests.building import a_resolved
 from worker.gan.data.registry import open_dataset
 from worker.gan.files import read_state, write_state
 from worker.gan.training import Training
 
 STEPS = 4
-FALLING: dict[str, Any] = {
-    "schedule": {"name": "cosine", "warmup_steps": 2},
-    "betas": [{"name": "linear", "initial": 0.5, "final": 0.0}, {"initial": 0.9, "final": 0.99}],
-}
-BOTH_FALL = {"generator": FALLING, "discriminator": FALLING}
-
-WAYS: dict[str, dict[str, Any]] = {
-    "original": {},
-    "reuse": {"loop": {"variant": "reuse"}},
-    "fused with one backward pass": {"loop": {"variant": "fused"}, "objective": {"loss": "saturating"}},
-    "fused with two": {"loop": {"variant": "fused"}, "objective": {"loss": "non_saturating", "r2": 0.5}},
-    "penalties that fall": {"objective": {"r1": {"name": "linear", "initial": 1.0}, "r2": 0.5}},
-    "several updates": {"loop": {"discriminator_steps": 3}, "optimizer": BOTH_FALL},
-    "labels": {"dataset": "digits", "model": {"conditional": True}},
-    "codes": {"model": {"latent_codes": 8}},
-    "packs": {"model": {"discriminator": {"packing": 2}}},
-    "groups and octaves": {"model": {"discriminator": {"minibatch_std": 4, "octaves": 3}}},
-    "weight decay and clipping": {
-        "optimizer": {
-            "generator": {"name": "adamw", "clip_gradient": 0.01},
-            "discriminator": {"name": "adamw", "clip_weights": 0.1},
-        }
-    },
-    "a frozen discriminator": {"optimizer": {"discriminator": {"lr": 0}}},
-    "the best of the fakes": {"objective": {"top_k": 0.5}},
-    "relativistic, without an average": {
-        "objective": {"loss": "rpgan"},
-        "model": {"ema": {"half_life_samples": 0}},
-    },
-}
-
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own parts
 
 
@@ -57,13 +27,10 @@ def fresh_compiler(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def training(spec: JobSpec, compiler: str | None, dtype: torch.dtype = torch.float32) -> Training:
-    return Training(spec, open_dataset(spec.dataset), device=CPU, dtype=dtype, compiler=compiler)  # type: ignore[arg-type]
-
-
-def take_steps(training: Training, count: int) -> np.ndarray:
-    for _ in range(count):
-        training.step()
-    return training.recorder.take()[1][:, :-1]  # without the clock
+    data = open_dataset(spec.dataset)  # type: ignore[arg-type]  # a resolved spec holds a reference
+    if compiler is None:
+        return Training(spec, data, device=CPU, dtype=dtype)
+    return Training(spec, data, device=CPU, dtype=dtype, plan=Plan("compiled", 1, "tested"), compiler=compiler)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,6 +14,7 @@ from service.spec.resolve import find_dataset
 from tests.building import a_resolved, add_job, add_ready_dataset
 from worker.attempt import Attempt
 
+FALLING = {"name": "linear", "initial": 0.5, "final": 0.0}
 WIDE = {"generator": {"width": 1024}, "discriminator": {"width": 1024}}
 
 
@@ -46,7 +47,13 @@ def test_an_uploaded_data_set_is_judged_by_its_own_facts(engine: Engine) -> None
         ({}, True, "cpu", "eager", "pays from"),
         ({"loop": {"max_steps": 10_000}}, True, "cpu", "compiled", "pays from"),
         ({"loop": {"max_steps": 10_000, "max_seconds": 20}}, True, "cpu", "eager", "180 s"),
-        ({"loop": {"max_steps": 10_000}}, True, "cuda:0", "eager", "for CPUs"),
+        ({}, True, "cuda:0", "captured", "at once"),
+        ({"resources": {"step": "captured"}}, True, "cuda:0", "captured", "asked for"),
+        ({"resources": {"step": "eager"}}, True, "cuda:0", "eager", "asked for"),
+        ({"resources": {"step": "compiled"}}, True, "cuda:0", "eager", "for CPUs alone"),
+        ({"resources": {"step": "captured"}}, True, "cpu", "eager", "on GPUs alone"),
+        ({"objective": {"dragan": 1.0}}, True, "cuda:0", "eager", "objective.dragan"),
+        ({"optimizer": {"generator": {"betas": [FALLING, 0.99]}}}, True, "cuda:0", "eager", "optimizer.betas"),
         ({"loop": {"max_steps": 10_000}}, False, "cpu", "eager", "no C++ compiler"),
         ({"resources": {"step": "compiled"}}, True, "cpu", "compiled", "asked for"),
         ({"loop": {"max_steps": 10_000}, "resources": {"step": "eager"}}, True, "cpu", "eager", "asked for"),
@@ -73,6 +80,7 @@ def test_a_plan_says_how_steps_are_taken_and_why(
 
 
 COMPILED, EAGER = Plan("compiled", 2, "it pays"), Plan("eager", 1, "the compiler failed")
+CAPTURED = Plan("captured", 2, "at once")
 
 
 @pytest.mark.parametrize(
@@ -84,12 +92,24 @@ COMPILED, EAGER = Plan("compiled", 2, "it pays"), Plan("eager", 1, "the compiler
         (COMPILED, Plan("compiled", 1, "fewer cores"), True, Plan("compiled", 1, "it pays")),
         (COMPILED, Plan("eager", 2, "no compiler"), True, Plan("eager", 2, "no compiler")),
         (EAGER, COMPILED, True, EAGER),
+        (EAGER, CAPTURED, True, EAGER),
+        (COMPILED, CAPTURED, True, CAPTURED),
+        (CAPTURED, COMPILED, True, COMPILED),
     ],
 )
 def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
     known: Plan | None, planned: Plan, has_begun: bool, followed: Plan
 ) -> None:
     assert plan_to_follow(known, planned, has_begun=has_begun) == followed
+
+
+def test_what_cannot_be_captured_is_refused_with_the_key_that_hinders() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        small_spec(objective={"gradient_penalty": 10.0}, resources={"step": "captured"})
+
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.code) == ("/resources/step", "not_capturable")
+    assert "objective.gradient_penalty" in fault.message
 
 
 def test_what_cannot_be_compiled_is_refused_with_the_key_that_hinders() -> None:

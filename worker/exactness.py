@@ -9,10 +9,14 @@ import torch
 from service.spec.plan import Plan
 
 
-def compute_exactly(device: torch.device) -> None:
-    """Let torch use only algorithms that give the same bits each time; on a GPU it warns where it has none."""
+def compute_exactly(device: torch.device, *, tf32: bool = False) -> None:
+    """Let torch use only algorithms that give the same bits each time; on a GPU it warns where it has none.
+
+    A GPU multiplies float32 as it is, unless it may round to TF32, which torch lets it do in convolutions by default.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs a fill each
 
 
@@ -23,6 +27,7 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
         "numpy": np.__version__,
         "step": plan.step,
         "threads": plan.threads,
+        "layout": plan.layout,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
@@ -30,6 +35,6 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return in words why a continuation may not be identical to the last bit; None when it will be."""
-    before = {"step": "eager"} | before  # as all were before there were plans
+    before = {"step": "eager", "layout": "contiguous"} | before  # as all were before there were plans
     changed = [f"{key} {before.get(key)} became {now[key]}" for key in now if before.get(key) != now[key]]
     return f"Equivalent, not identical: {', '.join(changed)}." if changed else None

@@ -86,6 +86,8 @@ class ForkServer:
         # Threads that wait for work by spinning starve each other as soon as there are more of them than free cores:
         # on two busy cores 300 small steps took 18 s with two spinning threads and 1.1 s with two that sleep.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Whoever asks torch whether there is a GPU would start CUDA, after which no fork could use one.
+        os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
         _CONTEXT.set_forkserver_preload(["worker.preload"])
         forkserver.ensure_running()
 

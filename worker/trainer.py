@@ -26,12 +26,13 @@ from worker.copies import Copies
 from worker.endings import Ending, Why
 from worker.exactness import compute_exactly, difference, machine_facts
 from worker.flusher import Flusher
-from worker.gan.compiled import CompilerFailed, remember_compiled
+from worker.gan.compiled import remember_compiled
 from worker.gan.data.training_data import DatasetChanged
 from worker.gan.diagnosis.checkup import CHECK_EVERY_STEPS, Examiner
 from worker.gan.diagnosis.doctor import Doctor
 from worker.gan.files import read_state
 from worker.gan.training import Training
+from worker.gan.whole_step import BuildFailed
 from worker.isolation import isolate, limit_memory
 from worker.measurer import Measurer, split_of
 from worker.opening import open_data
@@ -70,7 +71,7 @@ class _Trainer:
         self._attempt, self._settings, self._device, self._plan = attempt, settings, device, plan
         self._spec = attempt.spec
         self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
-        compute_exactly(device)
+        compute_exactly(device, tf32=self._spec.resources.precision == "tf32")
         if plan.step == "compiled":
             remember_compiled(settings.home.absolute() / "cache" / "compiled")
         self._machine = machine_facts(device=device, plan=plan)
@@ -129,22 +130,16 @@ class _Trainer:
                 self._save_last(training, why)
             except GivenUp:
                 why = Why.DRAIN
-            except CompilerFailed as error:
+            except BuildFailed as error:
                 why = Why.DRAIN  # the next attempt continues where this one could last be saved
-                self._give_up_compiling(error)
+                self._give_up_building(error)
             self._flusher.end(Ending(why))
 
     def _open(self) -> tuple[Training, Doctor]:
         """Return the training at the step that this attempt begins from, and the doctor who has followed it so far."""
         dtype = torch.float64 if self._spec.resources.precision == "float64" else torch.float32
         data = open_data(self._attempt.dataset, self._attempt.prepared, split_of(self._spec), self._copies)
-        training = Training(
-            self._spec,
-            data,
-            device=self._device,
-            dtype=dtype,
-            compiler="inductor" if self._plan.step == "compiled" else None,
-        )
+        training = Training(self._spec, data, device=self._device, dtype=dtype, plan=self._plan)
         doctor = Doctor(self._spec, training.recorder.columns, has_held_out=data.held_out is not None)
         if self._attempt.diagnosis is not None:
             doctor.remember(self._attempt.diagnosis)  # all that is known where the checkpoint is of an older version
@@ -184,14 +179,15 @@ class _Trainer:
                 saved_at = monotonic_s()
         return why
 
-    def _give_up_compiling(self, error: CompilerFailed) -> None:
-        """Plan the next attempt without the compiler; raise the error where the owner has asked for it."""
-        self._log.warning("the compiler failed", error=str(error))
+    def _give_up_building(self, error: BuildFailed) -> None:
+        """Plan the next attempt eagerly; raise the error where the owner has asked for whole steps."""
+        reason = f"{error.who} failed"
+        self._log.warning(reason, error=str(error))
         if self._draining.is_set():
             return  # whoever stops a worker may end its compiler, too
-        if self._spec.resources.step == "compiled":
+        if self._spec.resources.step == self._plan.step:
             raise error
-        self._outbox.add(plan_row(replace(self._plan, step="eager", reason="the compiler failed")))
+        self._outbox.add(plan_row(replace(self._plan, step="eager", reason=reason)))
 
     def _reason_to_stop(self, training: Training) -> Why | None:
         orders = self._flusher.orders

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.quality.bars import Bar
 from service.spec.job import DatasetRef, JobSpec
-from service.spec.plan import choose_plan
+from service.spec.plan import Plan, choose_plan
 from service.spec.quality import MOST_ROWS
 from service.spec.resolve import merge, parse_spec, resolve
 from worker.exactness import compute_exactly
@@ -102,7 +102,7 @@ def try_seed(bar: Bar, seed: int, *, cache: Path, picture: Path | None) -> Trial
     """Train and measure; writes a picture of the samples where one is asked for and the data has one."""
     spec = spec_of(bar, seed)
     data, yardstick = opened(spec, cache)
-    training = Training(spec, data, device=CPU, dtype=torch.float32, compiler=compiler_for(spec, data, cache))
+    training = Training(spec, data, device=CPU, dtype=torch.float32, plan=plan_for(spec, data, cache))
     began, began_computing = time.monotonic(), cpu_time()
     for _ in range(spec.loop.max_steps):
         training.step()
@@ -126,13 +126,10 @@ def try_seed(bar: Bar, seed: int, *, cache: Path, picture: Path | None) -> Trial
     )
 
 
-def compiler_for(spec: JobSpec, data: TrainingData, cache: Path) -> str | None:
-    """Name the compiler where a worker would compile the steps, and let it remember what it has compiled."""
-    plan = choose_plan(spec, data.facts, device="cpu", can_compile=can_compile(), threads=1, share=1)
-    if plan.step == "eager":
-        return None
+def plan_for(spec: JobSpec, data: TrainingData, cache: Path) -> Plan:
+    """Plan as a worker would, and let what it compiles be remembered."""
     remember_compiled(cache / "compiled")
-    return "inductor"
+    return choose_plan(spec, data.facts, device="cpu", can_compile=can_compile(), threads=1, share=1)
 
 
 def cpu_time() -> float:

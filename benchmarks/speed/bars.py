@@ -61,13 +61,13 @@ BARS = (
     Bar("P2", "ring, fused, float32, 1 thread, against the baseline", (Rule(least=3.0),), "As P1, loop `fused`."),
     Bar(
         "P3",
-        "ring and digits, fused, {fastest}, 1 thread, against the baseline",
+        "ring and digits, fused, float32, 1 thread, against the baseline",
         (Rule("ring", least=4.5), Rule("digits", least=4.5)),
         "As P2.",
     ),
     Bar(
         "P4",
-        "ring and digits, fused, {fastest}, 1 thread, against Lightning's Trainer with everything off",
+        "ring and digits, fused, float32, 1 thread, against Lightning's Trainer with everything off",
         (Rule("ring", least=5.5), Rule("digits", least=5.5)),
         "Lightning takes the baseline's step by manual optimisation, without the prints, in a process of its own; "
         "the processes take turns.",
@@ -85,7 +85,7 @@ BARS = (
         "P6",
         "dcgan32, {fastest}, 2 threads, against the baseline",
         (Rule("two-pass", least=2.6), Rule("fused", least=3.2)),
-        "worker.gan.training with its recorder, step by step; loops `reuse` and `fused`.",
+        "worker.gan.training with its recorder, step by step, channels last; loops `reuse` and `fused`.",
         minutes=6,
     ),
     Bar(
@@ -114,6 +114,18 @@ BARS = (
         "steady state, one after the other and back again.",
         minutes=6,
         is_quick=False,
+    ),
+    Bar(
+        "G1",
+        "ring and digits on a GPU, fused, float32, against the baseline on it",
+        (Rule("ring", least=5), Rule("digits", least=5)),
+        "Steps are captured; blocks end when the GPU is done. The baseline is handed its batches by the host.",
+    ),
+    Bar(
+        "G2",
+        "dcgan64 on a GPU, fused, against the baseline on it",
+        (Rule("bfloat16", least=2), Rule("tf32", least=2)),
+        "As G1. The baseline's convolutions round to TF32, which is torch's default.",
     ),
     Bar(
         "S1",

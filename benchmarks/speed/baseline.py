@@ -77,11 +77,11 @@ NETWORKS: dict[str, Callable[[], Networks]] = {
 
 
 class Baseline:
-    """Trains networks on samples (N, *shape), a step at a time, and prints a line for each."""
+    """Trains networks on samples (N, *shape) of the host, a step at a time, and prints a line for each."""
 
-    def __init__(self, networks: Networks, samples: Tensor, *, out: TextIO) -> None:
-        self._generator, self._discriminator = networks.generator, networks.discriminator
-        self._latent_dim, self._out = networks.latent_dim, out
+    def __init__(self, networks: Networks, samples: Tensor, *, out: TextIO, device: str = "cpu") -> None:
+        self._generator, self._discriminator = networks.generator.to(device), networks.discriminator.to(device)
+        self._latent_dim, self._out, self._device = networks.latent_dim, out, device
         self._loader = DataLoader(
             TensorDataset(samples), batch_size=networks.batch_size, shuffle=True, num_workers=0, drop_last=True
         )
@@ -100,7 +100,8 @@ class Baseline:
     def step(self) -> None:
         """Move D on reals, then on fakes, then G through D on the same fakes."""
         epoch, number, reals = next(self._batches)
-        labels = torch.ones(len(reals))
+        reals = reals.to(self._device)
+        labels = torch.ones(len(reals), device=self._device)
 
         self._discriminator.zero_grad()
         scores = self._discriminator(reals).view(-1)
@@ -108,7 +109,7 @@ class Baseline:
         loss_of_reals.backward()
         d_real = scores.mean().item()
 
-        fakes = self._generator(torch.randn(len(reals), self._latent_dim))
+        fakes = self._generator(torch.randn(len(reals), self._latent_dim, device=self._device))
         labels.fill_(0)
         scores = self._discriminator(fakes.detach()).view(-1)
         loss_of_fakes = self._criterion(scores, labels)

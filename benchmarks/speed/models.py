@@ -13,6 +13,7 @@ from benchmarks.speed.baseline import NETWORKS, Baseline
 from benchmarks.speed.places import COMPILED
 from service.spec.facts import DatasetFacts
 from service.spec.job import JobSpec
+from service.spec.plan import Plan, layout_for
 from service.spec.resolve import merge, parse_spec, resolve
 from service.spec.uploads import Upload
 from worker.exactness import compute_exactly
@@ -113,20 +114,29 @@ def data_of(model: str) -> TrainingData:
     return open_rows(facts, Rows(pictures, None), EVERYTHING)
 
 
+def captured_training_of(model: str, variant: Variant, **changes: Any) -> Training:
+    """Make a training as a worker with a GPU would."""
+    spec = spec_of(model, variant, **changes)
+    plan = Plan("captured", 1, "to be measured", layout_for(spec))
+    return Training(spec, data_of(model), device=torch.device("cuda"), dtype=torch.float32, plan=plan)
+
+
 def training_of(model: str, variant: Variant, **changes: Any) -> Training:
     """Make a training as a worker would that may take its time to compile."""
     compute_exactly(CPU)
     remember_compiled(COMPILED)
-    compiler = "inductor" if MODELS[model].compiles else None
     spec = spec_of(model, variant, **changes)
-    return Training(spec, data_of(model), device=CPU, dtype=torch.float32, compiler=compiler)
+    plan = Plan(
+        "compiled" if MODELS[model].compiles else "eager", torch.get_num_threads(), "to be measured", layout_for(spec)
+    )
+    return Training(spec, data_of(model), device=CPU, dtype=torch.float32, plan=plan)
 
 
-def baseline_of(model: str) -> Baseline:
-    """Make the baseline on the same data; its lines go into a file that is forgotten."""
+def baseline_of(model: str, device: str = "cpu") -> Baseline:
+    """Make the baseline on the same data, held by the host; its lines go into a file that is forgotten."""
     torch.manual_seed(SEED)
     samples = data_of(model).samples
     if not isinstance(samples, torch.Tensor):
         raise TypeError("the data is too large to be held")
     printed = TemporaryFile("w")  # noqa: SIM115 (it lasts as long as the baseline)
-    return Baseline(NETWORKS[model](), samples, out=cast("TextIO", printed))
+    return Baseline(NETWORKS[model](), samples, out=cast("TextIO", printed), device=device)

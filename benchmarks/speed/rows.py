@@ -29,6 +29,8 @@ _MEASURES = {
     "P7": "steps.larger_pictures",
     "P8": "served.around_the_loop",
     "P9": "posted_jobs.four_at_once",
+    "G1": "gpu.small_networks",
+    "G2": "gpu.convolutions",
     "S1": "histories.writing_points",
     "S2": "histories.reading_points",
     "S3": "histories.looking_over",

@@ -53,11 +53,15 @@ class ProgressAnswer(BaseModel):
 class ExecutionAnswer(BaseModel):
     """How the steps of a job are carried out; every attempt follows it, unless a worker cannot."""
 
-    step: Literal["eager", "compiled"] = Field(
-        description="eager carries out each operation by itself; compiled is one function."
+    step: Literal["eager", "compiled", "captured"] = Field(
+        description="eager carries out each operation by itself; compiled is one function; captured is one launch."
     )
     threads: int
     reason: str = Field(description="Why so.")
+    layout: Literal["contiguous", "channels_last"] = Field(
+        "contiguous",
+        description="Whether a picture's channels stand one after the other in memory, or those of a pixel.",
+    )
 
 
 class JobError(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from service.errors import Fault
 from service.spec.architectures import ARCHITECTURES
-from service.spec.compilation import obstacle
+from service.spec.compilation import Obstacle, obstacle, obstacle_to_capture
 from service.spec.facts import DatasetFacts
 from service.spec.faults import unknown_name
 from service.spec.job import JobSpec
@@ -128,12 +128,17 @@ def _has_a_decoder(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
 
 def _can_be_compiled(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
     hindered_by = obstacle(spec) if spec.resources.step == "compiled" else None
-    if hindered_by is None:
-        return None
-    message = f"a step with this {hindered_by.key} {hindered_by.why}"
-    return Fault(
-        "/resources/step", "not_compilable", message, {"allowed": ["auto", "eager"], "key": hindered_by.key}, "compiled"
-    )
+    return None if hindered_by is None else _step_fault("not_compilable", hindered_by, "compiled")
+
+
+def _can_be_captured(spec: JobSpec, _facts: DatasetFacts) -> Fault | None:
+    hindered_by = obstacle_to_capture(spec) if spec.resources.step == "captured" else None
+    return None if hindered_by is None else _step_fault("not_capturable", hindered_by, "captured")
+
+
+def _step_fault(code: str, by: Obstacle, asked: str) -> Fault:
+    allowed = {"allowed": ["auto", "eager"], "key": by.key}
+    return Fault("/resources/step", code, f"a step with this {by.key} {by.why}", allowed, asked)
 
 
 CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
@@ -147,6 +152,7 @@ CHECKS: tuple[Callable[[JobSpec, DatasetFacts], Fault | None], ...] = (
     _adapts_by_signs,
     _has_a_decoder,
     _can_be_compiled,
+    _can_be_captured,
     measures_against_something,
     follows_a_metric,
     has_labels_to_learn_from,

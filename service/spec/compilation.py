@@ -1,9 +1,9 @@
-"""Which steps can be compiled as one function, and which of them are worth it."""
+"""Which steps can be taken whole, compiled or captured, and which of them are worth it."""
 
 from dataclasses import dataclass
 
 from service.spec.job import JobSpec
-from service.spec.parts.schedules import Schedule
+from service.spec.parts.schedules import Schedule, ScheduledDecay
 from service.spec.regularizers import highest
 
 STEPS_WORTH_COMPILING = 10_000
@@ -27,7 +27,7 @@ _WHY = {
 
 def wants_to_compile(spec: JobSpec) -> bool:
     """Tell whether a worker that has a compiler compiles the steps of a resolved spec."""
-    if spec.resources.step == "eager" or obstacle(spec) is not None:
+    if spec.resources.step in ("eager", "captured") or obstacle(spec) is not None:
         return False
     return spec.resources.step == "compiled" or _is_long(spec)
 
@@ -39,7 +39,7 @@ def _is_long(spec: JobSpec) -> bool:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """The key of a resolved spec that keeps its step from being compiled, and why it does."""
+    """The key of a resolved spec that keeps its step from being taken whole, and why it does."""
 
     key: str
     why: str
@@ -48,14 +48,35 @@ class Obstacle:
 def obstacle(spec: JobSpec) -> Obstacle | None:
     """Return what keeps the step of a resolved spec from being compiled; None where nothing does.
 
-    Convolutions gain nothing by it, and what draws from a generator of its own cannot be traced. In float64 torch 2.13
-    takes scalars that move, such as the averages of LeCam, for constants.
+    Convolutions gain nothing by it. In float64 torch 2.13 takes scalars that move, such as the averages of LeCam, for
+    constants.
     """
-    objective, optimizers = spec.objective, (spec.optimizer.generator, spec.optimizer.discriminator)
     stand = {
-        "resources.precision": spec.resources.precision == "float64",
+        "resources.precision": spec.resources.precision in ("float64", "bfloat16"),
         "model.architecture": spec.model.architecture != "mlp",
         "model.discriminator.spectral_norm": spec.model.discriminator.spectral_norm,
+    }
+    key = _first(stand | _obstacles_to_whole_steps(spec))
+    return None if key is None else Obstacle(key, _WHY.get(key, "cannot be compiled"))
+
+
+def obstacle_to_capture(spec: JobSpec) -> Obstacle | None:
+    """Return what keeps the step of a resolved spec from being captured; None where nothing does.
+
+    The graph holds the decays of the moments as they are at first. Fourier transforms of short frames cannot be
+    captured, and convolutions along time have not been tried.
+    """
+    optimizers = (spec.optimizer.generator, spec.optimizer.discriminator)
+    moving = any(isinstance(beta, ScheduledDecay) for each in optimizers for beta in each.betas)
+    sounds = spec.model.architecture in ("spectrogram", "wave")
+    key = _first({"model.architecture": sounds, "optimizer.betas": moving} | _obstacles_to_whole_steps(spec))
+    return None if key is None else Obstacle(key, "cannot be captured")
+
+
+def _obstacles_to_whole_steps(spec: JobSpec) -> dict[str, bool]:
+    """What draws in the midst of a step does so on the host, and so cannot be part of a function of tensors."""
+    objective, optimizers = spec.objective, (spec.optimizer.generator, spec.optimizer.discriminator)
+    return {
         "loop.discriminator_steps": spec.loop.discriminator_steps > MOST_UPDATES,
         "optimizer": any(each.name not in ("adam", "adamw") for each in optimizers),
         "objective.top_k": _moves(objective.top_k),
@@ -63,9 +84,12 @@ def obstacle(spec: JobSpec) -> Obstacle | None:
         "objective.augment": objective.augment is not None,
         "objective.gradient_penalty": highest(objective.gradient_penalty) > 0,
         "objective.dragan": highest(objective.dragan) > 0,
+        "objective.reconstruction": highest(objective.reconstruction) > 0,
     }
-    key = next((key for key, stands in stand.items() if stands), None)
-    return None if key is None else Obstacle(key, _WHY.get(key, "cannot be compiled"))
+
+
+def _first(obstacles: dict[str, bool]) -> str | None:
+    return next((key for key, stands in obstacles.items() if stands), None)
 
 
 def _moves(value: float | Schedule) -> bool:

@@ -122,10 +122,15 @@ class ResourcesSpec(Strict):
     """What a worker gives to the job."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto is the worker's own device.")
-    precision: Literal["auto", "float32", "float64"] = Field("auto", description="auto is float32.")
-    step: Literal["auto", "eager", "compiled"] = Field(
+    precision: Literal["auto", "float32", "float64", "tf32", "bfloat16"] = Field(
         "auto",
-        description="compiled makes one function of a whole step, which takes up to a minute; auto is by steps.",
+        description="auto is float32. tf32 lets a GPU round what it multiplies to ten bits. bfloat16 lets the networks "
+        "compute with eight, from weights in float32; it pays where the device has units for it.",
+    )
+    step: Literal["auto", "eager", "compiled", "captured"] = Field(
+        "auto",
+        description="compiled makes one function of a whole step on a CPU, which takes up to a minute; captured hands "
+        "a GPU the whole step at once; auto is by steps and device.",
     )
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the trainer; by the networks' size when null."

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 
-def at_least_float32(logits: Tensor) -> Tensor:
-    """Widen half-precision logits: bfloat16 has two digits, a loss near its equilibrium needs six."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def at_least_float32(numbers: Tensor) -> Tensor:
+    """Widen logits or samples of half precision: bfloat16 has two digits, a loss near its equilibrium needs six."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def softplus(logits: Tensor) -> Tensor:

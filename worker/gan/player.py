@@ -27,17 +27,26 @@ class Player:
     def update(self, gradients: Sequence[Tensor], step: int) -> None:
         """Move the weights along the gradients at the rates of this step; at rate 0 not a bit of them changes."""
         lr = self.lr_at(step)
-        if lr == 0:
-            return
-        betas = betas_at(self.spec, step)
-        moved = {"lr": lr, "betas": betas, "alpha": betas[1]}
+        if lr != 0:
+            betas = betas_at(self.spec, step)
+            self.move(gradients, lr=lr, betas=betas, alpha=betas[1])
+
+    def move(self, gradients: Sequence[Tensor], **settings: object) -> None:
+        """Move the weights along the gradients with these settings of the optimiser, those of them that it has."""
         for group in self.optimizer.param_groups:
-            group.update({name: value for name, value in moved.items() if name in group})
+            group.update({name: value for name, value in settings.items() if name in group})
         clipped = clip_gradients(gradients, self.spec.clip_gradient)
         for parameter, gradient in zip(self.parameters, clipped, strict=True):
-            parameter.grad = gradient
+            parameter.grad = laid_out_as(parameter, gradient)
         self.optimizer.step()
         clip_weights(self.parameters, self.spec.clip_weights)
+
+
+def laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return the numbers in the order in memory of a parameter of the same shape; fused optimisers go by memory."""
+    if tensor.stride() == parameter.stride():
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
 
 def clip_gradients(gradients: Sequence[Tensor], limit: float | None) -> Sequence[Tensor]:

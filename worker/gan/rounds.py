@@ -1,6 +1,7 @@
 """What an update is played with: the rules, both players, the reals, the draws. What is done with it: turns."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +39,8 @@ class Side(Protocol):
 class Rules:
     """What the players minimise in this step, the penalties with their weights; factors are those of the reduction.
 
-    kept is the fraction of the fakes, those that D scores highest, that the generator learns from.
+    kept is the fraction of the fakes, those that D scores highest, that the generator learns from; networks are called
+    within `arithmetic`.
     """
 
     objective: Objective
@@ -48,6 +50,7 @@ class Rules:
     penalties: tuple[tuple[float | Tensor, "Penalty"], ...]
     views: tuple[View, ...]
     kept: float
+    arithmetic: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def opposed(self) -> bool:
@@ -73,8 +76,9 @@ class Round:
 
     def make_fakes(self, stream: Stream) -> Tensor:
         """Generate a sample (N, *shape) for each real one, of the same label."""
-        fakes: Tensor = self.generator.network(self.draw_latents(stream), self.reals.labels)
-        return fakes
+        with self.rules.arithmetic():
+            fakes: Tensor = self.generator.network(self.draw_latents(stream), self.reals.labels)
+        return at_least_float32(fakes)
 
     def score(self, samples: Tensor) -> Tensor:
         """Show D the samples and return its logits, one for each sample or each pack.
@@ -87,7 +91,9 @@ class Round:
 
     def judge(self, samples: Tensor) -> Tensor:
         """Return D's logits of exactly these samples."""
-        return at_least_float32(self.discriminator.network(samples, self.reals.labels))
+        with self.rules.arithmetic():
+            logits: Tensor = self.discriminator.network(samples, self.reals.labels)
+        return at_least_float32(logits)
 
 
 @dataclass(frozen=True)

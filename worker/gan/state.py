@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.gan.data.training_data import TrainingData
-from worker.gan.player import Player
+from worker.gan.player import Player, laid_out_as
 
 ENCODING = "encoding"
 BACKDROP = "backdrop"
@@ -57,10 +57,13 @@ def optimizer_tensors(player: Player) -> dict[str, Tensor]:
 def load_optimizer(player: Player, tensors: Mapping[str, Tensor]) -> None:
     """Give the optimiser back what optimizer_tensors answered. Rates are not restored: they follow the step."""
     kept: dict[int, dict[str, Tensor]] = {}
-    indices = {name: index for index, name in enumerate(_parameter_names(player.network))}
+    parameters = dict(player.network.named_parameters())
+    indices = {name: index for index, name in enumerate(parameters)}
     for full_name, value in tensors.items():
         name, _, role = full_name.rpartition(".")
-        kept.setdefault(indices[name], {})[role] = value
+        parameter = parameters[name]
+        laid_out = laid_out_as(parameter, value) if value.shape == parameter.shape else value
+        kept.setdefault(indices[name], {})[role] = laid_out
     player.optimizer.load_state_dict({**player.optimizer.state_dict(), "state": kept})
 
 

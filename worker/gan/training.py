@@ -1,7 +1,9 @@
 """The training of one pair of networks: a step at a time, no job, no file, no callback."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,10 @@ from service.spec.columns import recorded_columns
 from service.spec.facts import facts_to_json
 from service.spec.job import JobSpec
 from service.spec.objectives import reduction_factor, scores_in_batch
+from service.spec.plan import Plan
 from worker.gan.batches import RealBatches
-from worker.gan.compiled import CompiledStep
+from worker.gan.captured import Captured, RatedPlayer
+from worker.gan.compiled import Compiled, WrittenOutAdam
 from worker.gan.data.training_data import TrainingData
 from worker.gan.ema import Average
 from worker.gan.loops import iterate
@@ -37,16 +41,17 @@ from worker.gan.state import (
 from worker.gan.turns import Turn
 from worker.gan.views.augment import Augment
 from worker.gan.views.noise import Noise
+from worker.gan.whole_step import WholeStep
 
 KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
 """What the host knows by itself. All other columns are measured on the device and stay there until they are taken."""
 
 
 class Training:
-    """A training that is pulled step by step. It follows from spec, data, device and dtype alone, to the last bit.
+    """A training that is pulled step by step. It follows from its arguments alone, to the last bit.
 
-    The spec must be resolved. Other networks than those it names can be given; they are trained in place. With one of
-    torch's compilers a step is one compiled function, for specs that nothing keeps from it (service.spec.compilation).
+    The spec must be resolved. Other networks than those it names can be given; they are trained in place. Without a
+    plan steps are eager; `compiler` is one of torch's.
     """
 
     def __init__(
@@ -57,7 +62,8 @@ class Training:
         device: torch.device,
         dtype: torch.dtype,
         networks: tuple[Generator, Discriminator] | None = None,
-        compiler: str | None = None,
+        plan: Plan | None = None,
+        compiler: str = "inductor",
     ) -> None:
         if spec.seed is None:
             raise ValueError("a spec without a seed is not resolved")
@@ -66,10 +72,14 @@ class Training:
         self.step_number = 0
         self.merits: dict[int, float] = {}  # of measured steps; kept here, so that a resume stops where it should
         self._device, self._dtype = device, dtype
+        self._arithmetic = arithmetic_of(spec, device)
 
         generator, discriminator = networks or make_networks(
             spec.model, data, random_for(self.seed, Stream.INITIAL_WEIGHTS, 0)
         )
+        if plan is not None and plan.layout == "channels_last":
+            generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = Player(generator.to(device, dtype), spec.optimizer.generator)
         self.discriminator = Player(discriminator.to(device, dtype), spec.optimizer.discriminator)
         self.average = Average(generator, spec.model.ema) if spec.model.ema.half_life_samples else None
@@ -85,15 +95,16 @@ class Training:
         factors = [reduction_factor(column, reduction, count) for column in self._measured]
         self._factors = torch.tensor(factors, device=device, dtype=dtype)
         self.recorder = Recorder(self._measured, KNOWN_COLUMNS, device=device)
-        self._compiled = None
-        if compiler is not None:
-            self._compiled = CompiledStep(
+        self._whole_step = None
+        if plan is not None and plan.step != "eager":
+            planned = RatedPlayer if plan.step == "captured" else WrittenOutAdam
+            self._whole_step = WholeStep(
                 spec.loop.variant,
-                self.generator,
-                self.discriminator,
+                planned(self.generator),
+                planned(self.discriminator),
                 average=self.average,
                 measure=self._measure,
-                compiler=compiler,
+                carrier=Captured(self._changing) if plan.step == "captured" else Compiled(compiler),
             )
 
     @property
@@ -130,8 +141,8 @@ class Training:
 
     def _take(self, rounds: Sequence[Round], share: float) -> Tensor:
         """Play the rounds, let the average follow, counted in real samples, and measure the row (M,)."""
-        if self._compiled is not None:
-            return self._compiled.take(rounds, share=share)
+        if self._whole_step is not None:
+            return self._whole_step.take(rounds, share=share)
         d_turn, g_turn = iterate(self.spec.loop.variant, rounds)
         if self.average is not None:
             self.average.follow(share)
@@ -192,12 +203,19 @@ class Training:
         load_network(self._memory, part("memory", state.tensors))
         if self.average is not None:
             load_network(self.average.network, part("ema", state.tensors))
-        if self._compiled is not None:
-            self._compiled.forget()
+        if self._whole_step is not None:
+            self._whole_step.forget()
         self.step_number = state.facts["step"]
         self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
         self.merits = dict(state.facts.get("merits", []))
         self.recorder.restart(first_step=self.step_number + 1)
+
+    def _changing(self) -> list[Tensor]:
+        """Return all tensors that a step changes, where they are."""
+        players, average = (self.generator, self.discriminator), [] if self.average is None else [self.average.network]
+        modules = [*(player.network for player in players), self._memory, *average]
+        of_modules = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+        return of_modules + [tensor for player in players for tensor in optimizer_tensors(player).values()]
 
     @property
     def _samples_per_step(self) -> int:
@@ -217,6 +235,7 @@ class Training:
             ),
             views=self._views(),
             kept=weight_at(spec.top_k, self.step_number),
+            arithmetic=self._arithmetic,
         )
 
     def _views(self) -> tuple[View, ...]:
@@ -263,6 +282,17 @@ class Training:
             "data": facts_to_json(self.data.facts),
             "merits": list(self.merits.items()),
         }
+
+
+def arithmetic_of(spec: JobSpec, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """Return what networks are called within: Micikevicius et al. 2018 (arXiv 1710.03740), without scaling the loss.
+
+    bfloat16 has the range of float32, so that no gradient vanishes. Weights that were cast are forgotten at the end of
+    each call, for updates move them in between.
+    """
+    if spec.resources.precision == "bfloat16":
+        return partial(torch.autocast, device.type, torch.bfloat16)
+    return nullcontext
 
 
 def make_batches(spec: JobSpec, data: TrainingData, device: torch.device, dtype: torch.dtype) -> RealBatches:
