@@ -151,7 +151,7 @@ def test_one_cell_that_is_spelled_otherwise_makes_text_of_a_long_column(tmp_path
 
     prepared = prepare_bytes(table.encode(), tmp_path)
 
-    assert [remark.code for remark in prepared.remarks] == ["text_column"]
+    assert [(remark.code, '"0,5"' in remark.message) for remark in prepared.remarks] == [("text_column", True)]
 
 
 def test_a_named_column_of_whole_numbers_becomes_the_labels(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ COMPILER_BYTES = 320 * 2**20  # that a trainer holds more when it compiles; meas
 
 
 _WHY = {
-    "model.architecture": "is not compiled, only one of mlp is: convolutions gain nothing by it",
+    "model.architecture": "is not compiled: that is done for mlp alone, as convolutions gain nothing by it",
     "loop.discriminator_steps": f"takes the compiler too long, which stops at {MOST_UPDATES}",
 }  # of a step with such a key
 

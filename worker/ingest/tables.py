@@ -141,7 +141,9 @@ def _remark_left_out(bench: Bench, scan: ColumnScan) -> None:
     if not scan.count:
         bench.remark("empty_column", f"The column {name} is empty and was left out.")
     else:
-        bench.remark("text_column", f"The column {name} is text of many different values and was left out.")
+        example = shown(min(scan.values))
+        message = f"The column {name} is text of many different values, such as {example}, and was left out."
+        bench.remark("text_column", message)
 
 
 def _write_table(bench: Bench, kept: list[tuple[int, TableColumn]], source: Source) -> DatasetFacts:
