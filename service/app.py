@@ -17,6 +17,7 @@ from service.compression import compress
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.problems import install_problems
+from service.recent import Recent
 from service.routes import (
     catalog,
     charts,
@@ -59,6 +60,7 @@ NOUNS = tuple(
     )
 )
 log = structlog.get_logger(__name__)
+REMEMBERED_MEANINGS = 1_000
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
@@ -74,6 +76,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
         JobJson(),
+        Recent(REMEMBERED_MEANINGS),
     )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes

@@ -11,8 +11,10 @@ from service.answers.job_json import JobJson
 from service.blobs import BlobStore
 from service.broker import TRAIN
 from service.clock import monotonic_s
+from service.history.meaning import Meaning
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
+from service.recent import Recent
 from service.settings import Settings
 from service.store.keys import Scope
 
@@ -67,6 +69,7 @@ class Web:
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
     job_json: JobJson
+    meanings: Recent[str, Meaning]  # of the histories of jobs, by id
 
 
 @dataclass(frozen=True)

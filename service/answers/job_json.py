@@ -1,13 +1,12 @@
 """The JSON of jobs, kept while nothing of them changes, so that many who watch a job cost little more than one."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
 from service.answers.job import JobAnswer
 from service.models import Job, State
+from service.recent import Recent
 from service.store import jobs
 
 MOST = 1_000  # some 6 kB each
@@ -18,32 +17,20 @@ class JobJson:
     """Remembers the answers given last, by all that they depend on: the job, its version and its place in the queue."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._known: OrderedDict[Key, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Recent[Key, bytes] = Recent(most)
 
     def of(self, session: Session, rows: Sequence[Job]) -> list[bytes]:
         """Return the JSON of jobs that were found, in their order."""
         places = _places(session, rows)
-        told = {job.id: self._recall((job.id, job.version, places.get(job.id))) for job in rows}
+        told = {job.id: self._known.recall((job.id, job.version, places.get(job.id))) for job in rows}
         unknown = [job for job in rows if told[job.id] is None]
         for answer in _describe(session, unknown, places):
             told[answer.id] = self._remember(answer)
         return [json for json in told.values() if json is not None]
 
-    def _recall(self, key: Key) -> bytes | None:
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-            return self._known.get(key)
-
     def _remember(self, answer: JobAnswer) -> bytes:
-        json = answer.model_dump_json().encode()
-        with self._lock:
-            self._known[answer.id, answer.version, answer.queue_position] = json
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
-        return json
+        key = (answer.id, answer.version, answer.queue_position)
+        return self._known.remember(key, answer.model_dump_json().encode())
 
 
 def describe(session: Session, job: Job) -> JobAnswer:
@@ -57,6 +44,8 @@ def describe_all(session: Session, rows: Sequence[Job]) -> list[JobAnswer]:
 
 
 def _describe(session: Session, rows: Sequence[Job], places: dict[str, int]) -> list[JobAnswer]:
+    if not rows:
+        return []
     jobs.complete(session, rows)
     labels = jobs.labels_of(session, [job.id for job in rows])
     return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id)) for job in rows]

@@ -17,16 +17,15 @@ from service.db import reading
 from service.errors import Fault, InvalidInput
 from service.history import formats
 from service.history import query as question
+from service.history.meaning import Meaning
 from service.history.reading import Reading, read_history
 from service.models import Job
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
-from service.spec.columns import eval_point, recorded_columns
 from service.spec.job import JobSpec
-from service.spec.objectives import references
 from service.spec.parts.strict import MAX_STEPS
 from service.store import history
-from service.store.jobs import get_job
+from service.store.jobs import complete, get_job, glimpse
 from service.version import VERSION
 from service.web import Caller, Web
 
@@ -88,15 +87,22 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
     """
     _refuse_absent_format(query.format)
     with reading(web.engine) as session:
-        job = get_job(session, caller.owner_id, path.job_id)
+        job = glimpse(session, caller.owner_id, path.job_id)
         response = tagged_by_history(session, job)
         if response.status_code == 304:
             return response
-        spec = JobSpec.model_validate(job.resolved_spec)
-        resolved = question.resolve_columns(_question(query), recorded_columns(spec))
+        meaning = web.meanings.recall(job.id) or web.meanings.remember(job.id, _meaning_of(session, job))
+        resolved = question.resolve_columns(_question(query), meaning.columns)
         result = read_history(session, job.id, resolved)
     if query.format == "json":
-        response.set_data(_as_json(job.id, spec, result))
+        answer = formats.envelope(
+            job.id,
+            result,
+            references=meaning.references,
+            reduction=meaning.reduction,
+            eval_point=meaning.eval_point,
+        )
+        response.set_data(formats.to_json(answer))
         return response
     if result.row == "extremes":
         raise InvalidInput([_no_rows(query.format)])
@@ -148,15 +154,9 @@ def tagged_by_history(session: Session, job: Job, *facts: str) -> Response:
     return response
 
 
-def _as_json(job_id: str, spec: JobSpec, result: Reading) -> bytes:
-    answer = formats.envelope(
-        job_id,
-        result,
-        references=references(spec),
-        reduction=spec.objective.reduction,
-        eval_point=eval_point(spec.loop.variant),
-    )
-    return formats.to_json(answer)
+def _meaning_of(session: Session, job: Job) -> Meaning:
+    complete(session, [job])
+    return Meaning.of(JobSpec.model_validate(job.resolved_spec))
 
 
 @routes.add(

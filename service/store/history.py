@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy.typing as npt
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.history.extremes import Pairs, concatenate, overview_of, pack_overview, unpack_overview
@@ -39,10 +39,14 @@ def cut_after(session: Session, job_id: str, step: int) -> None:
         session.merge(_encode(job_id, newest.attempt, newest.columns, kept))
 
 
+_NEWEST_FIRST = (
+    select(Segment.last_step).where(Segment.job_id == bindparam("job")).order_by(Segment.first_step.desc()).limit(1)
+)
+
+
 def last_step(session: Session, job_id: str) -> int | None:
     """Return the last recorded step, or None before the first."""
-    newest_first = select(Segment.last_step).where(Segment.job_id == job_id).order_by(Segment.first_step.desc())
-    return session.scalar(newest_first.limit(1))
+    return session.scalar(_NEWEST_FIRST, {"job": job_id})
 
 
 def span(session: Session, job_id: str) -> tuple[int, int] | None:
