@@ -7,14 +7,15 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from service import sqlite
 from service.blobs import Directory
 from service.settings import Settings
 from service.version import VERSION
@@ -116,23 +117,23 @@ def _link_blobs(source: Path, target: Path) -> None:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    with closing(sqlite3.connect(source, timeout=30)) as live, closing(sqlite3.connect(target)) as copy:
+    with closing(sqlite.driver.connect(source, timeout=30)) as live, closing(sqlite.driver.connect(target)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
 
 
 def _require_shown_blobs(copy: Path) -> None:
-    with closing(sqlite3.connect(copy / DATABASE)) as database:
+    with closing(sqlite.driver.connect(copy / DATABASE)) as database:
         try:
             rows = _files_shown(database)
-        except sqlite3.Error as error:
+        except sqlite.driver.Error as error:
             raise BackupError(f"{DATABASE} cannot be read: {error}.") from error
     shown = {file["key"] for files in rows for file in json.loads(files).values()}
     if missing := sorted(key for key in shown if not (copy / BLOBS / key).is_file()):
         raise BackupError(f"{len(missing)} blobs that the database shows are missing, the first is {missing[0]}.")
 
 
-def _files_shown(database: sqlite3.Connection) -> list[str]:
+def _files_shown(database: Any) -> list[str]:
     """Return the files of all rows that show blobs; a backup of an earlier version has no data sets or orders."""
     known = database.execute("SELECT name FROM sqlite_master WHERE name IN ('datasets', 'orders')").fetchall()
     tables = ["checkpoints", "samples", *(name for (name,) in known)]
@@ -146,7 +147,7 @@ def _require_hashes(copy: Path, contents: Contents) -> None:
 
 
 def _require_sound_database(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database:
+    with closing(sqlite.driver.connect(path)) as database:
         (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise BackupError(f"The database in the archive is damaged: {verdict}")

@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -10,9 +9,10 @@ from typing import Literal
 
 from alembic.script import ScriptDirectory
 
+from service import sqlite
 from service.blobs import make_blobs
 from service.broker import embedded_broker, ping_broker
-from service.db import alembic_config, make_engine, schema_revision, sqlite_journal_mode
+from service.db import alembic_config, make_engine, schema_revision
 from service.settings import Settings
 
 PROBE = "doctor-probe"
@@ -68,7 +68,7 @@ def _database(settings: Settings) -> tuple[Verdict, str]:
     if engine.url.get_backend_name() == "sqlite":
         if not (engine.url.database and (settings.database_url or (settings.home / "ganymede.db").exists())):
             return "note", f"{where} does not exist yet; `ganymede migrate` makes it"
-        where += f", SQLite {sqlite3.sqlite_version}, journal mode {sqlite_journal_mode()}"
+        where += f", SQLite {sqlite.driver.sqlite_version}, journal mode {sqlite.sqlite_journal_mode()}"
     revision = schema_revision(engine)
     if revision is None:
         return "fault", f"{where}: no schema yet; run `ganymede migrate`"

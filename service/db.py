@@ -1,7 +1,6 @@
 """Engines and transactions on SQLite and PostgreSQL. Nothing here knows a table."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,11 +13,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)  # raised while the database does not answer
+from service.sqlite import driver, sqlite_journal_mode
 
-# Older versions can corrupt a WAL database when two processes write and checkpoint at once
-# (https://sqlite.org/wal.html#walresetbug), so they keep the rollback journal.
-_SAFE_WAL = (3, 51, 3)
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)  # raised while the database does not answer
 
 _POSTGRESQL_CONNECT = {
     "connect_timeout": 2,
@@ -57,6 +54,7 @@ def _make_sqlite_engine(url: str) -> Engine:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
+        module=driver,
         connect_args={"timeout": 30, "check_same_thread": False},
         json_serializer=_to_json,
         hide_parameters=True,
@@ -83,11 +81,6 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def sqlite_journal_mode() -> str:
-    """Return the journal mode that is safe with this version of SQLite."""
-    return "WAL" if sqlite3.sqlite_version_info >= _SAFE_WAL else "TRUNCATE"
-
-
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """Yield a session in one transaction that commits at the end and rolls back on an exception."""
@@ -104,7 +97,7 @@ def writing(engine: Engine) -> Iterator[Session]:
 def reading(engine: Engine) -> Iterator[Session]:
     """Yield a session for queries alone, which all see one state of the database.
 
-    Close it before answering: on SQLite an open reader blocks every commit.
+    Close it before answering: on SQLite an open reader can block every commit.
     """
     with engine.connect() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
         if engine.dialect.name == "postgresql":

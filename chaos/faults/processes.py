@@ -1,7 +1,6 @@
 """Processes die, stop and starve, or kill themselves at a named place."""
 
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from chaos.faults.strikes import KEPT, Scene, Strike, attempts_are_over, fault, 
 from chaos.processes import holds_within
 from service.crashpoints import CRASH_POINTS
 from service.db import reading
+from service.sqlite import driver
 
 _REACHES_S = 4.0  # for a process to reach an armed place
 _FOLLOWS_S = 15.0  # for a trainer to die after its worker, on a machine with ten times as much to do as it can
@@ -113,7 +113,7 @@ def nobody_holds_the_lock(engine: Engine) -> Iterator[None]:
     if engine.dialect.name != "sqlite":
         yield
         return
-    with closing(sqlite3.connect(str(engine.url.database), isolation_level=None, timeout=30)) as connection:
+    with closing(driver.connect(str(engine.url.database), isolation_level=None, timeout=30)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
