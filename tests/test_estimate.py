@@ -78,6 +78,14 @@ def test_a_checkpoint_is_as_large_as_estimated_whatever_it_holds(change: dict[st
     assert job.estimate.checkpoint_bytes == pytest.approx(len(written), rel=0.05)
 
 
+def test_a_checkpoint_of_timbres_is_as_large_as_estimated() -> None:
+    job = resolved({"dataset": "tones", "model": {"architecture": "timbre"}})
+
+    written = write_state(trained(job, steps=1).state())
+
+    assert job.estimate.checkpoint_bytes == pytest.approx(len(written), rel=0.02)
+
+
 def test_parameters_are_those_of_the_networks() -> None:
     job = resolved({"dataset": "digits"})
 

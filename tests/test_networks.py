@@ -18,7 +18,7 @@ from service.spec.job import DatasetRef
 from service.spec.parts.model import DiscriminatorSpec, ModelSpec, NetworkSpec
 from worker.gan.data.encoding import learn_encoding
 from worker.gan.data.registry import open_dataset
-from worker.gan.data.training_data import TrainingData
+from worker.gan.data.training_data import TrainingData, as_seen_by
 from worker.gan.networks.activations import clamp_pixels, he_gain, make_activation
 from worker.gan.networks.groups import GroupSpread, in_groups
 from worker.gan.networks.lite import LiteDiscriminator, LiteGenerator, quarter
@@ -72,7 +72,8 @@ def tables(columns: int) -> TrainingData:
 
 def data_for(architecture: str) -> TrainingData:
     made = {"image": pictures(3, 8, 8), "audio": sounds(70), "table": tables(5)}
-    return next(data for modality, data in made.items() if modality in ARCHITECTURES[architecture].modalities)
+    data = next(data for modality, data in made.items() if modality in ARCHITECTURES[architecture].modalities)
+    return as_seen_by(architecture, data)
 
 
 def models(data: TrainingData) -> list[ModelSpec]:
@@ -102,7 +103,8 @@ def said(size: NetworkSize) -> tuple[int, int]:
 
 def assert_sizes_and_shapes(data: TrainingData) -> None:
     for model in models(data):
-        generator, discriminator = make_networks(model, data, seeded())
+        seen = as_seen_by(model.architecture, data)
+        generator, discriminator = make_networks(model, seen, seeded())
         size = model_size(model, data.facts)
         labels = data.labels[:COUNT] if data.labels is not None and model.conditional else None
         latents = generator.draw_latents(COUNT, seeded())
@@ -110,7 +112,7 @@ def assert_sizes_and_shapes(data: TrainingData) -> None:
         assert held(generator) == said(size.generator), model
         assert held(discriminator) == said(size.discriminator), model
         samples = generator(latents, labels)
-        assert samples.shape == (COUNT, *data.facts.shape)
+        assert samples.shape == (COUNT, *seen.samples[:1].shape[1:])
         assert discriminator(samples, labels).shape == (COUNT // model.discriminator.packing,)
 
 

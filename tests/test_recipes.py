@@ -82,11 +82,18 @@ def test_vectors_with_labels_are_made_by_label(shape: tuple[int, ...]) -> None:
     assert not of_none["model"]["conditional"]
 
 
-@pytest.mark.parametrize(("kept_power", "architecture"), [(None, "wave"), (0.98, "wave"), (0.99, "mlp"), (1.0, "mlp")])
+@pytest.mark.parametrize(
+    ("kept_power", "architecture"), [(None, "timbre"), (0.98, "timbre"), (0.99, "mlp"), (1, "mlp")]
+)
 def test_only_sounds_that_components_keep_are_mixed_of_them(kept_power: float | None, architecture: str) -> None:
     sounds = replace(facts("audio", (1, 4_000), 200), kept_power=kept_power)
 
     assert architecture_for(sounds) == architecture
+
+
+@pytest.mark.parametrize(("frames", "architecture"), [(1, "timbre"), (2**17, "timbre"), (2**17 + 1, "wave")])
+def test_only_sounds_too_long_to_be_held_as_timbres_train_as_waves(frames: int, architecture: str) -> None:
+    assert architecture_for(facts("audio", (1, frames), 200)) == architecture
 
 
 def test_penalties_on_sounds_are_as_strong_in_the_components_whatever_the_length() -> None:

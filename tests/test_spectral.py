@@ -11,6 +11,7 @@ from service.spec.datasets import DATASETS
 from service.spec.job import DatasetRef
 from service.spec.parts.model import DiscriminatorSpec, ModelSpec
 from worker.gan.data.registry import open_dataset
+from worker.gan.data.training_data import as_seen_by
 from worker.gan.networks.players import Discriminator
 from worker.gan.networks.registry import NETWORKS, make_networks
 from worker.gan.networks.spectral import NORMALISED
@@ -25,7 +26,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def normalised_discriminator(architecture: str) -> tuple[Discriminator, Tensor]:
     """Build one with width 8 in float64, and a few samples that it takes."""
     dataset = next(name for name, facts in DATASETS.items() if facts.modality == SEEN_BY[architecture])
-    data = open_dataset(DatasetRef(name=dataset))
+    data = as_seen_by(architecture, open_dataset(DatasetRef(name=dataset)))
     model = ModelSpec(architecture=architecture, discriminator=DiscriminatorSpec(width=8, spectral_norm=True))
     _, discriminator = make_networks(model, data, seeded())
     return discriminator.double(), data.specimens(4).double()

@@ -57,7 +57,7 @@ class Measurer:
         if not self._spec.quality.every_steps or training.data.held_out is None or self._outbox.verdict:
             return
         with self._vigil.phase("measure quality", _DEADLINE_S):
-            yardstick = self._yardstick = self._yardstick or self._begin(training.data)
+            yardstick = self._yardstick = self._yardstick or self._begin(training.opened)
             metrics = measure_training(training, yardstick, thoroughly=thoroughly)
         worth = merit(self._metric, metrics)
         if worth is not None:

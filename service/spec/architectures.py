@@ -12,6 +12,7 @@ from service.spec.sizes.r3 import r3_size
 from service.spec.sizes.resnet import resnet_size
 from service.spec.sizes.spectrogram import spectrogram_size
 from service.spec.sizes.tabular import tabular_size
+from service.spec.sizes.timbre import timbre_size
 from service.spec.sizes.wave import wave_size
 
 SMALLEST_SIDE = 4  # of a picture in a dcgan
@@ -19,6 +20,7 @@ PIXELS_AN_MLP_READS = 768  # 16 x 16 in colour; above, weights per pixel cost mo
 FRAMES_AN_MLP_READS = 8_192  # of a sound
 MOST_COMPONENTS = 128  # that an mlp mixes sounds of by its recipe
 LEAST_KEPT_POWER = 0.99  # of sounds that it may mix: what its components lack, no training brings back
+FRAMES_OF_A_TIMBRE = 2**17  # of a sound, 8 s of them by default: a checkpoint holds 270 bytes for each
 
 
 def architecture_for(facts: DatasetFacts) -> str:
@@ -26,9 +28,15 @@ def architecture_for(facts: DatasetFacts) -> str:
     if facts.modality == "table":
         return "tabular"
     if facts.modality == "audio":
-        return "mlp" if (facts.kept_power or 0.0) >= LEAST_KEPT_POWER else "wave"
+        return _architecture_for_sounds(facts)
     convolves = facts.modality == "image" and prod(facts.shape) > PIXELS_AN_MLP_READS
     return "dcgan" if convolves and min(facts.shape[1:]) >= SMALLEST_SIDE else "mlp"
+
+
+def _architecture_for_sounds(facts: DatasetFacts) -> str:
+    if (facts.kept_power or 0.0) >= LEAST_KEPT_POWER:
+        return "mlp"
+    return "timbre" if prod(facts.shape) <= FRAMES_OF_A_TIMBRE else "wave"
 
 
 def model_size(model: ModelSpec, facts: DatasetFacts) -> ModelSize:
@@ -80,9 +88,15 @@ ARCHITECTURES: dict[str, Architecture] = {
             reconstructs=True,
         ),
         Architecture(
+            name="timbre",
+            modalities=("audio",),
+            description="Fully connected layers mix loudness over frequency and time; phases are made to fit it.",
+            size=timbre_size,
+        ),
+        Architecture(
             name="wave",
             modalities=("audio",),
-            description="Convolutions along time with phase shuffle, after WaveGAN; sounds of any length.",
+            description="Convolutions along time with phase shuffle, after WaveGAN; no pitch was learnt in minutes.",
             size=wave_size,
         ),
         Architecture(

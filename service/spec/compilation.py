@@ -64,11 +64,11 @@ def obstacle_to_capture(spec: JobSpec) -> Obstacle | None:
     """Return what keeps the step of a resolved spec from being captured; None where nothing does.
 
     The graph holds the decays of the moments as they are at first. Fourier transforms of short frames cannot be
-    captured, and convolutions along time have not been tried.
+    captured; convolutions along time and timbres have not been tried.
     """
     optimizers = (spec.optimizer.generator, spec.optimizer.discriminator)
     moving = any(isinstance(beta, ScheduledDecay) for each in optimizers for beta in each.betas)
-    sounds = spec.model.architecture in ("spectrogram", "wave")
+    sounds = spec.model.architecture in ("spectrogram", "timbre", "wave")
     key = _first({"model.architecture": sounds, "optimizer.betas": moving} | _obstacles_to_whole_steps(spec))
     return None if key is None else Obstacle(key, "cannot be captured")
 

@@ -9,6 +9,7 @@ from service.spec.facts import DatasetFacts, ModelSize, TableColumn
 from service.spec.job import JobSpec
 from service.spec.objectives import OBJECTIVES
 from service.spec.regularizers import highest
+from service.spec.sizes.timbre import learning_bytes, timbre_bytes
 from service.spec.tables import is_choice
 
 # All measured as peak resident memory, torch 2.13 CPU with glibc; the figures stand in docs/log.md.
@@ -56,8 +57,9 @@ def estimate(spec: JobSpec, facts: DatasetFacts) -> Estimate:
         memory_bytes=TRAINER_BYTES
         + number_bytes * numbers
         + measuring_bytes(spec, facts)
+        + (learning_bytes(facts) if spec.model.architecture == "timbre" else 0)
         + (COMPILER_BYTES if wants_to_compile(spec) else 0),
-        checkpoint_bytes=CHECKPOINT_HEADER_BYTES + encoding_bytes(facts) + number_bytes * kept,
+        checkpoint_bytes=CHECKPOINT_HEADER_BYTES + encoding_bytes(spec, facts) + number_bytes * kept,
     )
 
 
@@ -66,11 +68,13 @@ def measuring_bytes(spec: JobSpec, facts: DatasetFacts) -> int:
     return 8 * MEASURED_COPIES * spec.quality.count * prod(facts.shape) if spec.quality.every_steps else 0
 
 
-def encoding_bytes(facts: DatasetFacts) -> int:
+def encoding_bytes(spec: JobSpec, facts: DatasetFacts) -> int:
     """Bound what a checkpoint holds of the way back to the data's units."""
     if facts.table:
         numbers = [column for column in facts.table if not is_choice(column)]
         return KNOT_BYTES * sum(knots(column, facts.count) for column in numbers) + 8 * len(numbers) ** 2
+    if spec.model.architecture == "timbre":
+        return timbre_bytes(facts.shape[1])
     if facts.modality == "audio":
         return FREQUENCY_BYTES * (facts.shape[1] // 2 + 1)
     return CELL_BYTES * facts.count * facts.shape[0] if facts.modality == "table" else 0

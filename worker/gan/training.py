@@ -16,7 +16,7 @@ from service.spec.plan import Plan
 from worker.gan.batches import RealBatches
 from worker.gan.captured import Captured, RatedPlayer
 from worker.gan.compiled import Compiled, WrittenOutAdam
-from worker.gan.data.training_data import TrainingData
+from worker.gan.data.training_data import TrainingData, as_seen_by
 from worker.gan.ema import Average
 from worker.gan.loops import iterate
 from worker.gan.networks.players import Discriminator, Generator
@@ -68,7 +68,8 @@ class Training:
         if spec.seed is None:
             raise ValueError("a spec without a seed is not resolved")
         self.spec, self.seed = spec, spec.seed
-        self.data = data
+        self.opened = data  # as it is measured against, whatever networks see of it
+        self.data = data = as_seen_by(spec.model.architecture, data)
         self.step_number = 0
         self.merits: dict[int, float] = {}  # of measured steps; kept here, so that a resume stops where it should
         self._device, self._dtype = device, dtype

@@ -12,7 +12,7 @@ from service.spec.recipes.pictures import (
 )
 from service.spec.recipes.points import codebook_points
 from service.spec.recipes.recipe import Recipe
-from service.spec.recipes.sounds import long_sounds, short_sounds, sounds_as_spectra
+from service.spec.recipes.sounds import long_sounds, short_sounds, sounds_as_spectra, sounds_as_timbres
 from service.spec.recipes.tables import number_tables, tables
 
 
@@ -31,6 +31,7 @@ RECIPES: dict[tuple[str, str], Callable[[DatasetFacts], Recipe]] = {
     ("r3", "image"): without_normalisation,
     ("lite", "image"): few_pictures,
     ("mlp", "audio"): short_sounds,
+    ("timbre", "audio"): sounds_as_timbres,
     ("wave", "audio"): long_sounds,
     ("spectrogram", "audio"): sounds_as_spectra,
 }

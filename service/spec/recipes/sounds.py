@@ -30,6 +30,20 @@ def short_sounds(facts: DatasetFacts) -> Recipe:
     )
 
 
+def sounds_as_timbres(facts: DatasetFacts) -> Recipe:
+    """Sounds of any length as mixtures of components of their loudness."""
+    return Recipe(
+        "sounds as timbres",
+        "how loud a sound is at each frequency over time is a mixture of few components whatever its phases, and small "
+        "networks soon learn which go together; the phases are made afterwards",
+        {
+            "model": {"latent_dim": 16, **small_networks(facts)},
+            **penalised_descent(gamma=GAMMA_OF_MIXTURES),
+            "loop": {"batch_size": batch_for(facts, 32), "max_steps": 4_000},
+        },
+    )
+
+
 def long_sounds(facts: DatasetFacts) -> Recipe:
     """Sounds through convolutions, as wide and long as their time allows."""
     extent = sound_extent_for(facts)

@@ -1,7 +1,7 @@
 """How the rows of a data set become what networks see, and how what a generator makes becomes rows again.
 
-There is an encoding for each modality. It is learnt from the rows that are trained on and goes into the generator's
-file, so that samples can be made where the data is not.
+There is an encoding for each modality, and one more of sounds for networks that see them as timbres. It is learnt from
+the rows that are trained on and goes into the generator's file, so that samples can be made where the data is not.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from service.spec.facts import MANY_COORDINATES, DatasetFacts, Modality
 from worker.gan.data.flat_spectrum import FlatSpectrum
 from worker.gan.data.mixed_table import MixedTable
 from worker.gan.data.normal_scores import NormalScores
+from worker.gan.data.timbre import Timbre
 
 
 class Encoding(Protocol):
@@ -87,6 +88,12 @@ def restore_table(facts: DatasetFacts, learnt: Mapping[str, np.ndarray]) -> Enco
     return MixedTable.restore(facts.table, learnt) if facts.table else NormalScores.restore(learnt)
 
 
+def restore_sounds(facts: DatasetFacts, learnt: Mapping[str, np.ndarray]) -> Encoding:
+    """Make the encoding of sounds again, whichever of the two it was."""
+    frames = facts.shape[1]
+    return Timbre.restore(learnt, frames) if "axes" in learnt else FlatSpectrum.restore(learnt, frames)
+
+
 LEARN: dict[Modality, Callable[[DatasetFacts, np.ndarray], Encoding]] = {
     "vector": learn_standardised,
     "image": lambda facts, _: Pixels(facts.white),
@@ -98,7 +105,7 @@ RESTORE: dict[Modality, Callable[[DatasetFacts, Mapping[str, np.ndarray]], Encod
     "vector": lambda _, learnt: Standardised(learnt["mean"], learnt["deviation"]),
     "image": lambda facts, _: Pixels(facts.white),
     "table": restore_table,
-    "audio": lambda facts, learnt: FlatSpectrum.restore(learnt, facts.shape[1]),
+    "audio": restore_sounds,
 }
 
 

@@ -1,16 +1,18 @@
 """An opened data set: what networks and loop see, how it becomes what a person sees, and what is kept aside."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from service.spec.facts import DatasetFacts
+from service.spec.sizes.timbre import specimens_of
 from service.spec.tables import lies_in_the_plane
 from worker.gan.data.encoding import Encoding, learn_encoding
 from worker.gan.data.split import Split
+from worker.gan.data.timbre import SOUNDS_AT_ONCE, Timbre
 
 HELD_BYTES = 2**28  # larger data is encoded batch by batch, from wherever its rows are
 SPECIMENS = 10_000  # rows that stand for all of them where a statistic is taken
@@ -59,8 +61,9 @@ class TrainingData:
     """A data set to train on.
 
     samples are (N, *facts.shape) float32 in network units: vectors and tables have mean 0 and unit spread, sounds unit
-    spread and on average a flat spectrum, pictures lie in [-1, 1]. labels is (N,) int64, an index into facts.labels.
-    held_out are rows in data units that nothing has learnt from, for measuring.
+    spread and on average a flat spectrum, pictures lie in [-1, 1]. Of sounds as timbres they are (N, COMPONENTS).
+    labels is (N,) int64, an index into facts.labels. held_out are rows in data units that nothing has learnt from, for
+    measuring.
     """
 
     facts: DatasetFacts
@@ -103,3 +106,13 @@ def open_rows(facts: DatasetFacts, rows: Rows, split: Split) -> TrainingData:
         encoding,
         rows.taken(held_out) if len(held_out) else None,
     )
+
+
+def as_seen_by(architecture: str, data: TrainingData) -> TrainingData:
+    """Encode opened data anew for networks that see it otherwise: sounds as timbres, all of them held."""
+    if architecture != "timbre":
+        return data
+    timbre = Timbre.of(data.to_data_units(data.specimens(specimens_of(data.facts.shape[1]))))
+    parts = torch.split(torch.arange(len(data.samples)), SOUNDS_AT_ONCE)
+    samples = torch.cat([timbre.forward(data.to_data_units(data.samples[which])) for which in parts])
+    return replace(data, samples=samples, encoding=timbre)

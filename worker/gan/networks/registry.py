@@ -15,6 +15,7 @@ from worker.gan.networks.resnet import ResnetDiscriminator, ResnetGenerator
 from worker.gan.networks.spectral import normalise_spectra
 from worker.gan.networks.spectrogram import SpectrogramDiscriminator, SpectrogramGenerator
 from worker.gan.networks.tabular import TabularGenerator
+from worker.gan.networks.timbre import TimbreDiscriminator, TimbreGenerator
 from worker.gan.networks.wave import WaveDiscriminator, WaveGenerator
 
 NETWORKS = {
@@ -24,6 +25,7 @@ NETWORKS = {
     "resnet": (ResnetGenerator, ResnetDiscriminator),
     "r3": (R3Generator, R3Discriminator),
     "lite": (LiteGenerator, LiteDiscriminator),
+    "timbre": (TimbreGenerator, TimbreDiscriminator),
     "wave": (WaveGenerator, WaveDiscriminator),
     "spectrogram": (SpectrogramGenerator, SpectrogramDiscriminator),
 }
