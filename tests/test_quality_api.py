@@ -17,7 +17,7 @@ from service.store.quality import add_quality, add_yardstick, best_steps
 from tests.building import a_resolved, a_spec, add_running_job, claim_next, save_checkpoint
 from tests.conversation import CheckedClient, make_client
 
-REAL, BASELINES = {"coverage": 0.97}, {"gaussian": {"coverage": 0.1}}
+REAL, BASELINES = {"coverage": 0.97}, {"gaussian": {"coverage": 0.1}, "copula": {"coverage": 0.6}}
 
 
 @pytest.fixture
@@ -59,6 +59,10 @@ def test_each_measured_step_is_listed_beside_real_data_and_baselines(client: Che
     assert client.get("/jobs/job_unknown/quality").status_code == 404
     messages = [event["message"] for event in client.get(f"/jobs/{job_id}/events").get_json()["data"]]
     assert "Quality at step 200: coverage 0.9." in messages
+    assert [row["behind"] for row in rows] == [["copula"], [], []]
+    assert "Quality at step 100: coverage 0.5. Without any training copula would be better." in messages
+    assert page["legend"]["coverage"]["better"] == "higher"
+    assert "neighbourhood" in page["legend"]["coverage"]["description"]
 
 
 def test_the_best_checkpoint_is_found_by_name_and_outlives_newer_ones(

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from service.answers.writing import PageAnswer
 from service.models import Quality, Yardstick
-from service.spec.quality import MetricFacts
+from service.spec.quality import METRICS, MetricFacts, better_baselines
 
 Metrics = dict[str, float | None]
 
@@ -21,10 +21,12 @@ class QualityAnswer(BaseModel):
     metrics: Metrics = Field(description="By the names in /catalog; null where a number is not finite.")
     real: Metrics | None = Field(description="What as many training rows reach, as if a generator had made them.")
     baselines: dict[str, Metrics] | None = Field(description="What generators that need no training reach, by name.")
+    behind: list[str] = Field(description="The baselines that are better by the metric that `best` goes by.")
 
     @classmethod
-    def of(cls, row: Quality, *, saved: Sequence[int], yardstick: Yardstick | None) -> Self:
-        """Tell a measured step; `saved` are the steps of the checkpoints that are kept."""
+    def of(cls, row: Quality, *, saved: Sequence[int], yardstick: Yardstick | None, followed: str | None) -> Self:
+        """Tell a measured step; `saved` are the steps of the checkpoints that are kept, `followed` is a metric."""
+        baselines = {} if yardstick is None else yardstick.baselines
         return cls(
             step=row.step,
             attempt=row.attempt,
@@ -32,11 +34,30 @@ class QualityAnswer(BaseModel):
             metrics=row.metrics,
             real=yardstick and yardstick.real,
             baselines=yardstick and yardstick.baselines,
+            behind=[] if followed is None else better_baselines(followed, row.metrics, baselines),
         )
+
+
+class MetricMeaning(BaseModel):
+    """What the numbers of a metric mean."""
+
+    better: str | None = Field(description="higher or lower; null where a right value lies between.")
+    description: str
 
 
 class QualityPage(PageAnswer[QualityAnswer]):
     """Measured steps, ascending."""
+
+    @computed_field(description="What the metrics of this page mean.")  # type: ignore[prop-decorator]
+    @property
+    def legend(self) -> dict[str, MetricMeaning]:
+        """Explain each metric that occurs."""
+        occurring = dict.fromkeys(name for row in self.data for name in row.metrics)
+        return {
+            name: MetricMeaning(better=METRICS[name].better, description=METRICS[name].description)
+            for name in occurring
+            if name in METRICS
+        }
 
 
 class MetricAnswer(BaseModel):

@@ -29,5 +29,6 @@ def list_quality(web: Web, caller: Caller, path: JobPath, query: PageQuery) -> R
         page = quality.list_quality(session, job.id, limit=query.limit, cursor=query.cursor)
         saved = [row.step for row in newest_checkpoints(session, job.id)]
         yardstick = quality.get_yardstick(session, job.id)
-        data = [QualityAnswer.of(row, saved=saved, yardstick=yardstick) for row in page.data]
+        followed = job.resolved_spec.get("quality", {}).get("metric")
+        data = [QualityAnswer.of(row, saved=saved, yardstick=yardstick, followed=followed) for row in page.data]
     return page_answer(QualityPage, data, page, request)

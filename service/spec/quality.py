@@ -80,10 +80,16 @@ METRICS: dict[str, MetricFacts] = {
         MetricFacts("density", None, "How densely samples lie among the real rows; 1 is right."),
         MetricFacts("coverage", "higher", "Share of real rows with a sample in their neighbourhood."),
         MetricFacts(
-            "nearer_to_train", "lower", "Share of samples nearer to a training than to a held-out row; 0.5 is right."
+            "nearer_to_train",
+            "lower",
+            "Share of samples nearer to a training than to a held-out row; 0.5 is right, and real rows have 1, being "
+            "training rows.",
         ),
         MetricFacts(
-            "copying", None, "Chance that a sample is nearer to the training rows than a held-out row; 0.5 is right."
+            "copying",
+            None,
+            "Chance that a sample is nearer to the training rows than a held-out row; 0.5 is right, and real rows have "
+            "1, being training rows.",
         ),
         MetricFacts("frechet", "lower", "Distance of the first two moments of features.", ("image", "audio")),
         MetricFacts("kernel_distance", "lower", "Distance of features under a cubic kernel.", ("image", "audio")),
@@ -130,6 +136,15 @@ def merit(metric: str, metrics: Mapping[str, float | None]) -> float | None:
     if value is None:
         return None
     return value if METRICS[metric].better == "higher" else -value
+
+
+def better_baselines(
+    metric: str, metrics: Mapping[str, float | None], baselines: Mapping[str, Mapping[str, float | None]]
+) -> list[str]:
+    """Return the names of the trivial generators that are ahead of a measured step by a followed metric."""
+    reached = merit(metric, metrics)
+    merits = {name: merit(metric, its) for name, its in baselines.items()}
+    return [name for name, its in merits.items() if reached is not None and its is not None and its > reached]
 
 
 def has_stalled(merits: list[float], *, patience_points: int, min_delta: float) -> bool:

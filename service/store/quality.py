@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.models import Checkpoint, Job, Quality, Yardstick
+from service.spec.quality import better_baselines
 from service.store.events import add_event
 from service.store.pages import Page, decode_number_cursor, make_page
 
@@ -24,6 +25,9 @@ def add_quality(
     session.add(row)
     value = metrics.get(metric)
     message = f"Quality at step {step}" + (f": {metric} {value:.4g}." if value is not None else ".")
+    yardstick = get_yardstick(session, job.id)
+    if ahead := [] if yardstick is None else better_baselines(metric, metrics, yardstick.baselines):
+        message += f" Without any training {' and '.join(ahead)} would be better."
     add_event(session, job, "quality", message, {"step": step, "metric": metric, "value": value})
     return row
 
