@@ -64,7 +64,7 @@ def _make_sqlite_engine(url: str) -> Engine:
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions: `begin` below does
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA journal_mode = {sqlite_journal_mode()}")
+        _set_journal_mode(connection)
         connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
@@ -74,6 +74,21 @@ def _make_sqlite_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _set_journal_mode(connection: Any) -> None:
+    """Take the mode that is safe; raise RuntimeError where processes with a newer SQLite hold the file in another."""
+    try:
+        connection.execute(f"PRAGMA journal_mode = {sqlite_journal_mode()}")
+    except driver.OperationalError as error:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal" or sqlite_journal_mode() == "WAL":
+            raise
+        message = (
+            f"others use the database with a write-ahead log, which SQLite {driver.sqlite_version} of this process "
+            "cannot share safely; install pysqlite3 as they have, or stop them"
+        )
+        raise RuntimeError(message) from error
 
 
 def _to_json(value: Any) -> str:
@@ -97,7 +112,7 @@ def writing(engine: Engine) -> Iterator[Session]:
 def reading(engine: Engine) -> Iterator[Session]:
     """Yield a session for queries alone, which all see one state of the database.
 
-    Close it before answering: on SQLite an open reader can block every commit.
+    Close it before answering: with SQLite's rollback journal an open reader blocks every commit.
     """
     with engine.connect() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
         if engine.dialect.name == "postgresql":

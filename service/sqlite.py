@@ -1,6 +1,6 @@
 """The SQLite that everybody uses who opens a database: two libraries in one process would undo each other's locks.
 
-`pysqlite3` brings a recent one where there is a wheel of it; elsewhere it is that of Python.
+`pysqlite3` brings a recent one to Linux on x86-64; elsewhere it is that of Python.
 """
 
 from typing import Any

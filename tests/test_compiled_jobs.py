@@ -44,14 +44,8 @@ def test_a_compiled_job_says_so_and_computes_what_an_eager_one_does(house: House
         "step": "eager",
         "threads": 1,
         "reason": "compiling pays from 10,000 steps and 180 s on",
-        "layout": "contiguous",
     }
-    assert house.job(compiled).plan == {
-        "step": "compiled",
-        "threads": 1,
-        "reason": "asked for",
-        "layout": "contiguous",
-    }
+    assert house.job(compiled).plan == {"step": "compiled", "threads": 1, "reason": "asked for"}
     plans = [event.message for event in house.events(compiled) if event.type == "plan"]
     assert plans == ["Steps are compiled on 1 thread: asked for."]
     first, rows = house.losses(compiled)

@@ -30,7 +30,7 @@ def test_a_job_on_a_gpu_is_captured_and_resumes_exactly(house: House) -> None:
     house.change(paused, request_resume)
 
     assert house.wait_for_end(unbroken).status == house.wait_for_end(paused).status == "succeeded"
-    plan = {"step": "captured", "threads": 1, "reason": "the GPU is handed a step at once", "layout": "contiguous"}
+    plan = {"step": "captured", "threads": 1, "reason": "the GPU is handed a step at once"}
     assert house.job(unbroken).plan == plan
     assert house.job(paused).attempt == 2
     assert house.losses(paused)[1].tobytes() == house.losses(unbroken)[1].tobytes()

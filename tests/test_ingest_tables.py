@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +255,36 @@ def test_an_option_that_means_nothing_to_what_came_is_told(
     told = [remark.message for remark in prepared.remarks if remark.code == "option_unused"]
     assert len(told) == len(words)
     assert all(word in message for word, message in zip(words, told, strict=True))
+
+
+def test_a_spelling_is_not_taken_where_one_cell_of_many_is_written_otherwise(tmp_path: Path) -> None:
+    cells = [f"{n / 10}%" for n in range(1_500)] + ["99.5"]
+    table = "n;x\n" + "".join(f"{n * n};{cell}\n" for n, cell in enumerate(cells))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert [column.name for column in prepared.facts.table] == ["n"]
+    assert [remark.code for remark in prepared.remarks] == ["text_column"]
+
+
+def test_all_cells_decide_between_spellings_of_which_the_first_thousand_tell_nothing(tmp_path: Path) -> None:
+    first = date(2005, 1, 1)
+    days = [first + timedelta(days=number) for number in range(3_000)]
+    table = "n;x\n" + "".join(f"{n * n};{day:%d/%m/%Y}\n" for n, day in enumerate(days))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert prepared.facts.table[1].kind == "date"
+    assert cells_of(prepared, tmp_path, "x")[1] == "2005-01-02"
+    assert [remark.code for remark in prepared.remarks] == ["respelled_column"]
+
+
+def test_gaps_behind_more_numbers_than_a_scan_keeps_are_told(tmp_path: Path) -> None:
+    cells = ["0.5", "\N{EN DASH}", *(f"{n + 1.5}" for n in range(1_500))]
+    table = "n;x\n" + "".join(f"{n * n};{cell}\n" for n, cell in enumerate(cells))
+
+    prepared = prepare_bytes(table.encode(), tmp_path)
+
+    assert cells_of(prepared, tmp_path, "x")[1] == ""
+    [remark] = prepared.remarks
+    assert remark.message.endswith("has dashes for gaps.")

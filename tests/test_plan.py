@@ -103,6 +103,15 @@ def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
     assert plan_to_follow(known, planned, has_begun=has_begun) == followed
 
 
+@pytest.mark.parametrize("plan", [COMPILED, Plan("eager", 1, "pictures", "channels_last")])
+def test_a_plan_is_stored_so_that_older_workers_read_what_they_know(plan: Plan) -> None:
+    stored = plan.to_json()
+
+    assert Plan.of(stored) == plan
+    assert ("layout" in stored) == (plan.layout != "contiguous")
+    assert Plan.of({**stored, "of_a_later_version": 1}) == plan
+
+
 def test_what_cannot_be_captured_is_refused_with_the_key_that_hinders() -> None:
     with pytest.raises(InvalidInput) as caught:
         small_spec(objective={"gradient_penalty": 10.0}, resources={"step": "captured"})

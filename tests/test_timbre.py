@@ -17,6 +17,7 @@ from worker.gan.data.phases import sounds_as_loud, spectra_of
 from worker.gan.data.split import Split
 from worker.gan.data.timbre import Timbre
 from worker.gan.data.training_data import EncodedRows, Rows, TrainingData, as_seen_by, open_rows
+from worker.gan.files import read_state, write_state
 from worker.gan.metrics.cache import Cache
 from worker.gan.metrics.pitches import loudest
 from worker.gan.metrics.sounds import log_mel
@@ -158,3 +159,24 @@ def pitches_of(training: Training, label: int) -> np.ndarray:
     hertz = loudest(made, RATE)[0]
     assert np.ptp(hertz) > 0.2 * hertz.mean()
     return hertz
+
+
+def test_a_resume_sees_sounds_as_the_networks_learnt_to_and_not_as_it_would_learn_to_itself() -> None:
+    data = opened(strings(40))
+    spec = spec_of(data.facts, max_steps=40)
+    unbroken, broken, resumed = (Training(spec, data, device=CPU, dtype=torch.float32) for _ in range(3))
+    for training in (unbroken, broken):
+        training.step()
+    elsewhere = read_state(write_state(broken.state()))
+    elsewhere.tensors["encoding.axes"][0] *= -1  # as another processor may find it
+
+    resumed.restore(read_state(write_state(broken.state())))
+    broken.restore(elsewhere)
+    for training in (unbroken, resumed):
+        training.step()
+
+    assert write_state(resumed.state()) == write_state(unbroken.state())
+    assert torch.equal(broken.state().tensors["encoding.axes"], elsewhere.tensors["encoding.axes"])
+    turned, usual = (torch.as_tensor(each.data.samples[:5]) for each in (broken, resumed))
+    assert torch.allclose(turned[:, 0], -usual[:, 0], atol=1e-5)
+    assert torch.allclose(turned[:, 1:], usual[:, 1:], atol=1e-5)

@@ -28,6 +28,7 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
         "step": plan.step,
         "threads": plan.threads,
         "layout": plan.layout,
+        "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
@@ -35,6 +36,8 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return in words why a continuation may not be identical to the last bit; None when it will be."""
-    before = {"step": "eager", "layout": "contiguous"} | before  # as all were before there were plans
+    # As all were before there were plans; torch lets GPUs round by default.
+    usual = {"step": "eager", "layout": "contiguous", "tf32": before.get("device", "cpu") != "cpu"}
+    before = usual | before
     changed = [f"{key} {before.get(key)} became {now[key]}" for key in now if before.get(key) != now[key]]
     return f"Equivalent, not identical: {', '.join(changed)}." if changed else None

@@ -14,10 +14,10 @@ import worker.trainer  # noqa: F401 (its imports are what a trainer needs)
 def warm_up() -> None:
     """Take one optimiser step on one thread: torch loads its compiler at the first, which takes more than a second.
 
-    A build for GPUs would start CUDA with it, and no process that is forked from here could use a GPU any more.
+    Where there is a GPU it would start CUDA, and no process that is forked from here could use one any more.
     """
     torch.set_num_threads(1)
-    if torch.version.cuda is not None:
+    if torch.cuda.is_available():
         return
     layer = torch.nn.Linear(2, 1)
     optimizer = torch.optim.Adam(layer.parameters())

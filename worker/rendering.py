@@ -98,10 +98,20 @@ def render_on_demand(channel: Connection, settings: Settings, *, words: Connecti
 
 def _answer(request: Request, shelf: Shelf, blobs: BlobStore) -> Answer:
     try:
-        return Answer(file=_carry_out(request, shelf, blobs))
+        try:
+            return Answer(file=_carry_out(request, shelf, blobs))
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            shelf.clear()  # generators that are kept open share the memory that the samples may have
+            return Answer(file=_carry_out(request, shelf, blobs))
     except Exception as error:  # noqa: BLE001 (the rim of the process: whoever asked hears what no one else can tell)
         shelf.clear()  # what there was no memory for may fit now, and what is broken is read again
         return Answer(refusal=describe(error))
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
 def _carry_out(request: Request, shelf: Shelf, blobs: BlobStore) -> dict[str, Any]:
@@ -129,6 +139,6 @@ def describe(error: Exception) -> LastWords:
         case OSError():  # its text may name paths of this machine
             message = f"The rendering broke off: {error.strerror or type(error).__name__}."
             code = "no_storage" if error.errno in NO_SPACE else code
-        case _ if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        case _ if _lacks_memory(error):
             code, message = "samples_too_large", "So many samples need more memory than there is; ask for fewer."
     return LastWords(code, message)

@@ -43,6 +43,7 @@ from worker.treatment import plan_row
 from worker.vigil import Vigil
 
 _OPENING_DEADLINE_S = 600.0
+_OPENED_BYTES_PER_S = 10 * 2**20  # at the least, beside that
 _COMPILING_DEADLINE_S = 1_800.0
 _MEMORY_SHARE = 1.5  # of the estimate that a job was accepted with, which may be this much too low
 
@@ -54,6 +55,8 @@ def train(attempt: Attempt, settings: Settings, *, device: str, plan: Plan, word
     configure_logs(settings)
     if device == "cpu":
         limit_memory(int(settings.job_memory_bytes * _MEMORY_SHARE))
+    else:
+        torch.cuda.set_device(device)  # graphs are captured, and seeds set, on the current one
     log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
     try:
         _Trainer(attempt, settings, device=torch.device(device), plan=plan, words=words).run()
@@ -116,7 +119,7 @@ class _Trainer:
 
     def _run(self) -> None:
         try:
-            with self._vigil.phase("open the data and build the networks", _OPENING_DEADLINE_S):
+            with self._vigil.phase("open the data and build the networks", self._opening_s):
                 training, doctor = self._open()
         except DatasetChanged as error:
             self._flusher.end(Ending(Why.BAD_DATASET, f"{error}."))
@@ -134,6 +137,11 @@ class _Trainer:
                 why = Why.DRAIN  # the next attempt continues where this one could last be saved
                 self._give_up_building(error)
             self._flusher.end(Ending(why))
+
+    @property
+    def _opening_s(self) -> float:
+        facts = self._attempt.facts
+        return _OPENING_DEADLINE_S + 4 * facts.count * math.prod(facts.shape) / _OPENED_BYTES_PER_S
 
     def _open(self) -> tuple[Training, Doctor]:
         """Return the training at the step that this attempt begins from, and the doctor who has followed it so far."""

@@ -151,8 +151,8 @@ def quality(client: "Client", job_id: str, as_json: bool) -> None:
     rows = [(point["step"], *map(point["metrics"].get, names)) for point in points]
     rows += [(name, *map(metrics.get, names)) for name, metrics in compared.items()]
     click.echo(format_table(("STEP", *(name.upper() for name in names)), rows))
-    if last["behind"]:
-        click.echo(f"Without any training {' and '.join(last['behind'])} would be better than step {last['step']}.")
+    if behind := last.get("behind"):  # services of before do not say
+        click.echo(f"Without any training {' and '.join(behind)} would be better than step {last['step']}.")
 
 
 def _save_losses(client: "Client", job_id: str, output: Path, query: Mapping[str, str | int]) -> None:

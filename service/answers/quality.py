@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
-from pydantic import BaseModel, Field, computed_field
+from pydantic import BaseModel, Field, model_validator
 
 from service.answers.writing import PageAnswer
 from service.models import Quality, Yardstick
@@ -48,16 +48,17 @@ class MetricMeaning(BaseModel):
 class QualityPage(PageAnswer[QualityAnswer]):
     """Measured steps, ascending."""
 
-    @computed_field(description="What the metrics of this page mean.")  # type: ignore[prop-decorator]
-    @property
-    def legend(self) -> dict[str, MetricMeaning]:
-        """Explain each metric that occurs."""
+    legend: dict[str, MetricMeaning] = Field({}, description="What the metrics of this page mean.")
+
+    @model_validator(mode="after")
+    def _explain(self) -> Self:
         occurring = dict.fromkeys(name for row in self.data for name in row.metrics)
-        return {
+        self.legend = {
             name: MetricMeaning(better=METRICS[name].better, description=METRICS[name].description)
             for name in occurring
             if name in METRICS
         }
+        return self
 
 
 class MetricAnswer(BaseModel):

@@ -131,7 +131,9 @@ def preview_dataset(web: Web, caller: Caller, path: DatasetPath) -> Response:
 
 def _no_preview(dataset: Dataset) -> GanymedeError:
     if dataset.state == DatasetState.FAILED:
-        return NotFound("preview of", f"{dataset.id}, which could not be prepared: {dataset.error_message}")
+        return NotFound(
+            "preview of", f"{dataset.id}, which could not be prepared: {(dataset.error_message or '').rstrip('.')}"
+        )
     return NotYet(f"The data set {dataset.id} is {dataset.state}; its preview comes once it is ready.")
 
 

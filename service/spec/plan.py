@@ -4,7 +4,7 @@ A plan changes speed and last bits, never what is computed. It follows from the 
 from clocks, so that equal jobs on equal workers have equal plans.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from service.spec.compilation import (
@@ -45,11 +45,15 @@ class Plan:
     @classmethod
     def of(cls, stored: dict[str, Any] | None) -> "Plan | None":
         """Return the plan that was stored with a job."""
-        return None if stored is None else cls(**stored)
+        known = {field.name for field in fields(cls)}  # a newer version may have stored more
+        return None if stored is None else cls(**{name: value for name, value in stored.items() if name in known})
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is stored."""
-        return asdict(self)
+        """Return what is stored; the layout only where it is no matter of course, for older workers do not know it."""
+        stored = asdict(self)
+        if self.layout == "contiguous":
+            del stored["layout"]
+        return stored
 
 
 def choose_plan(

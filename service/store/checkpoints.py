@@ -72,6 +72,8 @@ def _best_step(session: Session, job_id: str) -> int:
     job = session.get_one(Job, job_id)
     if job.is_terminal:
         raise NotFound("checkpoint", "best: no quality metric was measured at one that is kept")
+    if not job.resolved_spec.get("quality", {}).get("every_steps"):
+        raise NotFound("checkpoint", "best: the spec has no quality measured (quality.every_steps)")
     raise NotYet("There is no checkpoint best yet: no quality metric has been measured at one.", code="no_best_yet")
 
 

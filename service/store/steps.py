@@ -40,6 +40,8 @@ def _absence(session: Session, table: type[Row], job_id: str, which: str) -> Gan
         earlier = "earlier ones, " if len(newest_first) > MOST_NAMED else ""
         return NotFound(kind, f"{which}; there are those of {earlier}{', '.join(named)}")
     job = session.get_one(Job, job_id)
+    if which != "latest" and not which.isdigit():
+        return NotFound(kind, f"{which}: a step or latest names one")
     if job.is_terminal:
         return NotFound(kind, f"{which}: the job has {job.state} without any")
     return NotYet(f"The job is {job.status} and has saved no {kind} yet; {_FIRST[table]}.")

@@ -89,6 +89,8 @@ class Captured:
             # Only this thread may not wait for the device meanwhile; others fetch the numbers of steps before.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 measured = play(kept)
+        except torch.OutOfMemoryError:
+            raise  # which no other way of taking steps would help
         except RuntimeError as error:
             raise CaptureFailed(f"{type(error).__name__}: {error}") from error
         return _Recording(graph, kept, measured)

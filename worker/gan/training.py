@@ -30,6 +30,7 @@ from worker.gan.rounds import Round, Rules, View
 from worker.gan.sampling import sample, shown_labels
 from worker.gan.schedules import weight_at
 from worker.gan.state import (
+    ENCODING,
     TrainingState,
     learnt_of,
     load_network,
@@ -197,6 +198,7 @@ class Training:
 
     def restore(self, state: TrainingState) -> None:
         """Continue after the step of a state; the next row recorded is that of the step after it."""
+        self._see_as(state)
         load_network(self.generator.network, part("generator", state.tensors))
         load_network(self.discriminator.network, part("discriminator", state.tensors))
         load_optimizer(self.generator, part("optimizer.generator", state.tensors))
@@ -210,6 +212,15 @@ class Training:
         self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
         self.merits = dict(state.facts.get("merits", []))
         self.recorder.restart(first_step=self.step_number + 1)
+
+    def _see_as(self, state: TrainingState) -> None:
+        """See the data as the networks of a state learnt to, where that differs from what would be learnt here."""
+        before, now = part(ENCODING, state.tensors), part(ENCODING, learnt_of(self.data))
+        if self.data is self.opened or all(torch.equal(before[name], now[name]) for name in now):
+            return
+        learnt = {name: tensor.numpy() for name, tensor in before.items()}
+        self.data = as_seen_by(self.spec.model.architecture, self.opened, learnt)
+        self._real_batches = make_batches(self.spec, self.data, self._device, self._dtype)
 
     def _changing(self) -> list[Tensor]:
         """Return all tensors that a step changes, where they are."""

@@ -89,6 +89,11 @@ class ColumnScan:
         )
 
     @property
+    def has_all_values(self) -> bool:
+        """Tell whether `values` are all that there are."""
+        return len(self.values) <= MOST_WATCHED
+
+    @property
     def is_plain(self) -> bool:
         """Tell whether every cell is a number, or every one a date of one format."""
         return self.number or bool(self.date_format)

@@ -189,7 +189,8 @@ def _choose_rate(bench: Bench, found: set[int]) -> int:
         return bench.options.sample_rate
     if len(found) == 1 and max(found) <= USUAL_RATE:
         return max(found)
-    rates = " and ".join(f"{rate:,}" for rate in sorted(found)[:MOST_NAMED])
+    others = " and others" if len(found) > MOST_NAMED else ""
+    rates = " and ".join(f"{rate:,}" for rate in sorted(found)[:MOST_NAMED]) + others
     bench.remark("rate_converted", f"Sounds of {rates} frames a second were converted to {USUAL_RATE:,}.")
     return USUAL_RATE
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
-from worker.ingest.columns import NUMBER, date_format_of
+from worker.ingest.columns import MISSING, NUMBER, date_format_of
 
 DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})  # among numbers or dates: a gap
 MONEY = "$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}"
@@ -26,12 +26,9 @@ class Spelling:
     right: str
     read: Callable[[str], str | None]
 
-    def plain(self, cell: str) -> str:
-        """Return the plain form of a cell, empty for a dash; what is not written so stays as it is."""
-        if cell in DASHES:
-            return ""
-        read = self.read(cell)
-        return cell if read is None else read
+    def plain(self, cell: str) -> str | None:
+        """Return the plain form of a cell, that of a gap being empty; None for what is not written so."""
+        return "" if cell in DASHES or cell in MISSING else self.read(cell)
 
 
 def spellings_of(cells: Iterable[str]) -> list[Spelling]:

@@ -44,29 +44,51 @@ def _respell(bench: Bench, scans: list[ColumnScan], source: Source) -> tuple[lis
         for number, scan in enumerate(scans)
         if not scan.is_plain and scan.name != bench.options.label
     }
+    _narrow(found, scans, source)
     for number, fitting in found.items():
         if len(fitting) > 1:
             _remark_ambiguous(bench, scans[number], fitting)
     spelled = {number: fitting[0] for number, fitting in found.items() if len(fitting) == 1}
     if not spelled:
         return scans, source
-    again = _scan([scan.name for scan in scans], _respelled(source, spelled))
-    spelled = {number: spelling for number, spelling in spelled.items() if again[number].is_plain}
+    misfits: set[int] = set()
+    again = _scan([scan.name for scan in scans], _respelled(source, spelled, misfits))
+    spelled = {
+        number: spelling for number, spelling in spelled.items() if again[number].is_plain and number not in misfits
+    }
     for number, spelling in spelled.items():
         _remark_respelled(bench, scans[number], spelling)
     scans = [again[number] if number in spelled else scan for number, scan in enumerate(scans)]
-    return scans, _respelled(source, spelled)
+    return scans, _respelled(source, spelled, misfits)
 
 
-def _respelled(source: Source, spelled: Mapping[int, Spelling]) -> Source:
+def _narrow(found: dict[int, list[Spelling]], scans: Sequence[ColumnScan], source: Source) -> None:
+    """Leave of several spellings those that fit every cell, where a scan could not keep all of a column's values."""
+    unsure = [number for number, fitting in found.items() if len(fitting) > 1 and not scans[number].has_all_values]
+    for cells in source() if unsure else ():
+        for number in unsure:
+            distinct = set(cells[number])
+            found[number] = [each for each in found[number] if None not in map(each.plain, distinct)]
+
+
+def _respelled(source: Source, spelled: Mapping[int, Spelling], misfits: set[int]) -> Source:
+    """Read columns as spelled; cells that are not written so stay as they are, and their column is a misfit."""
+
     def pieces() -> Iterator[Cells]:
         for cells in source():
             yield [
-                [spelled[number].plain(cell) for cell in column] if number in spelled else column
+                _plain(number, column, spelled[number], misfits) if number in spelled else column
                 for number, column in enumerate(cells)
             ]
 
     return pieces
+
+
+def _plain(number: int, column: Sequence[str], spelling: Spelling, misfits: set[int]) -> list[str]:
+    read = [spelling.plain(cell) for cell in column]
+    if None in read:
+        misfits.add(number)
+    return [cell if plain is None else plain for cell, plain in zip(column, read, strict=True)]
 
 
 def _remark_respelled(bench: Bench, scan: ColumnScan, spelling: Spelling) -> None:
@@ -76,8 +98,8 @@ def _remark_respelled(bench: Bench, scan: ColumnScan, spelling: Spelling) -> Non
     if changed:
         example = f"{shown(changed[0])} is {spelling.plain(changed[0])}"
         says.append(f"looks like {spelling.looks_like} and is read as plain ones: {example}")
-    if dashes:
-        says.append(f"has {shown(min(dashes))} for gaps")
+    if dashes or not changed:  # dashes that the scan has not kept, among too many values
+        says.append(f"has {shown(min(dashes))} for gaps" if dashes else "has dashes for gaps")
     bench.remark("respelled_column", f"The column {shown(scan.name)} {'; it '.join(says)}.")
 
 

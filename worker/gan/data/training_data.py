@@ -1,6 +1,6 @@
 """An opened data set: what networks and loop see, how it becomes what a person sees, and what is kept aside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,11 +108,18 @@ def open_rows(facts: DatasetFacts, rows: Rows, split: Split) -> TrainingData:
     )
 
 
-def as_seen_by(architecture: str, data: TrainingData) -> TrainingData:
-    """Encode opened data anew for networks that see it otherwise: sounds as timbres, all of them held."""
+def as_seen_by(architecture: str, data: TrainingData, learnt: Mapping[str, np.ndarray] | None = None) -> TrainingData:
+    """Encode opened data anew for networks that see it otherwise: sounds as timbres, all of them held.
+
+    What an encoding has learnt before can be given: learnt again elsewhere, an axis may point the other way.
+    """
     if architecture != "timbre":
         return data
-    timbre = Timbre.of(data.to_data_units(data.specimens(specimens_of(data.facts.shape[1]))))
+    length = data.facts.shape[1]
+    if learnt is None:
+        timbre = Timbre.of(data.to_data_units(data.specimens(specimens_of(length))))
+    else:
+        timbre = Timbre.restore(learnt, length)
     parts = torch.split(torch.arange(len(data.samples)), SOUNDS_AT_ONCE)
     samples = torch.cat([timbre.forward(data.to_data_units(data.samples[which])) for which in parts])
     return replace(data, samples=samples, encoding=timbre)
