@@ -116,7 +116,7 @@ def test_the_recipe_follows_the_architecture_that_a_client_chose() -> None:
     assert isinstance(small.objective.r1, ScheduledValue)
     assert small.objective.r1.initial == 5
     assert isinstance(convolutional.objective.r1, ScheduledValue)
-    assert convolutional.objective.r1.initial == 0
+    assert convolutional.objective.r1.initial == 1
     assert convolutional.optimizer.generator.lr == 2e-4
 
 

@@ -16,6 +16,7 @@ STEP_SECONDS = 0.02  # of a step of convolutions, however little it computes
 MLP_STEP_SECONDS = 0.0075  # the same of an mlp with penalties on both sides
 WAVE_FLOP_A_SECOND = {16: 36e9, 8: 22e9}  # of convolutions along time, by width: half the time goes by beside them
 PASSES = 12  # of a sample through a network in a step, back counted as twice forth: 4 of G, 8 of D
+SLOPE_COST = 1.35  # times as long a step of a dcgan takes with a penalty on the slope at reals
 
 SMALL_PIXELS = 64 * 64
 SMALL_SECONDS = 150  # of training with pictures up to SMALL_PIXELS; measured and saved, a job ends within 4 minutes
@@ -83,8 +84,8 @@ def steps_within(seconds: float, step_seconds: float, most: int = MOST_STEPS) ->
 
 
 def seconds_of_step(width: int, facts: DatasetFacts, batch: int) -> float:
-    """Estimate a step of a dcgan on one core."""
-    return STEP_SECONDS + seconds_of_work(batch * dcgan_multiply_adds(width, facts))
+    """Estimate a step of a dcgan with its penalty on one core."""
+    return SLOPE_COST * (STEP_SECONDS + seconds_of_work(batch * dcgan_multiply_adds(width, facts)))
 
 
 def mlp_steps(most: int, width: int, facts: DatasetFacts, batch: int) -> int:
