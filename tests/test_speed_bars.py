@@ -133,8 +133,9 @@ def test_a_row_whose_peer_is_not_installed_says_so(monkeypatch: pytest.MonkeyPat
 def test_a_row_takes_the_place_of_its_older_one(tmp_path: Path) -> None:
     record = tmp_path / "performance.json"
     old, other, new = a_row("P2", 3.5), a_row("P1", 2.1), a_row("P2", 3.1)
+    precise = replace(new, figures={"": Figure(3.1000004, 3.0, 3.2, 15)})
 
-    for row in (old, other, new):
+    for row in (old, other, precise):
         rows = add_row(row, record)
 
     assert rows == read_rows(record) == [other, new]

@@ -53,11 +53,11 @@ def read_rows(record: Path = RECORD) -> list[Row]:
 
 
 def add_row(row: Row, record: Path = RECORD) -> list[Row]:
-    """Record a row in the place of its older one, and return all."""
+    """Record a row in the place of its older one, and return all, rounded as they are recorded."""
     rows = {one.id: one for one in [*read_rows(record), row]}
     kept = [rows[bar.id] for bar in BARS if bar.id in rows]
     write_rows(kept, record)
-    return kept
+    return read_rows(record)
 
 
 def write_rows(rows: Sequence[Row], record: Path) -> None:
