@@ -6,8 +6,7 @@ import torch
 
 from benchmarks.speed.figures import Effort, Figure, PeerAbsent, Runner, interleave, ratio, timed, took_s
 from benchmarks.speed.models import baseline_of, captured_training_of
-from worker.exactness import compute_exactly
-from worker.gan.training import Training
+from benchmarks.speed.steps import recorded
 
 GPU = torch.device("cuda")
 WARM_UP_STEPS = 10  # the first is captured
@@ -31,21 +30,11 @@ def against_baseline(model: str, precisions: list[str], effort: Effort) -> dict[
     runners: dict[str, Runner] = {"baseline": unbound(baseline_of(model, "cuda").step)}
     for precision in precisions:
         training = captured_training_of(model, "fused", resources={"precision": precision})
-        runners[precision] = recorded(training, tf32=precision == "tf32")
+        runners[precision] = recorded(training, GPU, tf32=precision == "tf32")
     for run in runners.values():
         run(WARM_UP_STEPS)
     taken = interleave(runners, effort)
     return {precision: ratio(taken["baseline"], taken[precision]) for precision in precisions}
-
-
-def recorded(training: Training, *, tf32: bool) -> Runner:
-    """Take steps and, as a flush does, their rows, which waits for the GPU."""
-
-    def run(steps: int) -> float:
-        compute_exactly(GPU, tf32=tf32)
-        return timed(training.step)(steps) + took_s(training.recorder.take)
-
-    return run
 
 
 def unbound(step: Callable[[], object]) -> Runner:

@@ -55,11 +55,11 @@ def against_baseline(
     return {variant: ratio(taken["baseline"], taken[variant]) for variant in variants}
 
 
-def recorded(training: Training) -> Runner:
-    """Take steps and, as a flush does, their rows."""
+def recorded(training: Training, device: torch.device = CPU, *, tf32: bool = False) -> Runner:
+    """Take steps and, as a flush does, their rows, which waits for a GPU."""
 
     def run(steps: int) -> float:
-        compute_exactly(CPU)
+        compute_exactly(device, tf32=tf32)
         return timed(training.step)(steps) + took_s(training.recorder.take)
 
     return run

@@ -8,6 +8,7 @@ from service.answers.writing import Moment, PageAnswer, StoredSpec
 from service.models import Event, Job
 from service.spec.estimate import Estimate
 from service.spec.job import JobSpec
+from service.spec.plan import Layout, Way
 
 Status = Literal["queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"]
 Reason = Literal[
@@ -53,12 +54,12 @@ class ProgressAnswer(BaseModel):
 class ExecutionAnswer(BaseModel):
     """How the steps of a job are carried out; every attempt follows it, unless a worker cannot."""
 
-    step: Literal["eager", "compiled", "captured"] = Field(
+    step: Way = Field(
         description="eager carries out each operation by itself; compiled is one function; captured is one launch."
     )
     threads: int
     reason: str = Field(description="Why so.")
-    layout: Literal["contiguous", "channels_last"] = Field(
+    layout: Layout = Field(
         "contiguous",
         description="Whether a picture's channels stand one after the other in memory, or those of a pixel.",
     )
