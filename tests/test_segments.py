@@ -15,7 +15,7 @@ from service.history.extremes import (
     overview_of,
     pack_overview,
     pairs_of,
-    unpack_overview,
+    unpack_overviews,
 )
 from service.history.segments import (
     SEGMENT_STEPS,
@@ -153,15 +153,20 @@ def test_an_overview_holds_the_extremes_of_absolute_cells(values: Values, first_
         np.testing.assert_equal(got, expected)
 
 
-@given(any_values, any_first_step)
-def test_a_packed_overview_comes_back(values: Values, first_step: int) -> None:
-    overview = overview_of(Block(first_step, values))
+@given(any_values, any_first_step, st.data())
+def test_packed_overviews_of_segments_come_back_as_one(values: Values, first_step: int, data: st.DataObject) -> None:
+    block, cut = Block(first_step, values), data.draw(st.integers(1, 3)) * OVERVIEW_STEPS
+    segments = [block.cut(first_step, cut), block.cut(cut + 1, cut + 64), block.cut(cut + 65, block.last_step)]
+    segments = [segment for segment in segments if segment.values.size]
     columns = values.shape[0]
+    chosen = data.draw(st.permutations(range(columns)))[: data.draw(st.integers(1, columns))]
 
-    back = unpack_overview(pack_overview(overview), first_step, columns=columns, chosen=range(columns))
+    packed, first_steps = zip(*((pack_overview(overview_of(part)), part.first_step) for part in segments), strict=True)
+    back = unpack_overviews(packed, first_steps, columns=columns, chosen=chosen)
 
-    assert back.steps.tolist() == overview.steps.tolist()
-    assert back.values.tobytes() == overview.values.tobytes()
+    overview = overview_of(block)
+    assert back.steps.tolist() == overview.steps[chosen].tolist()
+    assert back.values.tobytes() == overview.values[chosen].tobytes()
 
 
 @given(any_values, st.integers(1, 5), st.integers(1, 5))

@@ -6,6 +6,8 @@ pairs of the whole, so an overview may stand in for its rows wherever buckets co
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,26 +63,52 @@ def pack_overview(pairs: Pairs) -> bytes:
     return pairs.values.astype("<f4").tobytes() + offsets.tobytes()
 
 
-def unpack_overview(overview: bytes, first_step: int, *, columns: int, chosen: Sequence[int]) -> Pairs:
-    """Return the pairs of the chosen columns of a segment that begins with first_step."""
-    cells = len(overview) // (columns * 2 * 5)
-    size = columns * cells * 2
-    values: npt.NDArray[np.float32] = np.frombuffer(overview, "<f4", size).reshape(columns, cells, 2)[list(chosen)]
-    offsets = np.frombuffer(overview, _OFFSET, size, offset=4 * size).reshape(columns, cells, 2)[list(chosen)]
-    first_cell = (first_step - 1) // OVERVIEW_STEPS
-    starts = 1 + OVERVIEW_STEPS * np.arange(first_cell, first_cell + cells, dtype=np.int64)
-    return Pairs(starts[:, None] + offsets, values)
+def unpack_overviews(
+    overviews: Sequence[bytes], first_steps: Sequence[int], *, columns: int, chosen: Sequence[int]
+) -> Pairs:
+    """Return the pairs of the chosen columns of segments that follow each other, each with its first step.
+
+    Segments with as many cells are read at once: of a long run that is all but the ends.
+    """
+    equal = groupby(zip(overviews, first_steps, strict=True), key=lambda segment: len(segment[0]))
+    return concatenate([_unpack(list(segments), columns, chosen) for _, segments in equal])
+
+
+def _unpack(segments: Sequence[tuple[bytes, int]], columns: int, chosen: Sequence[int]) -> Pairs:
+    stored = np.frombuffer(b"".join(overview for overview, _ in segments), np.uint8).reshape(len(segments), -1)
+    values, offsets = np.split(stored, [stored.shape[1] // 5 * 4], axis=1)
+    first_cells = (np.array([first_step for _, first_step in segments]) - 1) // OVERVIEW_STEPS
+    cells = first_cells[:, None] + np.arange(offsets.shape[1] // (2 * columns))
+    starts = 1 + OVERVIEW_STEPS * cells.reshape(-1, 1)
+    return Pairs(
+        starts + _by_column(offsets, columns, chosen, _OFFSET), _by_column(values, columns, chosen, np.dtype("<f4"))
+    )
+
+
+def _by_column(stored: npt.NDArray[np.uint8], columns: int, chosen: Sequence[int], dtype: np.dtype[Any]) -> Any:
+    """Return the bytes (segments, bytes) of the chosen columns as pairs (C, cells, 2)."""
+    planes = stored.reshape(len(stored), columns, -1)[:, list(chosen)].transpose(1, 0, 2)
+    return np.ascontiguousarray(planes).reshape(len(chosen), -1).view(dtype).reshape(len(chosen), -1, 2)
 
 
 def _reduce(steps: Steps, values: Values, width: int) -> Pairs:
-    columns, count = values.shape
-    padding = ((0, 0), (0, -count % width))
-    finite = np.isfinite(values)
-    low = np.pad(np.where(finite, values, np.inf), padding, constant_values=np.inf).reshape(columns, -1, width)
-    high = np.pad(np.where(finite, values, -np.inf), padding, constant_values=-np.inf).reshape(columns, -1, width)
-    within = np.sort(np.stack([low.argmin(axis=2), high.argmax(axis=2)], axis=2), axis=2)
+    columns = values.shape[0]
+    lowest = _runs(values, width, missing=np.inf).argmin(axis=2)
+    highest = _runs(values, width, missing=-np.inf).argmax(axis=2)
+    within = np.stack([np.minimum(lowest, highest), np.maximum(lowest, highest)], axis=2)
     places = (within + width * np.arange(within.shape[1])[:, None]).reshape(columns, -1)
     return Pairs(
         np.take_along_axis(steps, places, axis=1).reshape(within.shape),
         np.take_along_axis(values, places, axis=1).reshape(within.shape),
     )
+
+
+def _runs(values: Values, width: int, *, missing: float) -> Values:
+    """Return values (C, N) as runs (C, runs, width), with a number for what is not finite or missing at the end."""
+    columns, count = values.shape
+    finite = np.isfinite(values)
+    if not finite.all():
+        values = np.where(finite, values, np.float32(missing))
+    if lacking := -count % width:
+        values = np.pad(values, ((0, 0), (0, lacking)), constant_values=missing)
+    return values.reshape(columns, -1, width)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
-from service.history.extremes import OVERVIEW_STEPS, Pairs, merge, pairs_of
+from service.history.extremes import OVERVIEW_STEPS, Pairs, concatenate, merge, overview_of, pairs_of
 from service.history.query import Downsample, Query, Row
 from service.history.segments import Block, Steps, Values
 from service.history.thinning import Grid, Points, enclose, largest_triangles, make_grid, means, minmax
@@ -47,11 +47,11 @@ class _Source:
     def rows(self, first: int, last: int) -> Block:
         return history.read_rows(self.session, self.job_id, columns=self.columns, first=first, last=last)
 
-    def extremes(self, grid: Grid) -> Pairs:
-        if grid.cell_steps == 1:
-            return pairs_of(self.rows(grid.first, grid.last), grid.width)
-        cells = history.read_overview(self.session, self.job_id, columns=self.columns, first=grid.first, last=grid.last)
-        return merge(cells, grid.width)
+    def ends(self, first: int, last: int) -> tuple[Block, Block]:
+        return history.read_ends(self.session, self.job_id, columns=self.columns, first=first, last=last)
+
+    def overview(self, first: int, last: int) -> list[Pairs]:
+        return history.read_overview(self.session, self.job_id, columns=self.columns, first=first, last=last)
 
 
 def read_history(session: Session, job_id: str, query: Query) -> Reading:
@@ -88,5 +88,23 @@ def _points(source: _Source, method: Downsample, first: int, last: int, max_poin
 
 def _minmax(source: _Source, first: int, last: int, max_points: int) -> Points:
     grid = make_grid(first + 1, last - 1, buckets=(max_points - 2) // 2, overview_steps=OVERVIEW_STEPS)
-    inner = minmax(source.extremes(grid), grid)
-    return enclose(source.rows(first, first), inner, source.rows(last, last))
+    if grid.cell_steps == 1:
+        head = tail = source.rows(first, last)
+        pairs = pairs_of(head.cut(grid.first, grid.last), grid.width)
+    else:
+        head, tail = source.ends(first, last)
+        pairs = merge(_cells(source, grid, head, tail), grid.width)
+    return enclose(head.cut(first, first), minmax(pairs, grid), tail.cut(last, last))
+
+
+def _cells(source: _Source, grid: Grid, head: Block, tail: Block) -> Pairs:
+    """Return the extremes of the cells of a grid: of the segments at its ends from their rows, for it may cut them."""
+    parts = _cells_of(head.cut(grid.first, grid.last))
+    if tail.first_step > head.first_step:
+        parts += source.overview(head.last_step + 1, tail.first_step - 1)
+        parts += _cells_of(tail.cut(grid.first, grid.last))
+    return concatenate(parts)
+
+
+def _cells_of(block: Block) -> list[Pairs]:
+    return [overview_of(block)] if block.values.size else []

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy.typing as npt
-from sqlalchemy import Select, bindparam, delete, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, or_, select
+from sqlalchemy.orm import Session
 
-from service.history.extremes import Pairs, concatenate, overview_of, pack_overview, unpack_overview
-from service.history.segments import Block, block_of, is_full, join, pack, split, statistics, unpack
+from service.history.extremes import Pairs, overview_of, pack_overview, unpack_overviews
+from service.history.segments import SEGMENT_STEPS, Block, block_of, is_full, join, pack, split, statistics, unpack
 from service.history.summaries import ColumnSummary, summarise
 from service.models import Segment
 
@@ -39,6 +39,28 @@ def cut_after(session: Session, job_id: str, step: int) -> None:
         session.merge(_encode(job_id, newest.attempt, newest.columns, kept))
 
 
+def _holds(step: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that a segment holds a step; the lower bound spares a search through all before it."""
+    return and_(Segment.first_step > step - SEGMENT_STEPS, Segment.first_step <= step, Segment.last_step >= step)
+
+
+_JOB, _FIRST, _LAST = (
+    Segment.job_id == bindparam("job"),
+    bindparam("first", type_=Integer),
+    bindparam("last", type_=Integer),
+)
+# Written once: to build a statement takes longer than to carry out a small one.
+_PAYLOADS = select(Segment.first_step, Segment.columns, Segment.payload).where(_JOB).order_by(Segment.first_step)
+_OVERLAPPING = _PAYLOADS.where(
+    Segment.first_step > _FIRST - SEGMENT_STEPS, Segment.last_step >= _FIRST, Segment.first_step <= _LAST
+)
+_AT_ENDS = _PAYLOADS.where(or_(_holds(_FIRST), _holds(_LAST)))
+_OVERVIEWS = (
+    select(Segment.first_step, Segment.overview)
+    .where(_JOB, Segment.first_step >= _FIRST, Segment.first_step <= _LAST, Segment.last_step <= _LAST)
+    .order_by(Segment.first_step)
+)
+_COLUMNS = select(Segment.columns).where(_JOB).limit(1)
 _NEWEST_FIRST = (
     select(Segment.last_step).where(Segment.job_id == bindparam("job")).order_by(Segment.first_step.desc()).limit(1)
 )
@@ -58,31 +80,31 @@ def span(session: Session, job_id: str) -> tuple[int, int] | None:
 
 def read_rows(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> Block:
     """Return the chosen columns of the steps first to last, both included; raises LookupError if none is recorded."""
-    blocks = [
-        Block(row.first_step, unpack(row.payload, columns=len(row.columns), chosen=_places(row.columns, columns)))
-        for row in session.execute(_overlapping(Segment.payload, job_id=job_id, first=first, last=last))
-    ]
+    blocks = _read_segments(session, _OVERLAPPING, columns, job=job_id, first=first, last=last)
     if not blocks:
         raise LookupError(f"job {job_id} has no step from {first} to {last}")
     return join([block.cut(first, last) for block in blocks])
 
 
-def read_overview(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> Pairs:
-    """Return the extremes of the overview cells of the steps first to last; raises LookupError if none is recorded.
+def read_ends(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> tuple[Block, Block]:
+    """Return the chosen columns of the whole segments that hold two steps; raises LookupError if none is recorded."""
+    blocks = _read_segments(session, _AT_ENDS, columns, job=job_id, first=first, last=last)
+    if not blocks:
+        raise LookupError(f"job {job_id} has no step {first} nor {last}")
+    return blocks[0], blocks[-1]
 
-    Only the segments at the two ends of the range are decompressed, and only if the range cuts them.
+
+def read_overview(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> list[Pairs]:
+    """Return the extremes of the overview cells of the whole segments within the steps first to last, if any.
+
+    Nothing is decompressed. All segments of a history have the same columns.
     """
-    parts = []
-    for row in session.execute(_overlapping(Segment.overview, job_id=job_id, first=first, last=last)):
-        if first <= row.first_step and row.last_step <= last:
-            chosen = _places(row.columns, columns)
-            parts.append(unpack_overview(row.overview, row.first_step, columns=len(row.columns), chosen=chosen))
-        else:
-            ends = max(first, row.first_step), min(last, row.last_step)
-            parts.append(overview_of(read_rows(session, job_id, columns=columns, first=ends[0], last=ends[1])))
-    if not parts:
-        raise LookupError(f"job {job_id} has no step from {first} to {last}")
-    return concatenate(parts)
+    rows = session.execute(_OVERVIEWS, {"job": job_id, "first": first, "last": last}).all()
+    if not rows:
+        return []
+    recorded = session.scalars(_COLUMNS, {"job": job_id}).one()
+    overviews, first_steps = [row.overview for row in rows], [row.first_step for row in rows]
+    return [unpack_overviews(overviews, first_steps, columns=len(recorded), chosen=_places(recorded, columns))]
 
 
 def summary(session: Session, job_id: str) -> dict[str, ColumnSummary]:
@@ -105,14 +127,13 @@ def _require_continuation(newest: Segment, first_step: int, columns: Sequence[st
         raise ValueError(f"columns {list(columns)} differ from the recorded {newest.columns}")
 
 
-def _overlapping(
-    content: InstrumentedAttribute[bytes], *, job_id: str, first: int, last: int
-) -> Select[int, int, list[str], bytes]:
-    return (
-        select(Segment.first_step, Segment.last_step, Segment.columns, content)
-        .where(Segment.job_id == job_id, Segment.last_step >= first, Segment.first_step <= last)
-        .order_by(Segment.first_step)
-    )
+def _read_segments(
+    session: Session, which: Select[int, list[str], bytes], columns: Sequence[str], **asked: str | int
+) -> list[Block]:
+    return [
+        Block(row.first_step, unpack(row.payload, columns=len(row.columns), chosen=_places(row.columns, columns)))
+        for row in session.execute(which, asked)
+    ]
 
 
 def _places(recorded: list[str], chosen: Sequence[str]) -> list[int]:
