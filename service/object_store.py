@@ -21,7 +21,7 @@ class ObjectStore:
         with _told_as_ours():
             self._store.put(key, data)
 
-    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+    def put_pieces(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
         with _told_as_ours():
             self._store.put(key, iter(pieces), use_multipart=True)
 

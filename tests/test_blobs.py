@@ -14,10 +14,12 @@ from obstore.store import S3Store
 from service.blobs import (
     BlobStore,
     Directory,
+    compare,
     make_blobs,
     read_pieces,
     read_verified,
     store_file,
+    store_held,
     store_pieces,
     verify,
 )
@@ -129,6 +131,24 @@ def test_damage_is_noticed(blobs: BlobStore) -> None:
         read_verified(blobs, file)
     with pytest.raises(BlobDamaged):
         verify(blobs, file)
+
+
+def test_a_file_that_is_held_in_pieces_is_recorded_like_one_in_one_piece(blobs: BlobStore) -> None:
+    pieces = [b"", b"wei", memoryview(b"ghts" * 2**20)]
+
+    held = store_held(blobs, job_id="job_1", attempt=1, name="all.bin", pieces=pieces)
+    compare(blobs, held["key"], pieces)
+
+    assert held == store_file(blobs, job_id="job_1", attempt=1, name="all.bin", data=b"".join(pieces))
+    assert read_verified(blobs, held) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("stored", [b"weightz", b"weight", b"weights!", b""])
+def test_what_was_stored_otherwise_than_it_was_held_is_noticed(blobs: BlobStore, stored: bytes) -> None:
+    blobs.put("job_1/1/all.bin", stored)
+
+    with pytest.raises(BlobDamaged):
+        compare(blobs, "job_1/1/all.bin", [b"wei", b"ghts"])
 
 
 @pytest.mark.parametrize("url", ["file", "memory"])

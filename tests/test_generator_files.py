@@ -19,6 +19,7 @@ from worker.gan.files import (
     generator_file,
     parts,
     read_state,
+    state_pieces,
     write_state,
 )
 from worker.gan.networks.registry import make_networks
@@ -50,6 +51,38 @@ def test_a_state_reads_back_as_it_was_written(tmp_path: Path) -> None:
     for read in (from_path, from_bytes):
         assert set(read.tensors) == set(state.tensors)
         assert all(torch.equal(read.tensors[name], tensor) for name, tensor in state.tensors.items())
+
+
+def test_a_file_is_laid_out_as_safetensors_does_it() -> None:
+    tensors = {
+        "whole": torch.arange(3),
+        "precise": torch.randn(5, dtype=torch.float64),
+        "b": torch.randn(2, 3),
+        "a": torch.randn(()),
+        "é": torch.zeros(0, 4),
+        "flags": torch.tensor([True, False]),
+        "one": torch.randn(1, 7).T[:1],
+    }
+    facts = {"step": 3, "said": 'in "quotes", ä'}
+
+    written = write_state(TrainingState(tensors, facts))
+
+    text = json.dumps({"format": 1, **facts}, sort_keys=True, separators=(",", ":"))
+    assert written == safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
+
+
+def test_what_is_not_in_order_in_memory_is_not_written() -> None:
+    with pytest.raises(ValueError, match="in order"):
+        write_state(TrainingState({"turned": torch.randn(2, 3).T}, {}))
+
+
+def test_the_pieces_of_a_file_are_the_memory_of_the_tensors() -> None:
+    tensor = torch.zeros(4)
+
+    _, piece = state_pieces(TrainingState({"weights": tensor}, {}))
+    tensor.fill_(1)
+
+    assert bytes(piece) == torch.ones(4).numpy().tobytes()
 
 
 def test_a_state_names_its_tensors_by_what_they_belong_to() -> None:

@@ -18,7 +18,7 @@ from tests.test_trainer import Desk
 home = Path(sys.argv[1])
 desk = Desk(make_engine(f"sqlite:///{home}/ganymede.db"), home)
 desk.take_steps(1)
-desk.saver().save_checkpoint(desk.training)
+desk.save_checkpoint()
 desk.flusher._flush(None)
 """
 CALLS = "openat,read,write,pwrite64,fsync,fdatasync,close,rename"

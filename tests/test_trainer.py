@@ -1,7 +1,7 @@
 """The parts of a trainer: what is flushed, how an attempt ends, when it has stalled, what a save leaves behind."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ import torch
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from service.blobs import BlobStore, make_blobs, read_verified
+from service.blobs import BlobStore, Piece, make_blobs, read_verified
 from service.db import make_engine, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Job
@@ -32,7 +32,8 @@ from worker.gan.diagnosis.doctor import Doctor
 from worker.gan.files import read_state
 from worker.gan.training import Training
 from worker.outbox import Outbox
-from worker.saver import GivenUp, Saver
+from worker.patience import GivenUp
+from worker.saver import Saver
 from worker.stopsign import StopSign
 from worker.vigil import Vigil
 
@@ -74,6 +75,12 @@ class Desk:
             machine={},
             stopping=self.stopping,
         )
+
+    def save_checkpoint(self, blobs: BlobStore | None = None) -> None:
+        """Save a checkpoint and wait until it is stored."""
+        saver = self.saver(blobs)
+        saver.save_checkpoint(self.training)
+        saver.finish()
 
     def take_steps(self, count: int) -> None:
         for _ in range(count):
@@ -167,7 +174,7 @@ def test_what_many_failed_flushes_left_is_written_in_one_piece(desk: Desk) -> No
 
 def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk) -> None:
     desk.take_steps(2)
-    desk.saver().save_checkpoint(desk.training)
+    desk.save_checkpoint()
     batch = desk.outbox.batch()
     with writing(desk.engine) as session:
         batch.write(session, session.get_one(Job, desk.attempt.job_id))
@@ -252,7 +259,7 @@ def test_the_first_number_that_is_not_finite_ends_history_and_attempt(desk: Desk
     for parameter in desk.training.discriminator.network.parameters():
         torch.nn.init.constant_(parameter, float("nan"))
     desk.take_steps(3)
-    desk.saver().save_checkpoint(desk.training)
+    desk.save_checkpoint()
 
     desk.flusher._flush(None)
 
@@ -271,6 +278,7 @@ def test_a_checkpoint_is_shown_with_the_history_up_to_its_step_and_old_ones_reti
         desk.take_steps(1)
         saver.save_checkpoint(desk.training)
         saver.save_checkpoint(desk.training)
+    saver.finish()
     desk.take_steps(1)
 
     desk.flusher._flush(None)
@@ -284,7 +292,7 @@ def test_a_checkpoint_is_shown_with_the_history_up_to_its_step_and_old_ones_reti
 
 def test_a_checkpoint_holds_the_rows_that_the_rules_judge_by(desk: Desk) -> None:
     desk.take_steps(3)
-    desk.saver().save_checkpoint(desk.training)
+    desk.save_checkpoint()
 
     desk.flusher._flush(None)
 
@@ -305,15 +313,15 @@ class FullBlobs:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blobs, name)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
         if self.full:
             self._on_full()
             raise OSError(errno.ENOSPC, "No space left on device")
-        self._blobs.put(key, data)
+        self._blobs.put_pieces(key, pieces)
 
 
 def test_a_full_disk_is_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.saver._LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr("worker.patience._LOOK_AGAIN_S", 0.001)
     tries: list[None] = []
 
     def make_room_after_three_tries() -> None:
@@ -323,7 +331,7 @@ def test_a_full_disk_is_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     blobs: Any = FullBlobs(desk.blobs, make_room_after_three_tries)
     desk.take_steps(1)
 
-    desk.saver(blobs).save_checkpoint(desk.training)
+    desk.save_checkpoint(blobs)
     desk.flusher._flush(None)
 
     assert len(tries) == 3
@@ -334,7 +342,7 @@ def test_a_full_disk_is_a_pause(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_owner_hears_once_that_a_save_waits_for_space_and_once_that_it_goes_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.saver._LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr("worker.patience._LOOK_AGAIN_S", 0.001)
     heard_meanwhile: list[list[str]] = []
 
     def make_room_after_three_tries() -> None:
@@ -345,12 +353,12 @@ def test_the_owner_hears_once_that_a_save_waits_for_space_and_once_that_it_goes_
     blobs: Any = FullBlobs(desk.blobs, make_room_after_three_tries)
     desk.take_steps(1)
 
-    desk.saver(blobs).save_checkpoint(desk.training)
+    desk.save_checkpoint(blobs)
     desk.flusher._flush(None)
 
-    waits = "Training waits, for a file cannot be stored: No space left on device."
+    waits = "A file cannot be stored: No space left on device. When the next one is due, training waits for it."
     assert heard_meanwhile == [[], [waits], [waits]]
-    assert desk.notes == [waits, "The file is stored, and training goes on."]
+    assert desk.notes == [waits, "The file is stored."]
 
 
 def test_an_attempt_that_must_leave_does_not_wait_for_space(desk: Desk) -> None:
@@ -358,7 +366,7 @@ def test_an_attempt_that_must_leave_does_not_wait_for_space(desk: Desk) -> None:
     desk.take_steps(1)
 
     with pytest.raises(GivenUp):
-        desk.saver(blobs).save_checkpoint(desk.training)
+        desk.save_checkpoint(blobs)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Batch:
     columns: Sequence[str]
     blocks: Sequence[Block]
     rows_to_add: Sequence[Row]
-    verdict: Ending | None = None  # of the doctor, once all that it was found by is in this batch
+    verdict: Ending | None = None  # of the doctor, once all that it was found by and every file before it is here
 
     def write(self, session: Session, job: Job) -> None:
         """Append to the history what follows its last step, then show the files, which belong to steps up to there."""
@@ -95,6 +95,7 @@ class Outbox:
         self._losses: dict[str, Any] | None = None
         self._blocks: list[Block] = []
         self._rows_to_add: list[Row] = []
+        self._awaited = 0  # rows of files that are being stored
         self._marks: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
         self._lock = threading.Lock()
 
@@ -143,6 +144,17 @@ class Outbox:
         with self._lock:
             self._rows_to_add.append(row)
 
+    def await_row(self) -> None:
+        """Let no verdict end the attempt before one more row has arrived: that of a file from before it."""
+        with self._lock:
+            self._awaited += 1
+
+    def add_awaited(self, row: Row) -> None:
+        """Write a row that was awaited, as `add` does."""
+        with self._lock:
+            self._awaited -= 1
+            self._rows_to_add.append(row)
+
     def note(self, message: str) -> None:
         """Tell the owner something with the next flush."""
         self.add(lambda session, job: add_event(session, job, "note", message))
@@ -158,7 +170,7 @@ class Outbox:
                 columns,
                 tuple(self._blocks),
                 tuple(self._rows_to_add),
-                self.verdict,
+                None if self._awaited else self.verdict,
             )
 
     def forget(self, batch: Batch) -> None:

@@ -1,38 +1,49 @@
-"""Checkpoints and samples: the files first, durably; then the rows that show them, through the outbox."""
+"""Checkpoints and samples: snapshots in the loop; in the writer their files, then the rows that show them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
-import structlog
 from sqlalchemy.orm import Session
+from torch import Tensor
 
-from service.blobs import NO_SPACE, BlobStore, store_file, verify
+from service.blobs import BlobStore
 from service.crashpoints import crash_point
-from service.errors import StorageAway
 from service.models import Checkpoint, Job, Sample
 from service.spec.health import look_back_for
+from service.spec.job import JobSpec
 from service.store.checkpoints import add_checkpoint, retire_checkpoints
 from service.store.samples import add_sample
 from worker.attempt import Attempt
-from worker.gan.files import generator_file, parts, write_state
-from worker.gan.samples import exporter_for
+from worker.gan.files import generator_pieces, parts, state_pieces
+from worker.gan.samples import Exporter, exporter_for
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
 from worker.outbox import Outbox
+from worker.patience import PatientStore
+from worker.snapshots import Snapshots
 from worker.stopsign import StopSign
 from worker.treatment import Row
 from worker.vigil import Vigil
+from worker.writer import Writer
 
-_SAVE_DEADLINE_S = 600.0
-_FOR_EVER = float("inf")
-_LOOK_AGAIN_S = 1.0
+_DEADLINE_S = 600.0
+_FOR_EVER = float("inf")  # the writer has deadlines of its own
 
 
-class GivenUp(Exception):
-    """There was no space, and the attempt is to stop before there is."""
+@dataclass(frozen=True)
+class Moment:
+    """What the row of a checkpoint says of the step that it is of."""
+
+    step: int
+    samples_seen: int
+    trained_s: float
+    losses: dict[str, Any]
 
 
 class Saver:
-    """Saves for one attempt. A full disk is a pause: saving waits for space unless `stopping` is set."""
+    """Saves for one attempt. The loop waits for the writer where a snapshot is due before the one before is stored."""
 
     def __init__(
         self,
@@ -46,10 +57,13 @@ class Saver:
     ) -> None:
         self._saved_step = attempt.origin.step if attempt.origin else 0  # step 0 follows from the spec
         self._sampled_step: int | None = None
-        self._is_waiting = False  # for the storage, and the owner knows
-        self._blobs, self._outbox, self._vigil = blobs, outbox, vigil
-        self._attempt, self._machine, self._stopping = attempt, machine, stopping
-        self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
+        self._outbox, self._vigil, self._writers_vigil = outbox, vigil, vigil.beside()
+        self._machine, self._spec = machine, attempt.spec
+        self._store = PatientStore(blobs, outbox, self._writers_vigil, attempt=attempt, stopping=stopping)
+        self._writer = Writer()
+        self._snapshots = Snapshots()
+        self._is_stored = Event()  # the state that lies in the snapshots
+        self._is_stored.set()
 
     def save_checkpoint(self, training: Training) -> None:
         """Save the whole state at this step, unless it has diverged or stands there already."""
@@ -57,75 +71,79 @@ class Saver:
         losses = self._outbox.losses()
         if step == self._saved_step or self._outbox.verdict:
             return
-        with self._vigil.phase("save a checkpoint", _SAVE_DEADLINE_S):
-            state, health = training.state(), self._outbox.health()
-            facts = {**state.facts, **health.facts, "machine": self._machine}
-            whole = TrainingState(state.tensors | health.tensors, facts)
-            files = {"all": self._store(f"checkpoint-{step}.safetensors", write_state(whole))}
-            for which in parts(state):
-                files[which] = self._store(f"{which}-{step}.safetensors", generator_file(state, which))
-            for file in files.values():
-                verify(self._blobs, file)
-        crash_point("save.stored")
-        self._outbox.add(_checkpoint_row(training, self._outbox.trained_s, losses, files))
+        with self._vigil.phase("wait until the checkpoint before is stored", _FOR_EVER):
+            self._is_stored.wait()
+        with self._vigil.phase("take a snapshot", _DEADLINE_S):
+            state = TrainingState(self._snapshots.take(training.tensors()), training.facts())
+        moment = Moment(step, training.samples_seen, self._outbox.trained_s, losses or {})
+        health = self._outbox.health()
         self._outbox.record_health()
+        self._is_stored = self._hand_over(lambda: self._store_checkpoint(state, health, moment))
         self._saved_step = step
 
     def save_sample(self, training: Training) -> None:
         """Save what the generator makes of the fixed latents at this step, unless it has diverged or stands there."""
-        step = training.step_number
+        step, exporter = training.step_number, exporter_for(training.data)
         self._outbox.losses()
         if step == self._sampled_step or self._outbox.verdict:
             return
-        with self._vigil.phase("save samples", _SAVE_DEADLINE_S):
+        with self._vigil.phase("make samples", _DEADLINE_S):
             latents, labels = training.fixed_latents()
-            rendered = exporter_for(training.data).render(training.sample(latents, labels), labels)
-            files = {suffix: self._store(f"samples-{step}.{suffix}", data) for suffix, data in rendered.items()}
-        self._outbox.add(_sample_row(step, len(latents), files))
+            samples = training.sample(latents, labels)
+        self._hand_over(lambda: self._store_sample(step, exporter, samples, labels))
         self._sampled_step = step
 
-    def _store(self, name: str, data: bytes) -> dict[str, Any]:
-        job_id, attempt = self._attempt.job_id, self._attempt.number
-        while True:
-            try:
-                file = store_file(self._blobs, job_id=job_id, attempt=attempt, name=name, data=data)
-            except OSError as error:
-                if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
-                    raise
-                self._wait_for_storage(name, error)
-            else:
-                self._go_on()
-                return file
+    def raise_failure(self) -> None:
+        """Raise what could not be stored since the last look; GivenUp when there is no hope before a wish to stop."""
+        self._writer.raise_failure()
 
-    def _wait_for_storage(self, name: str, error: OSError) -> None:
-        self._log.error("storage full or away, waiting", file=name, error=str(error))
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._outbox.note(f"Training waits, for a file cannot be stored: {error.strerror or error}.")
-        with self._vigil.phase("wait for the storage", _FOR_EVER):
-            if self._stopping.wait(_LOOK_AGAIN_S):
-                raise GivenUp
+    def finish(self) -> None:
+        """Wait until all that was saved is stored, and raise what could not be."""
+        with self._vigil.phase("wait until all is stored", _FOR_EVER):
+            self._writer.finish()
 
-    def _go_on(self) -> None:
-        if self._is_waiting:
-            self._is_waiting = False
-            self._outbox.note("The file is stored, and training goes on.")
+    def _hand_over(self, work: Callable[[], None]) -> Event:
+        self._outbox.await_row()
+        with self._vigil.phase("wait for what is being stored", _FOR_EVER):
+            return self._writer.hand_over(work)
+
+    def _store_checkpoint(self, state: TrainingState, health: TrainingState, moment: Moment) -> None:
+        facts = {**state.facts, **health.facts, "machine": self._machine}
+        whole = TrainingState(state.tensors | health.tensors, facts)
+        pieces = {"all": state_pieces(whole)} | {which: generator_pieces(state, which) for which in parts(state)}
+        with self._writers_vigil.phase("save a checkpoint", _DEADLINE_S):
+            files = {which: self._store.store(_name(which, moment.step), held) for which, held in pieces.items()}
+            for which, file in files.items():
+                self._store.compare(file, pieces[which])
+        crash_point("save.stored")
+        self._outbox.add_awaited(_checkpoint_row(moment, self._spec, files))
+
+    def _store_sample(self, step: int, exporter: Exporter, samples: Tensor, labels: Tensor | None) -> None:
+        with self._writers_vigil.phase("save samples", _DEADLINE_S):
+            rendered = exporter.render(samples, labels)
+            files = {
+                suffix: self._store.store(f"samples-{step}.{suffix}", (data,)) for suffix, data in rendered.items()
+            }
+        self._outbox.add_awaited(_sample_row(step, len(samples), files))
 
 
-def _checkpoint_row(training: Training, trained_s: float, losses: dict[str, Any] | None, files: dict[str, Any]) -> Row:
-    step, samples_seen, rules = training.step_number, training.samples_seen, training.spec.checkpoints
-    look_back = look_back_for(training.spec.health)
+def _name(which: str, step: int) -> str:
+    return f"{'checkpoint' if which == 'all' else which}-{step}.safetensors"
+
+
+def _checkpoint_row(moment: Moment, spec: JobSpec, files: dict[str, Any]) -> Row:
+    rules, look_back = spec.checkpoints, look_back_for(spec.health)
 
     def show(session: Session, job: Job) -> None:
-        if session.get(Checkpoint, (job.id, step)) is not None:
+        if session.get(Checkpoint, (job.id, moment.step)) is not None:
             return  # a commit whose answer was lost has shown it
         add_checkpoint(
             session,
             job,
-            step=step,
-            samples_seen=samples_seen,
-            trained_s=trained_s,
-            losses=losses or {},
+            step=moment.step,
+            samples_seen=moment.samples_seen,
+            trained_s=moment.trained_s,
+            losses=moment.losses,
             files=files,
         )
         retire_checkpoints(

@@ -37,7 +37,8 @@ from worker.isolation import isolate, limit_memory
 from worker.measurer import Measurer, split_of
 from worker.opening import open_data
 from worker.outbox import Outbox
-from worker.saver import GivenUp, Saver
+from worker.patience import GivenUp
+from worker.saver import Saver
 from worker.stopsign import StopSign
 from worker.treatment import plan_row
 from worker.vigil import Vigil
@@ -128,15 +129,7 @@ class _Trainer:
         if self._attempt.plan != self._plan:
             self._outbox.add(plan_row(self._plan))
         while not self._flusher.ended:
-            try:
-                why = self._pull_steps(training)
-                self._save_last(training, why)
-            except GivenUp:
-                why = Why.DRAIN
-            except BuildFailed as error:
-                why = Why.DRAIN  # the next attempt continues where this one could last be saved
-                self._give_up_building(error)
-            self._flusher.end(Ending(why))
+            self._flusher.end(Ending(self._train(training)))
 
     @property
     def _opening_s(self) -> float:
@@ -160,13 +153,28 @@ class _Trainer:
         training.rate_factor = self._attempt.rate_factor  # the checkpoint may be of before a rollback
         return training, doctor
 
+    def _train(self, training: Training) -> Why:
+        """Train until there is a reason to stop, and return it once all that was saved is stored."""
+        try:
+            try:
+                why = self._pull_steps(training)
+                self._save_last(training, why)
+            except BuildFailed as error:
+                why = Why.DRAIN  # the next attempt continues where this one could last be saved
+                self._give_up_building(error)
+            self._saver.finish()
+        except GivenUp:
+            why = Why.DRAIN
+        return why
+
     def _pull_steps(self, training: Training) -> Why:
-        """Train until there is a reason to stop; between saves the loop waits for nothing but its own steps."""
+        """Train until there is a reason to stop; the loop waits for a save only where the next one is due."""
         checkpoints, samples, quality = self._spec.checkpoints, self._spec.samples, self._spec.quality
         examiner = Examiner(training)
         saved_at = monotonic_s()
         while (why := self._reason_to_stop(training)) is None:
             self._wait_for_room()
+            self._saver.raise_failure()
 
             # One step.
             self._vigil.step_begins()

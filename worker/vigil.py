@@ -1,5 +1,6 @@
 """Whether an attempt still advances: the beat follows progress, not the mere life of the process."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,18 @@ _REMEMBERED = 64
 class Vigil:
     """The loop says when a step begins and in which phases it takes none; another thread asks what has overrun."""
 
-    def __init__(self, step_deadline_s: float) -> None:
+    def __init__(self, step_deadline_s: float = math.inf) -> None:
         self._least_s = step_deadline_s
+        self._beside: list[Vigil] = []
         self._step_s: deque[float] = deque([0.0], maxlen=_REMEMBERED)
         self._began_at: float | None = None
         self._phase: tuple[str, float] | None = None  # its name, and when it must be over
+
+    def beside(self) -> "Vigil":
+        """Return the vigil of one more thread, which takes no steps; this one tells what overruns there, too."""
+        other = Vigil()
+        self._beside.append(other)
+        return other
 
     @contextmanager
     def phase(self, name: str, deadline_s: float) -> Iterator[None]:
@@ -46,4 +54,4 @@ class Vigil:
         allowed_s = max(self._least_s, _SLOW_STEPS * median(list(self._step_s)))
         if phase is None and began_at is not None and moment - began_at > allowed_s:
             return f"A step did not end within {allowed_s:.0f} s."
-        return None
+        return next((overrun for other in self._beside if (overrun := other.overrun())), None)

@@ -15,7 +15,7 @@ from typing import NoReturn, Self
 
 import torch
 
-from benchmarks.speed.figures import Effort, Figure, Runner, interleave, ratio, timed
+from benchmarks.speed.figures import Effort, Figure, Runner, interleave, ratio, timed, took_s
 from benchmarks.speed.models import training_of
 from benchmarks.speed.steps import recorded
 from service.blobs import make_blobs
@@ -83,6 +83,7 @@ class Loop:
         around, training = self._around, self._training
         if around.flusher.ended or around.outbox.is_full or around.outbox.verdict is not None:
             raise ChildProcessError("the attempt has ended")
+        around.saver.raise_failure()
         around.vigil.step_begins()
         training.step()
         if training.step_number % CHECK_EVERY_STEPS == 0:
@@ -183,14 +184,14 @@ def _take_steps(training: Training) -> None:
 
 
 def _but_for_cleaning(around: Around) -> Runner:
-    """Make a runner that saves every few steps; the files are removed outside of the time."""
+    """Make a runner that saves every few steps, until all is stored; the files are removed outside of the time."""
 
-    def step_and_save() -> None:
-        _take_steps(around.training)
+    def save_and_step() -> None:
         around.saver.save_checkpoint(around.training)
+        _take_steps(around.training)
 
     def run(steps: int) -> float:
-        taken_s = timed(step_and_save)(steps)
+        taken_s = timed(save_and_step)(steps) + took_s(around.saver.finish)
         shutil.rmtree(around.settings.home / "blobs")
         return taken_s
 

@@ -14,7 +14,7 @@ from service.spec.tables import is_choice
 
 # All measured as peak resident memory, torch 2.13 CPU with glibc; the figures stand in docs/log.md.
 TRAINER_BYTES = 390 * 2**20  # a process with torch and scikit-learn loaded that has trained a small network
-CHECKPOINT_COPIES = 3  # of the state while it is saved: the snapshot, its tensors as bytes, the file
+CHECKPOINT_COPIES = 2  # of the state: a snapshot while it is saved; where it is read, the file and its tensors
 UPDATE_COPIES = 4  # of the weights in a step: both gradients, the optimiser's temporaries
 SPECTRAL_COPIES = 4  # of D's weights where they are normalised: for each score, and the gradients in them
 SECOND_DERIVATIVE = 1.5  # what a penalty adds to the activations of a score, in scores

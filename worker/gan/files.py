@@ -2,18 +2,35 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from service.spec.headers import METADATA_KEY, read_metadata
-from worker.gan.state import ENCODING, TrainingState, part, snapshot
+from worker.gan.state import ENCODING, TrainingState, named, part
 
 FORMAT = 1
 
 Part = Literal["generator", "ema"]
+Pieces = Sequence[bytes | memoryview]
+"""A file as pieces of memory, one after the other; those of tensors are the tensors' own."""
+
+_DTYPES = {  # in the order in which safetensors lays them out, so that each number is aligned
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+_RANKS = {dtype: rank for rank, dtype in enumerate(_DTYPES)}
+_HEADER_ALIGNMENT = 8
 
 
 class UnreadableState(Exception):
@@ -30,7 +47,12 @@ class MissingPart(Exception):
 
 def write_state(state: TrainingState) -> bytes:
     """Serialise a whole state; equal states give equal bytes."""
-    return _write(state.tensors, state.facts)
+    return b"".join(state_pieces(state))
+
+
+def state_pieces(state: TrainingState) -> Pieces:
+    """Return the file of a whole state without a copy of its tensors: until it is stored they stay as they are."""
+    return _pieces(state.tensors, state.facts)
 
 
 def read_state(source: bytes | Path) -> TrainingState:
@@ -55,13 +77,36 @@ def generator_file(state: TrainingState, which: Part) -> bytes:
 
     Only spec, step and weights are in it: equal training gives equal bytes, whatever job did it and when.
     """
+    return b"".join(generator_pieces(state, which))
+
+
+def generator_pieces(state: TrainingState, which: Part) -> Pieces:
+    """Return the file of one generator as `state_pieces` does that of all; raises MissingPart."""
     if which not in parts(state):
         raise MissingPart(which)
     facts = {key: state.facts[key] for key in ("step", "samples_seen", "model", "dataset", "data")}
-    encoding = snapshot(ENCODING, part(ENCODING, state.tensors))
-    return _write(part(which, state.tensors) | encoding, {**facts, "part": which})
+    encoding = named(ENCODING, part(ENCODING, state.tensors))
+    return _pieces(part(which, state.tensors) | encoding, {**facts, "part": which})
 
 
-def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
+def _pieces(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Pieces:
+    """Lay a file out as safetensors would, whose own writer would copy every tensor twice."""
     text = json.dumps({"format": FORMAT, **facts}, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
+    header: dict[str, Any] = {"__metadata__": {METADATA_KEY: text}}
+    pieces, end = [], 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: (_RANKS[item[1].dtype], item[0])):
+        piece = _memory_of(tensor)
+        begin, end = end, end + len(piece)
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        pieces.append(piece)
+    written = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    written += b" " * (-len(written) % _HEADER_ALIGNMENT)
+    return [len(written).to_bytes(8, "little") + written, *pieces]
+
+
+def _memory_of(tensor: Tensor) -> memoryview:
+    if not tensor.is_contiguous():
+        raise ValueError("a tensor is written as it lies, which is not in order")
+    in_order = tensor.as_strided((tensor.numel(),), (1,))  # of one number any stride is in order
+    memory: memoryview = in_order.view(torch.uint8).numpy().data
+    return memory

@@ -23,11 +23,14 @@ class TrainingState:
     facts: dict[str, Any]
 
 
-def snapshot(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to the host under names that begin with the prefix."""
-    return {  # sync: once per checkpoint
-        f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
-    }
+def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors, where they are, under names that begin with the prefix."""
+    return {f"{prefix}.{name}": tensor.detach() for name, tensor in tensors.items()}
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to the host."""
+    return {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}  # sync
 
 
 def learnt_of(data: TrainingData) -> dict[str, Tensor]:

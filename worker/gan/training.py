@@ -32,12 +32,13 @@ from worker.gan.schedules import weight_at
 from worker.gan.state import (
     ENCODING,
     TrainingState,
+    copied,
     learnt_of,
     load_network,
     load_optimizer,
+    named,
     optimizer_tensors,
     part,
-    snapshot,
 )
 from worker.gan.turns import Turn
 from worker.gan.views.augment import Augment
@@ -184,17 +185,32 @@ class Training:
 
     def state(self) -> TrainingState:
         """Copy everything that the next step depends on to the host."""
+        return TrainingState(copied(self.tensors()), self.facts())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of the state where they are, for who copies them; the next step changes them."""
         tensors = {
-            **snapshot("generator", self.generator.network.state_dict()),
-            **snapshot("discriminator", self.discriminator.network.state_dict()),
-            **snapshot("optimizer.generator", optimizer_tensors(self.generator)),
-            **snapshot("optimizer.discriminator", optimizer_tensors(self.discriminator)),
-            **snapshot("memory", self._memory.state_dict()),
+            **named("generator", self.generator.network.state_dict()),
+            **named("discriminator", self.discriminator.network.state_dict()),
+            **named("optimizer.generator", optimizer_tensors(self.generator)),
+            **named("optimizer.discriminator", optimizer_tensors(self.discriminator)),
+            **named("memory", self._memory.state_dict()),
             **learnt_of(self.data),
         }
         if self.average is not None:
-            tensors |= snapshot("ema", self.average.network.state_dict())
-        return TrainingState(tensors, self._facts())
+            tensors |= named("ema", self.average.network.state_dict())
+        return tensors
+
+    def facts(self) -> dict[str, object]:
+        """Return the facts of the state, which share nothing with the training."""
+        return {
+            "step": self.step_number,
+            "samples_seen": self.samples_seen,
+            "rate_factor": self.rate_factor,
+            **self.spec.model_dump(mode="json", include={"model", "dataset"}),
+            "data": facts_to_json(self.data.facts),
+            "merits": list(self.merits.items()),
+        }
 
     def restore(self, state: TrainingState) -> None:
         """Continue after the step of a state; the next row recorded is that of the step after it."""
@@ -284,16 +300,6 @@ class Training:
         if self._augment is not None:
             terms["augment_p"] = self._augment.probability
         return torch.stack([terms[column] for column in self._measured]) * self._factors
-
-    def _facts(self) -> dict[str, object]:
-        return {
-            "step": self.step_number,
-            "samples_seen": self.samples_seen,
-            "rate_factor": self.rate_factor,
-            **self.spec.model_dump(mode="json", include={"model", "dataset"}),
-            "data": facts_to_json(self.data.facts),
-            "merits": list(self.merits.items()),
-        }
 
 
 def arithmetic_of(spec: JobSpec, device: torch.device) -> Callable[[], AbstractContextManager[object]]:

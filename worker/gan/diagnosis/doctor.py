@@ -13,7 +13,7 @@ from service.spec.job import JobSpec
 from worker.gan.diagnosis.case import Case, Finding, Past, found
 from worker.gan.diagnosis.checkup import Checkup
 from worker.gan.diagnosis.rules import CHECKUPS, COLUMNS, JUDGES, WINDOW, outbreak
-from worker.gan.state import TrainingState, part, snapshot
+from worker.gan.state import TrainingState, copied, named, part
 
 _RECORD, _ROWS, _CHECKUPS = "diagnosis", "diagnosis.rows", "diagnosis.checkups"  # in a training state
 
@@ -135,7 +135,7 @@ class Doctor:
 
 
 def _snapshot(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    return snapshot(prefix, {name: torch.from_numpy(values) for name, values in columns.items()})
+    return copied(named(prefix, {name: torch.from_numpy(values) for name, values in columns.items()}))
 
 
 def _checkup(values: tuple[float, ...]) -> Checkup:
