@@ -12,6 +12,7 @@ from redis import Redis
 
 from chaos.faults.broker import forgeries
 from service.broker import TRAIN, broker_url
+from service.models import Job
 from tests.house import ENDLESS, House, a_sqlite_house, wait_until
 
 
@@ -181,6 +182,20 @@ def test_a_job_that_cannot_live_fails_after_three_attempts_with_the_reason(stric
     assert (job.status, job.reason, job.error_code) == ("failed", "out_of_memory", "attempts_exhausted")
     assert job.attempt == 3
     assert "memory" in (job.error_message or "")
+
+
+def test_a_job_whose_files_cannot_be_stored_fails_with_the_words_of_that(house: House) -> None:
+    def stand_in_its_way(job: Job) -> None:
+        blobs = house.settings.home / "blobs"
+        blobs.mkdir(exist_ok=True)
+        (blobs / job.id).touch()  # where the directory of its files would be
+
+    job_id = house.submit(stand_in_its_way, **ENDLESS, checkpoints={"every_steps": 5})
+
+    job = house.wait_for_end(job_id)
+
+    assert (job.status, job.reason, job.attempt) == ("failed", "crashed", 3)
+    assert "FileExistsError" in (job.error_message or "")
 
 
 def test_a_worker_finds_a_job_by_itself_while_the_broker_is_down(house: House) -> None:
