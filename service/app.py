@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 from sqlalchemy import Engine
 
 from service.answers.job_json import JobJson
+from service.answers.kept import KeptAnswers
 from service.api import make_api
 from service.auth import SAFE_METHODS, check_host, check_origin
 from service.blobs import BlobStore
@@ -76,6 +77,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
         JobJson(),
+        KeptAnswers(),
         Recent(REMEMBERED_MEANINGS),
     )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")

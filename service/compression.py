@@ -29,7 +29,7 @@ def compress(response: Response, request: Request) -> Response:
     if response.mimetype not in TEXTUAL or response.direct_passthrough or response.status_code in (204, 304):
         return response
     response.vary.add("Accept-Encoding")
-    if not request.accept_encodings.quality("gzip"):
+    if "Content-Encoding" in response.headers or not request.accept_encodings.quality("gzip"):
         return response
     if not response.is_streamed and len(response.get_data()) < SMALLEST_BYTES:
         return response

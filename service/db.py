@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from service.sqlite import driver, sqlite_journal_mode
 
@@ -33,7 +34,7 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
     """Return an engine with the time-outs and pragmas that the service relies on; nothing connects yet."""
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
-        return _make_sqlite_engine(url)
+        return _make_sqlite_engine(url, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
     if backend == "postgresql":
         return create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
@@ -48,7 +49,7 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
 
 
-def _make_sqlite_engine(url: str) -> Engine:
+def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,10 @@ def _make_sqlite_engine(url: str) -> Engine:
         url,
         module=driver,
         connect_args={"timeout": 30, "check_same_thread": False},
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=pool_timeout_s,
         json_serializer=_to_json,
         hide_parameters=True,
     )

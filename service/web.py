@@ -8,6 +8,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from service.answers.job_json import JobJson
+from service.answers.kept import KeptAnswers
 from service.blobs import BlobStore
 from service.broker import TRAIN
 from service.clock import monotonic_s
@@ -69,6 +70,7 @@ class Web:
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
     job_json: JobJson
+    kept: KeptAnswers
     meanings: Recent[str, Meaning]  # of the histories of jobs, by id
 
 

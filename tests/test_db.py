@@ -1,11 +1,12 @@
 """Transactions as both databases keep them."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine
 
-from service.db import reading, writing
+from service.db import make_engine, reading, writing
 from service.store import history
 from tests.building import add_job
 
@@ -32,3 +33,18 @@ def test_a_reader_sees_one_state_of_the_database_however_many_queries_it_takes(e
 
     assert recorded == (1, 20)
     assert block.last_step == 20
+
+
+def test_as_many_connections_as_were_asked_for_stay_open(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'x.db'}", pool_size=8)
+    first = [engine.connect() for _ in range(8)]
+    opened = {id(connection.connection.dbapi_connection) for connection in first}
+    for connection in first:
+        connection.close()
+
+    again = [engine.connect() for _ in range(8)]
+
+    assert {id(connection.connection.dbapi_connection) for connection in again} == opened
+    for connection in again:
+        connection.close()
+    engine.dispose()

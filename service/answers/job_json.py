@@ -1,13 +1,14 @@
 """The JSON of jobs, kept while nothing of them changes, so that many who watch a job cost little more than one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from service.answers.job import JobAnswer
-from service.models import Job, State
+from service.models import Job
 from service.recent import Recent
 from service.store import jobs
+from service.store.jobs import Glimpse
 
 MOST = 1_000  # some 6 kB each
 Key = tuple[str, int, int | None]
@@ -19,12 +20,11 @@ class JobJson:
     def __init__(self, most: int = MOST) -> None:
         self._known: Recent[Key, bytes] = Recent(most)
 
-    def of(self, session: Session, rows: Sequence[Job]) -> list[bytes]:
-        """Return the JSON of jobs that were found, in their order."""
-        places = _places(session, rows)
+    def of(self, session: Session, rows: Sequence[Glimpse], places: Mapping[str, int]) -> list[bytes]:
+        """Return the JSON of jobs that were found, in their order; places are those of the queued ones."""
         told = {job.id: self._known.recall((job.id, job.version, places.get(job.id))) for job in rows}
-        unknown = [job for job in rows if told[job.id] is None]
-        for answer in _describe(session, unknown, places):
+        unknown = [job_id for job_id, json in told.items() if json is None]
+        for answer in _describe(session, jobs.find_all(session, unknown) if unknown else [], places):
             told[answer.id] = self._remember(answer)
         return [json for json in told.values() if json is not None]
 
@@ -40,17 +40,9 @@ def describe(session: Session, job: Job) -> JobAnswer:
 
 def describe_all(session: Session, rows: Sequence[Job]) -> list[JobAnswer]:
     """Tell several jobs."""
-    return _describe(session, rows, _places(session, rows))
+    return _describe(session, rows, jobs.places_of(session, rows))
 
 
-def _describe(session: Session, rows: Sequence[Job], places: dict[str, int]) -> list[JobAnswer]:
-    if not rows:
-        return []
-    jobs.complete(session, rows)
-    labels = jobs.labels_of(session, [job.id for job in rows])
+def _describe(session: Session, rows: Sequence[Job], places: Mapping[str, int]) -> list[JobAnswer]:
+    labels = jobs.labels_of(session, [job.id for job in rows]) if rows else {}
     return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id)) for job in rows]
-
-
-def _places(session: Session, rows: Sequence[Job]) -> dict[str, int]:
-    queued = [job.id for job in rows if job.state == State.QUEUED]
-    return jobs.queue_positions(session, queued) if queued else {}

@@ -1,5 +1,6 @@
 """How answers become bytes: JSON with a tag for If-None-Match, pages with a link to the next."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -13,6 +14,7 @@ from pydantic_core import CoreSchema
 from service.clock import rfc3339
 from service.spec.job import JobSpec
 from service.store.pages import Page
+from service.version import VERSION
 
 T = TypeVar("T")
 
@@ -58,11 +60,30 @@ def page_answer(model: type[PageAnswer[T]], data: list[T], page: Page[Any], requ
     return tagged(json_answer(answer, headers=_link_to_next(page, request)), request)
 
 
-def page_of_json(data: Sequence[bytes], page: Page[Any], request: Request) -> Response:
-    """Return a page of what is JSON already."""
+def tagged_by(request: Request, *facts: object) -> Response:
+    """Return an answer without a body, tagged by what it depends on; it is 304 already for a client that has it.
+
+    So nothing need be read or built to know. The facts have to tell everything that can change the answer but its URL.
+    """
+    moment = repr((VERSION, request.full_path, *facts))
+    response = Response(mimetype="application/json")
+    response.set_etag(hashlib.sha256(moment.encode()).hexdigest()[:32], weak=True)
+    response.make_conditional(request)
+    response.headers.remove("Content-Length")  # that of no body, which a streamed one would keep
+    return response
+
+
+def tagged_page(page: Page[Any], request: Request, *facts: object) -> Response:
+    """Return a page without a body, tagged by what it depends on, with a Link header to the next one."""
+    response = tagged_by(request, page.next_cursor, *facts)
+    response.headers.extend(_link_to_next(page, request))
+    return response
+
+
+def join_page(data: Sequence[bytes], page: Page[Any]) -> bytes:
+    """Return the JSON of a page of what is JSON already."""
     rest = orjson.dumps({"has_more": page.next_cursor is not None, "next_cursor": page.next_cursor})
-    body = b'{"data":[' + b",".join(data) + b"]," + rest.removeprefix(b"{")
-    return tagged(Response(body, mimetype="application/json", headers=_link_to_next(page, request)), request)
+    return b'{"data":[' + b",".join(data) + b"]," + rest.removeprefix(b"{")
 
 
 def _link_to_next(page: Page[Any], request: Request) -> dict[str, str]:

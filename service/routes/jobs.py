@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, Status
 from service.answers.job_json import describe
-from service.answers.writing import json_answer, page_of_json, tagged
+from service.answers.writing import join_page, json_answer, tagged_by, tagged_page
 from service.api import Reply, Routes
 from service.binding import PageQuery, Path, Query
 from service.crashpoints import crash_point
@@ -164,8 +164,13 @@ def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
             limit=query.limit,
             cursor=query.cursor,
         )
-        data = web.job_json.of(session, page.data)
-    return page_of_json(data, page, request)
+        places = jobs.places_of(session, page.data)
+        response = tagged_page(page, request, *((job.id, job.version, places.get(job.id)) for job in page.data))
+        if web.kept.fill(response, request):
+            return response
+        data = web.job_json.of(session, page.data, places)
+    response.set_data(join_page(data, page))
+    return web.kept.keep(response, request)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -185,8 +190,14 @@ def show_job(web: Web, caller: Caller, path: JobPath, query: WaitQuery) -> Respo
     """Show a job, at once or as soon as it has changed."""
     wait_for_change(web, query, lambda session: jobs.version_of(session, caller.owner_id, path.job_id))
     with reading(web.engine) as session:
-        [answer] = web.job_json.of(session, [jobs.glimpse(session, caller.owner_id, path.job_id)])
-    return tagged(Response(answer, mimetype="application/json"), request)
+        job = jobs.glimpse(session, caller.owner_id, path.job_id)
+        places = jobs.places_of(session, [job])
+        response = tagged_by(request, job.id, job.version, places.get(job.id))
+        if web.kept.fill(response, request):
+            return response
+        [answer] = web.job_json.of(session, [job], places)
+    response.set_data(answer)
+    return web.kept.keep(response, request)
 
 
 @routes.add("PATCH", "/jobs/<job_id>", scope="submit", replies={200: Reply("The job.", JobAnswer)}, problems=(409,))

@@ -1,6 +1,5 @@
 """The history of every step: as numbers in several formats, as a summary, as a chart."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +9,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from service.answers.losses import ColumnSummaryAnswer, LossesAnswer, LossesSummaryAnswer
-from service.answers.writing import json_answer, tagged
+from service.answers.writing import json_answer, tagged, tagged_by
 from service.api import Reply, Routes
 from service.binding import Query
 from service.db import reading
@@ -25,8 +24,7 @@ from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
 from service.spec.job import JobSpec
 from service.spec.parts.strict import MAX_STEPS
 from service.store import history
-from service.store.jobs import complete, get_job, glimpse
-from service.version import VERSION
+from service.store.jobs import Glimpse, get_job, glimpse
 from service.web import Caller, Web
 
 routes = Routes("losses", "Every number of every step.")
@@ -89,9 +87,9 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
     with reading(web.engine) as session:
         job = glimpse(session, caller.owner_id, path.job_id)
         response = tagged_by_history(session, job)
-        if response.status_code == 304:
+        if web.kept.fill(response, request):
             return response
-        meaning = web.meanings.recall(job.id) or web.meanings.remember(job.id, _meaning_of(session, job))
+        meaning = web.meanings.recall(job.id) or web.meanings.remember(job.id, _meaning_of(session, job.id))
         resolved = question.resolve_columns(_question(query), meaning.columns)
         result = read_history(session, job.id, resolved)
     if query.format == "json":
@@ -103,7 +101,7 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
             eval_point=meaning.eval_point,
         )
         response.set_data(formats.to_json(answer))
-        return response
+        return web.kept.keep(response, request)
     if result.row == "extremes":
         raise InvalidInput([_no_rows(query.format)])
     chosen = TABULAR[query.format]
@@ -141,22 +139,16 @@ def _question(query: LossesQuery) -> question.Query:
     )
 
 
-def tagged_by_history(session: Session, job: Job, *facts: str) -> Response:
+def tagged_by_history(session: Session, job: Job | Glimpse, *facts: str) -> Response:
     """Return an answer without a body, tagged by what can change it; it is 304 already for a client that is up to date.
 
     Within an attempt the history only grows, and a new attempt raises its number: nothing need be read to know.
     """
-    moment = repr((VERSION, job.id, job.attempt, history.last_step(session, job.id), request.full_path, *facts))
-    response = Response(mimetype="application/json")
-    response.set_etag(hashlib.sha256(moment.encode()).hexdigest()[:32], weak=True)
-    response.make_conditional(request)
-    response.headers.remove("Content-Length")  # that of no body, which a streamed one would keep
-    return response
+    return tagged_by(request, job.id, job.attempt, history.last_step(session, job.id), *facts)
 
 
-def _meaning_of(session: Session, job: Job) -> Meaning:
-    complete(session, [job])
-    return Meaning.of(JobSpec.model_validate(job.resolved_spec))
+def _meaning_of(session: Session, job_id: str) -> Meaning:
+    return Meaning.of(JobSpec.model_validate(session.get_one(Job, job_id).resolved_spec))
 
 
 @routes.add(

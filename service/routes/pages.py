@@ -16,7 +16,7 @@ from service.binding import Path
 from service.db import reading
 from service.errors import NotFound
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED
-from service.store.jobs import list_jobs
+from service.store.jobs import find_all, list_jobs
 from service.store.keys import LOCAL_OWNER
 from service.store.samples import latest_samples
 from service.version import VERSION
@@ -95,7 +95,7 @@ def show_asset(path: AssetPath) -> Response:
 
 
 def _newest(session: Session) -> list[Card]:
-    page = list_jobs(session, LOCAL_OWNER, limit=NEWEST)
-    samples = latest_samples(session, [job.id for job in page.data])
+    newest = [job.id for job in list_jobs(session, LOCAL_OWNER, limit=NEWEST).data]
+    samples = latest_samples(session, newest)
     with_picture = {job_id for job_id, sample in samples.items() if "png" in sample.files}
-    return [Card(job, job.id in with_picture) for job in describe_all(session, page.data)]
+    return [Card(job, job.id in with_picture) for job in describe_all(session, find_all(session, newest))]

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, inspect, or_, select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy import BindParameter, bindparam, delete, func, or_, select
+from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.errors import Conflict, Fault, InvalidInput, NotFound
@@ -18,10 +18,36 @@ from service.store.events import add_event
 from service.store.idempotency import forget_answers
 from service.store.pages import Page, decode_cursor, make_page
 
-_GLIMPSE = load_only(Job.id, Job.owner_id, Job.version, Job.state, Job.attempt)
-# Made once: most requests begin with it, and to make it takes as long as to carry it out.
-_ONE = select(Job).options(_GLIMPSE).where(Job.id == bindparam("job"), Job.owner_id == bindparam("owner"))
-_LARGE = {"spec", "resolved_spec"}
+
+class Glimpse(NamedTuple):
+    """As little of a job as tells whether it has changed."""
+
+    id: str
+    version: int
+    state: str
+    attempt: int
+
+
+# Made once: most requests begin with one of these, and to make one takes as long as to carry it out.
+_MINE = select(Job.id, Job.version, Job.state, Job.attempt).where(Job.owner_id == bindparam("owner"))
+_ONE = _MINE.where(Job.id == bindparam("job"))
+_PAGE = _MINE.order_by(Job.id.desc()).limit(bindparam("most"))
+_THESE: BindParameter[str] = bindparam("jobs", expanding=True)
+_ALL = select(Job).where(Job.id.in_(_THESE)).order_by(Job.id.desc())
+_LABELS = (
+    select(JobLabel.job_id, JobLabel.key, JobLabel.value).where(JobLabel.job_id.in_(_THESE)).order_by(JobLabel.key)
+)
+_QUEUE = (
+    select(Job.id, func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("place"))
+    .where(Job.state == State.QUEUED)
+    .subquery()
+)
+_PLACES = select(_QUEUE.c.id, _QUEUE.c.place).where(_QUEUE.c.id.in_(_THESE))
+_LIVE = (
+    select(func.count())
+    .select_from(Job)
+    .where(Job.owner_id == bindparam("owner"), Job.state.in_((State.QUEUED, State.RUNNING, State.PAUSED)))
+)
 
 
 def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec) -> Job:
@@ -45,7 +71,7 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
     )
     session.add(job)
     session.flush()
-    set_labels(session, job, resolved.labels)
+    _add_labels(session, job, resolved.labels)
     add_event(session, job, "created", "Accepted.", {"status": job.status})
     session.flush()
     return job
@@ -65,20 +91,17 @@ def get_job(session: Session, owner_id: str, job_id: str) -> Job:
     return job
 
 
-def glimpse(session: Session, owner_id: str, job_id: str) -> Job:
-    """Return as little of an owner's job as tells whether it has changed; raise NotFound as get_job does."""
-    job = session.scalars(_ONE, {"job": job_id, "owner": owner_id}).one_or_none()
-    if job is None:
+def glimpse(session: Session, owner_id: str, job_id: str) -> Glimpse:
+    """Return a glimpse of an owner's job; raise NotFound as get_job does."""
+    row = session.execute(_ONE, {"job": job_id, "owner": owner_id}).one_or_none()
+    if row is None:
         raise NotFound("job", job_id)
-    return job
+    return Glimpse._make(row)
 
 
-def complete(session: Session, rows: Sequence[Job]) -> None:
-    """Read the rest of jobs of which a glimpse was taken, at once."""
-    partial = [job.id for job in rows if inspect(job).unloaded & _LARGE]
-    if partial:
-        whole = select(Job).where(Job.id.in_(partial)).execution_options(populate_existing=True)
-        session.scalars(whole).all()
+def find_all(session: Session, job_ids: Sequence[str]) -> Sequence[Job]:
+    """Return those of some jobs that are there, newest first."""
+    return session.scalars(_ALL, {"jobs": job_ids}).all()
 
 
 def lock_job(session: Session, job: Job) -> None:
@@ -106,9 +129,9 @@ def list_jobs(
     q: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
-) -> Page[Job]:
+) -> Page[Glimpse]:
     """Return a glimpse of an owner's jobs, newest first. q looks in names and ids; every label must match."""
-    query = select(Job).options(_GLIMPSE).where(Job.owner_id == owner_id)
+    query = _PAGE
     if cursor:
         query = query.where(Job.id < decode_cursor(cursor))
     if status:
@@ -118,7 +141,7 @@ def list_jobs(
         query = query.where(Job.id.in_(labelled))
     if q:
         query = query.where(or_(Job.name.icontains(q, autoescape=True), Job.id.contains(q, autoescape=True)))
-    rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
+    rows = [Glimpse._make(row) for row in session.execute(query, {"owner": owner_id, "most": limit + 1})]
     return make_page(rows, limit, [row.id for row in rows])
 
 
@@ -133,15 +156,18 @@ def _has_status(status: str) -> Any:
 def labels_of(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the labels of several jobs by job id."""
     labels: dict[str, dict[str, str]] = defaultdict(dict)
-    query = select(JobLabel).where(JobLabel.job_id.in_(job_ids)).order_by(JobLabel.key)
-    for label in session.scalars(query):
-        labels[label.job_id][label.key] = label.value
+    for job_id, key, value in session.execute(_LABELS, {"jobs": job_ids}):
+        labels[job_id][key] = value
     return labels
 
 
 def set_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
     """Replace the labels of a job."""
     session.execute(delete(JobLabel).where(JobLabel.job_id == job.id))
+    _add_labels(session, job, labels)
+
+
+def _add_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
     session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
 
 
@@ -188,17 +214,18 @@ def delete_job(session: Session, job: Job) -> None:
 
 def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     """Return the places of queued jobs among those of all owners, by priority and age; 1 is next."""
-    place = func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("place")
-    queue = select(Job.id, place).where(Job.state == State.QUEUED).subquery()
-    query = select(queue.c.id, queue.c.place).where(queue.c.id.in_(job_ids))
-    return {row.id: row.place for row in session.execute(query)}
+    return {row.id: row.place for row in session.execute(_PLACES, {"jobs": job_ids})}
+
+
+def places_of(session: Session, rows: Sequence[Job | Glimpse]) -> dict[str, int]:
+    """Return the places in the queue of those jobs that are in it."""
+    queued = [job.id for job in rows if job.state == State.QUEUED]
+    return queue_positions(session, queued) if queued else {}
 
 
 def count_live(session: Session, owner_id: str) -> int:
     """Return how many jobs of an owner have not ended."""
-    live = (State.QUEUED, State.RUNNING, State.PAUSED)
-    query = select(func.count()).select_from(Job).where(Job.owner_id == owner_id, Job.state.in_(live))
-    return session.scalars(query).one()
+    return session.scalars(_LIVE, {"owner": owner_id}).one()
 
 
 def count_by_state(session: Session, owner_id: str | None = None) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -18,6 +18,8 @@ from service.models import Key, Owner
 LOCAL_OWNER = "own_local"  # everybody, while keys are off; its row comes with the first migration
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "submit", "admin")  # each includes those before it
+# Not against rows that come to refer to the owner, which PostgreSQL would hold up otherwise.
+_LOCK = select(Owner.id).where(Owner.id == bindparam("owner")).with_for_update(key_share=True)
 
 
 def create_key(
@@ -54,8 +56,7 @@ def lock_owner(session: Session, owner_id: str) -> None:
 
     On SQLite no two transactions write at once anyway. Whoever locks a data set as well does that first.
     """
-    # Not against rows that come to refer to the owner, which PostgreSQL would hold up otherwise.
-    session.execute(select(Owner.id).where(Owner.id == owner_id).with_for_update(key_share=True))
+    session.execute(_LOCK, {"owner": owner_id})
 
 
 def find_key(session: Session, secret: str) -> Key | None:
