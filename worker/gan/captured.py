@@ -1,6 +1,6 @@
 """Whole steps captured as CUDA graphs: the GPU is handed some hundred kernels at once, not one after the other."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -60,10 +60,10 @@ class Captured:
     """Captures a step of each kind and replays it on the inputs of all.
 
     Every step is a replay, the first of a kind too, so that none differs from others by a last bit: what is played
-    before the capture is undone. `changing` returns all tensors that a step changes.
+    before the capture is undone. `changing` returns all tensors that a step changes, by their names.
     """
 
-    def __init__(self, changing: Callable[[], Sequence[Tensor]]) -> None:
+    def __init__(self, changing: Callable[[], Mapping[str, Tensor]]) -> None:
         self._changing = changing
         self._recordings: dict[Hashable, _Recording] = {}
 
@@ -72,7 +72,7 @@ class Captured:
         if kind not in self._recordings:
             self._recordings[kind] = self._record(play, inputs)
         recording = self._recordings[kind]
-        for kept, given in zip(_tensors(recording.inputs), _tensors(inputs), strict=True):
+        for kept, given in zip(recording.inputs.tensors(), inputs.tensors(), strict=True):
             kept.copy_(given, non_blocking=True)
         recording.graph.replay()
         return recording.measured
@@ -98,21 +98,12 @@ class Captured:
     @torch.no_grad()
     def _warm_up(self, play: Play, inputs: Inputs) -> None:
         """Play a step and put everything back in its place in memory; what an optimiser began with was 0."""
-        before = {id(tensor): tensor.clone() for tensor in self._changing()}
+        before = {name: tensor.clone() for name, tensor in self._changing().items()}
         gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(devices=gpus), torch.enable_grad():
             for _ in range(WARM_UPS):
                 play(inputs)
-        for tensor in self._changing():
-            former = before.get(id(tensor))
+        for name, tensor in self._changing().items():
+            former = before.get(name)
             tensor.zero_() if former is None else tensor.copy_(former)
 
-
-def _tensors(inputs: Inputs) -> Iterator[Tensor]:
-    for batch in inputs.reals:
-        yield batch.samples
-        if batch.labels is not None:
-            yield batch.labels
-    for drawn in inputs.latents:
-        yield from drawn
-    yield from (inputs.share_and_weights, inputs.updates_of_g, inputs.updates_of_d)

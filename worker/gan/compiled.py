@@ -1,17 +1,29 @@
 """Whole steps compiled to native code. Only Adam is written a second time for it."""
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch._inductor.config
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from worker.gan.optimizers import betas_at
 from worker.gan.player import Player, clip_gradients, clip_weights
+from worker.gan.traced import trace
 from worker.gan.whole_step import BuildFailed, Inputs, Play
+
+_OPTIONS = {
+    "size_asserts": False,  # all steps are handed tensors of the shapes that the first was made for
+}
+Native = Callable[..., Tensor]
+Compiler = Callable[[GraphModule, Sequence[Tensor]], Native]
+"""Makes a function of the graph of a step, for tensors such as the given ones. Raises RuntimeError or OSError."""
 
 
 class CompilerFailed(BuildFailed):
@@ -26,25 +38,61 @@ def remember_compiled(directory: Path) -> None:
     torch._inductor.config.compile_threads = 1  # others would be processes that nobody watches over  # noqa: SLF001
 
 
-class Compiled:
-    """Compiles the first step of each kind, which takes from seconds to a minute, and remembers it for the others."""
+def to_native_code(graph: GraphModule, tensors: Sequence[Tensor]) -> Native:
+    """Compile with torch's own compiler, from seconds to a minute. Raises RuntimeError or OSError."""
+    # Only for shapes that are looked after does torch keep on disk what it has compiled.
+    shapes = TracingContext(FakeTensorMode(shape_env=ShapeEnv(assume_static_by_default=True)))
+    with tracing(shapes):
+        native: Native = torch._inductor.compile(graph, list(tensors), options=_OPTIONS)  # noqa: SLF001
+    return native
 
-    def __init__(self, compiler: str) -> None:
-        torch._dynamo.config.trace_autograd_ops = True  # noqa: SLF001 (else every gradient would end the graph)
-        self._compiler = compiler
-        self._compiled: Play | None = None
+
+@dataclass(frozen=True)
+class _Built:
+    native: Native
+    changed: tuple[str, ...]
+    """The names of the tensors that it is handed first."""
+
+
+class Compiled:
+    """Compiles the first step of each kind and remembers it for the others.
+
+    What is compiled is the trace of a step, not its source, so that nothing is looked up or compared at later steps.
+    `changing` returns all tensors that a step changes, by name.
+    """
+
+    def __init__(self, changing: Callable[[], Mapping[str, Tensor]], compiler: Compiler) -> None:
+        self._changing, self._compiler = changing, compiler
+        self._built: dict[Hashable, _Built] = {}
+        self._state: dict[Hashable, list[Tensor]] = {}
 
     def carry_out(self, play: Play, inputs: Inputs, kind: Hashable) -> Tensor:
-        """Run the native code of a step; torch itself tells kinds apart. Raises CompilerFailed."""
-        if self._compiled is None:
-            self._compiled = torch.compile(play, fullgraph=True, dynamic=False, backend=self._compiler)
-        try:
-            return self._compiled(inputs)
-        except TorchDynamoException as error:
-            raise CompilerFailed(f"{type(error).__name__}: {error}") from error
+        """Run the native code of a step. Raises CompilerFailed."""
+        if kind not in self._built:
+            self._built[kind] = self._build(play, inputs)
+        if kind not in self._state:
+            self._state[kind] = self._find(self._built[kind].changed)
+        with torch.no_grad():
+            return self._built[kind].native(*self._state[kind], *inputs.tensors())
 
     def forget(self) -> None:
-        """Nothing refers to the optimisers: the native code is handed their state with each call."""
+        """Find the tensors anew: the optimisers' state has been put in place of that before."""
+        self._state.clear()
+
+    def _find(self, names: Sequence[str]) -> list[Tensor]:
+        changing = self._changing()
+        return [changing[name].detach() for name in names]
+
+    def _build(self, play: Play, inputs: Inputs) -> _Built:
+        try:
+            traced = trace(play, inputs, self._changing())
+            with torch.no_grad():
+                native = self._compiler(traced.graph, [*self._find(traced.changed), *inputs.tensors()])
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, OSError) as error:
+            raise CompilerFailed(f"{type(error).__name__}: {error}") from error
+        return _Built(native, traced.changed)
 
 
 class WrittenOutAdam:
@@ -57,7 +105,7 @@ class WrittenOutAdam:
 
         # The moments of each parameter and how many updates they have seen, unknown before the first.
         self._updates: int | None = None
-        self._steps: list[Tensor] = []
+        self._count = torch.zeros(())
         self._first: list[Tensor] = []
         self._second: list[Tensor] = []
 
@@ -71,15 +119,16 @@ class WrittenOutAdam:
     def _take_over(self) -> int:
         """Find the moments, which are 0 before the first update; return how many updates they have seen."""
         kept = self._player.optimizer.state
+        counts = [kept[parameter]["step"] for parameter in self.parameters if kept[parameter]]
+        self._count = counts[0] if counts else torch.zeros(())  # one for all: to count in each would take its time
         for parameter in self.parameters:
             if not kept[parameter]:
-                kept[parameter]["step"] = torch.zeros(())
                 kept[parameter]["exp_avg"] = torch.zeros_like(parameter)
                 kept[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
-        self._steps = [kept[parameter]["step"] for parameter in self.parameters]
+            kept[parameter]["step"] = self._count
         self._first = [kept[parameter]["exp_avg"] for parameter in self.parameters]
         self._second = [kept[parameter]["exp_avg_sq"] for parameter in self.parameters]
-        return int(self._steps[0])  # the host asks once after each restore
+        return int(self._count)  # the host asks once after each restore
 
     def plan(self, step: int, updates: int) -> list[tuple[float, ...]]:
         """Count the coming updates; return what each is made with: rate, decays, the weight that moments then have."""
@@ -89,7 +138,7 @@ class WrittenOutAdam:
             return [(0.0,) * 5] * updates
         before = self._take_over() if self._updates is None else self._updates
         self._updates = before + updates
-        torch._foreach_add_(self._steps, updates)
+        self._count.add_(updates)
         counts = range(before + 1, self._updates + 1)
         return [(lr, first, second, 1 - first**count, 1 - second**count) for count in counts]
 

@@ -1,7 +1,7 @@
 """The training of one pair of networks: a step at a time, no job, no file, no callback."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -15,7 +15,7 @@ from service.spec.objectives import reduction_factor, scores_in_batch
 from service.spec.plan import Plan
 from worker.gan.batches import RealBatches
 from worker.gan.captured import Captured, RatedPlayer
-from worker.gan.compiled import Compiled, WrittenOutAdam
+from worker.gan.compiled import Compiled, Compiler, WrittenOutAdam, to_native_code
 from worker.gan.data.training_data import TrainingData, as_seen_by
 from worker.gan.ema import Average
 from worker.gan.loops import iterate
@@ -53,7 +53,7 @@ class Training:
     """A training that is pulled step by step. It follows from its arguments alone, to the last bit.
 
     The spec must be resolved. Other networks than those it names can be given; they are trained in place. Without a
-    plan steps are eager; `compiler` is one of torch's.
+    plan steps are eager; a planned `compiler` makes native code of them.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Training:
         dtype: torch.dtype,
         networks: tuple[Generator, Discriminator] | None = None,
         plan: Plan | None = None,
-        compiler: str = "inductor",
+        compiler: Compiler = to_native_code,
     ) -> None:
         if spec.seed is None:
             raise ValueError("a spec without a seed is not resolved")
@@ -107,7 +107,7 @@ class Training:
                 planned(self.discriminator),
                 average=self.average,
                 measure=self._measure,
-                carrier=Captured(self._changing) if plan.step == "captured" else Compiled(compiler),
+                carrier=Captured(self._changing) if plan.step == "captured" else Compiled(self._changing, compiler),
             )
 
     @property
@@ -238,12 +238,17 @@ class Training:
         self.data = as_seen_by(self.spec.model.architecture, self.opened, learnt)
         self._real_batches = make_batches(self.spec, self.data, self._device, self._dtype)
 
-    def _changing(self) -> list[Tensor]:
-        """Return all tensors that a step changes, where they are."""
-        players, average = (self.generator, self.discriminator), [] if self.average is None else [self.average.network]
-        modules = [*(player.network for player in players), self._memory, *average]
-        of_modules = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-        return of_modules + [tensor for player in players for tensor in optimizer_tensors(player).values()]
+    def _changing(self) -> dict[str, Tensor]:
+        """Return all tensors that a step may change, where they are, by name."""
+        networks = {"generator": self.generator.network, "discriminator": self.discriminator.network}
+        averages = {} if self.average is None else {"ema": self.average.network}
+        players = {"optimizer.generator": self.generator, "optimizer.discriminator": self.discriminator}
+        modules: dict[str, nn.Module] = {**networks, "memory": self._memory, **averages}
+        owned: dict[str, Mapping[str, Tensor]] = {
+            **{owner: dict((*module.named_parameters(), *module.named_buffers())) for owner, module in modules.items()},
+            **{owner: optimizer_tensors(player) for owner, player in players.items()},
+        }
+        return {f"{owner}.{name}": tensor for owner, tensors in owned.items() for name, tensor in tensors.items()}
 
     @property
     def _samples_per_step(self) -> int:

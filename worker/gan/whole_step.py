@@ -3,7 +3,7 @@
 It plays the loops that are also played eagerly. Whatever changes from step to step reaches the function as a tensor.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -34,6 +34,23 @@ class Inputs:
     share_and_weights: Tensor
     updates_of_g: Tensor
     updates_of_d: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors in a fixed order."""
+        of_reals = [tensor for batch in self.reals for tensor in (batch.samples, batch.labels) if tensor is not None]
+        of_latents = [drawn for each in self.latents for drawn in each]
+        return [*of_reals, *of_latents, self.share_and_weights, self.updates_of_g, self.updates_of_d]
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> "Inputs":
+        """Return the same with others in their places."""
+        given = iter(tensors)
+        return Inputs(
+            [Batch(next(given), None if batch.labels is None else next(given)) for batch in self.reals],
+            [[next(given) for _ in each] for each in self.latents],
+            next(given),
+            next(given),
+            next(given),
+        )
 
 
 Play = Callable[[Inputs], Tensor]

@@ -5,7 +5,6 @@ Networks are pure functions of their weights and buffers and know nothing of los
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.groups import GroupSpread
@@ -119,8 +118,12 @@ def with_labels(latents: Tensor, labels: Tensor | None, classes: int) -> Tensor:
     """Append the one-hot labels, for networks that are told any."""
     if not classes or labels is None:
         return latents
-    one_hot = functional.one_hot(labels, classes).to(latents.dtype)
-    return torch.cat([latents, LABEL_HEIGHT * one_hot], dim=1)
+    return torch.cat([latents, LABEL_HEIGHT * one_hot(labels, classes, latents.dtype)], dim=1)
+
+
+def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """Return labels (N,) as (N, classes), without asking the device whether all are in range, as torch's own does."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)
 
 
 def he_initialise(layer: nn.Linear, gain: float, random: torch.Generator) -> None:

@@ -18,7 +18,7 @@ from worker.gan.data.normal_scores import NormalScores
 from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
 from worker.gan.networks.mlp import initialise_layers
-from worker.gan.networks.players import Generator, LatentLayer, he_initialise
+from worker.gan.networks.players import Generator, LatentLayer, he_initialise, one_hot
 from worker.gan.networks.unfolding import Unfolding
 
 LAST_LAYER_GAIN = 0.1  # what is added to a good start begins small
@@ -95,11 +95,11 @@ class TabularGenerator(Generator):
     def _choices(self, heights: Tensor, labels: Tensor | None) -> list[Tensor]:
         blocks = [self._choose(block) for block in torch.split(heights, self.sizes, dim=1)] if self.sizes else []
         if self.told is not None and labels is not None:
-            blocks[self.told] = functional.one_hot(labels, self.classes).to(heights.dtype)
+            blocks[self.told] = one_hot(labels, self.classes, heights.dtype)
         return blocks
 
     def _choose(self, heights: Tensor) -> Tensor:
-        made = functional.one_hot(heights.argmax(dim=1), heights.shape[1]).to(heights.dtype)
+        made = one_hot(heights.argmax(dim=1), heights.shape[1], heights.dtype)
         soft = functional.softmax(heights / TEMPERATURE, dim=1)
         return made + soft - soft.detach()
 
