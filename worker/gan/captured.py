@@ -106,4 +106,3 @@ class Captured:
         for name, tensor in self._changing().items():
             former = before.get(name)
             tensor.zero_() if former is None else tensor.copy_(former)
-

@@ -16,7 +16,7 @@ def _norms(tensors: Sequence[Tensor], order: float = 2, dtype: torch.dtype | Non
     return [torch.linalg.vector_norm(tensor, order, dtype=dtype) for tensor in tensors]
 
 
-_IN_OTHER_WORDS = {torch.ops.aten._foreach_norm.Scalar: _norms}
+_IN_OTHER_WORDS = {torch.ops.aten._foreach_norm.Scalar: _norms}  # noqa: SLF001 (it has no other name)
 """Operations that compilers know only as several others."""
 
 
