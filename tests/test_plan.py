@@ -81,6 +81,7 @@ def test_a_plan_says_how_steps_are_taken_and_why(
 
 COMPILED, EAGER = Plan("compiled", 2, "it pays"), Plan("eager", 1, "the compiler failed")
 CAPTURED = Plan("captured", 2, "at once")
+ROUTED = Plan("eager", 1, "short", route="onednn")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,10 @@ CAPTURED = Plan("captured", 2, "at once")
         (EAGER, CAPTURED, True, EAGER),
         (COMPILED, CAPTURED, True, CAPTURED),
         (CAPTURED, COMPILED, True, COMPILED),
+        (ROUTED, ROUTED, True, ROUTED),
+        (ROUTED, EAGER, True, Plan("eager", 1, "short")),
+        (EAGER, ROUTED, True, EAGER),
+        (None, ROUTED, True, Plan("eager", 1, "it has begun so")),
     ],
 )
 def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
@@ -103,12 +108,13 @@ def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
     assert plan_to_follow(known, planned, has_begun=has_begun) == followed
 
 
-@pytest.mark.parametrize("plan", [COMPILED, Plan("eager", 1, "pictures", "channels_last")])
+@pytest.mark.parametrize("plan", [COMPILED, ROUTED, Plan("eager", 1, "pictures", "channels_last")])
 def test_a_plan_is_stored_so_that_older_workers_read_what_they_know(plan: Plan) -> None:
     stored = plan.to_json()
 
     assert Plan.of(stored) == plan
     assert ("layout" in stored) == (plan.layout != "contiguous")
+    assert ("route" in stored) == (plan.route != "default")
     assert Plan.of({**stored, "of_a_later_version": 1}) == plan
 
 

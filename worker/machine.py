@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.settings import Settings
+from service.spec.plan import Route
 from worker.forkserver import ForkServer
 
 
@@ -27,6 +28,7 @@ class Machine:
     torch: str
     gpu: str | None
     can_compile: bool  # there is a C++ compiler, and Python's headers
+    route: Route = "default"  # the faster one of its processor
 
     def device_of(self, slot: int, wanted: str) -> str:
         """Return torch's name of the device for a job in a slot."""
@@ -60,9 +62,17 @@ def look_at_machine(fork_server: ForkServer, settings: Settings) -> Machine:
 def _look(*, words: Connection) -> None:
     import torch
 
+    from worker.gan.routes import find_route
+
+    torch.set_num_threads(1)
     gpus = torch.cuda.device_count()
-    gpu = torch.cuda.get_device_name(0) if gpus else None
-    found = {"gpus": gpus, "gpu": gpu, "torch": torch.__version__, "can_compile": can_compile()}
+    found = {
+        "gpus": gpus,
+        "gpu": torch.cuda.get_device_name(0) if gpus else None,
+        "torch": torch.__version__,
+        "can_compile": can_compile(),
+        "route": find_route(),
+    }
     words.send_bytes(json.dumps(found).encode())
 
 

@@ -232,6 +232,7 @@ class Supervisor:
             can_compile=self._machine.can_compile,
             threads=self._settings.threads,
             share=self._share,
+            route=self._machine.route,
         )
         return plan_to_follow(attempt.plan, planned, has_begun=attempt.origin is not None)
 

@@ -75,7 +75,7 @@ class _Trainer:
         self._attempt, self._settings, self._device, self._plan = attempt, settings, device, plan
         self._spec = attempt.spec
         self._log = structlog.get_logger().bind(job=attempt.job_id, attempt=attempt.number)
-        compute_exactly(device, tf32=self._spec.resources.precision == "tf32")
+        compute_exactly(device, tf32=self._spec.resources.precision == "tf32", route=plan.route)
         if plan.step == "compiled":
             remember_compiled(settings.home.absolute() / "cache" / "compiled")
         self._machine = machine_facts(device=device, plan=plan)

@@ -8,7 +8,7 @@ from service.answers.writing import Moment, PageAnswer, StoredSpec
 from service.models import Event, Job
 from service.spec.estimate import Estimate
 from service.spec.job import JobSpec
-from service.spec.plan import Layout, Way
+from service.spec.plan import Layout, Route, Way
 
 Status = Literal["queued", "running", "pausing", "paused", "cancelling", "cancelled", "succeeded", "failed"]
 Reason = Literal[
@@ -62,6 +62,10 @@ class ExecutionAnswer(BaseModel):
     layout: Layout = Field(
         "contiguous",
         description="Whether a picture's channels stand one after the other in memory, or those of a pixel.",
+    )
+    route: Route = Field(
+        "default",
+        description="What multiplies matrices on a CPU: torch's own choice or oneDNN, if that is faster there.",
     )
 
 

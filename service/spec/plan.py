@@ -27,6 +27,9 @@ Way = Literal["eager", "compiled", "captured"]
 Layout = Literal["contiguous", "channels_last"]
 """Whether the channels of a picture stand one after the other in memory, or those of a pixel side by side."""
 
+Route = Literal["default", "onednn"]
+"""Which library multiplies matrices on a CPU: the one that torch takes by itself, or oneDNN."""
+
 # Measured on a CPU: steps of these take 4 to 14 % less time so, those of r3, whose convolutions are grouped, 4 % more.
 FASTER_CHANNELS_LAST = ("dcgan", "resnet", "lite")
 
@@ -35,12 +38,13 @@ _PAYS = f"pays from {STEPS_WORTH_COMPILING:,} steps and {SECONDS_WORTH_COMPILING
 
 @dataclass(frozen=True)
 class Plan:
-    """In which way steps are carried out, on how many threads, why so, and how pictures lie in memory."""
+    """In which way steps are carried out, on how many threads, why so, how pictures lie in memory, what multiplies."""
 
     step: Way
     threads: int
     reason: str
     layout: Layout = "contiguous"  # as it was of all before plans knew any other
+    route: Route = "default"  # the same
 
     @classmethod
     def of(cls, stored: dict[str, Any] | None) -> "Plan | None":
@@ -49,19 +53,30 @@ class Plan:
         return None if stored is None else cls(**{name: value for name, value in stored.items() if name in known})
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is stored; the layout only where it is no matter of course, for older workers do not know it."""
+        """Return what is stored; layout and route only where they are no matter of course, as older workers expect."""
         stored = asdict(self)
-        if self.layout == "contiguous":
-            del stored["layout"]
+        for usual in [field.name for field in fields(self) if stored[field.name] == field.default]:
+            del stored[usual]
         return stored
 
 
 def choose_plan(
-    spec: JobSpec, facts: DatasetFacts, *, device: str, can_compile: bool, threads: int | None, share: int
+    spec: JobSpec,
+    facts: DatasetFacts,
+    *,
+    device: str,
+    can_compile: bool,
+    threads: int | None,
+    share: int,
+    route: Route = "default",
 ) -> Plan:
-    """Choose for a resolved spec on a worker that gives each job a share of its cores and may fix the threads."""
+    """Choose for a resolved spec on a worker that gives each job a share of its cores and may fix the threads.
+
+    `route` is the faster one of its processor.
+    """
     step, reason = _choose_step(spec, device=device, can_compile=can_compile)
-    return Plan(step, spec.resources.threads or threads or threads_for(spec, facts, share), reason, layout_for(spec))
+    threads = spec.resources.threads or threads or threads_for(spec, facts, share)
+    return Plan(step, threads, reason, layout_for(spec), route if device == "cpu" else "default")
 
 
 def plan_to_follow(known: Plan | None, planned: Plan, *, has_begun: bool) -> Plan:
@@ -70,11 +85,12 @@ def plan_to_follow(known: Plan | None, planned: Plan, *, has_begun: bool) -> Pla
     A job that has begun without a plan is older than plans are.
     """
     if known is None:
-        begun = replace(planned, step="eager", reason="it has begun so", layout="contiguous")
+        begun = Plan("eager", planned.threads, "it has begun so")
         return begun if has_begun else planned
     if known.step not in ("eager", planned.step):
         return planned
-    return replace(known, threads=min(known.threads, planned.threads))
+    route = known.route if known.route == planned.route else "default"  # oneDNN may round where it was not chosen
+    return replace(known, threads=min(known.threads, planned.threads), route=route)
 
 
 def _choose_step(spec: JobSpec, *, device: str, can_compile: bool) -> tuple[Way, str]:
