@@ -35,6 +35,9 @@ class BlobStore(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Store bytes durably; on return they survive a crash of the machine."""
 
+    def put_lightly(self, key: str, data: bytes) -> None:
+        """Store bytes that can be made again: whole on return, but a crash of the machine may take or damage them."""
+
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
         """Store bytes as they come, as durably as `put`. What the pieces raise is raised, and nothing is left."""
 
@@ -97,6 +100,14 @@ def store_held(blobs: BlobStore, *, job_id: str, attempt: int, name: str, pieces
     key = blob_key(job_id, attempt, name, digest.hexdigest())
     blobs.put_pieces(key, pieces)
     return {"key": key, "size": sum(map(len, pieces)), "sha256": digest.hexdigest()}
+
+
+def store_lightly(blobs: BlobStore, *, job_id: str, attempt: int, name: str, data: bytes) -> dict[str, Any]:
+    """Store a file that can be made again as store_file does, without waiting until it would survive a crash."""
+    sha256 = sha256_of(data)
+    key = blob_key(job_id, attempt, name, sha256)
+    blobs.put_lightly(key, data)
+    return {"key": key, "size": len(data), "sha256": sha256}
 
 
 def store_pieces(blobs: BlobStore, key: str, pieces: Iterable[bytes]) -> dict[str, Any]:
@@ -168,10 +179,21 @@ class Directory:
     def put(self, key: str, data: bytes) -> None:
         self.put_pieces(key, (data,))
 
+    def put_lightly(self, key: str, data: bytes) -> None:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(target)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
         target = self._path(key)
         _make_directories(target.parent)
-        temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        temporary = _beside(target)
         try:
             with temporary.open("xb") as file:
                 _write_all(file, pieces)
@@ -223,6 +245,10 @@ class Directory:
         if not path.is_relative_to(self._root) or ".." in path.parts:
             raise ValueError(f"{key!r} is not a blob key")
         return path
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
 
 
 def _write_all(file: BinaryIO, pieces: Iterable[Piece]) -> None:

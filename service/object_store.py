@@ -21,6 +21,9 @@ class ObjectStore:
         with _told_as_ours():
             self._store.put(key, data)
 
+    def put_lightly(self, key: str, data: bytes) -> None:
+        self.put(key, data)
+
     def put_pieces(self, key: str, pieces: Iterable[bytes | memoryview]) -> None:
         with _told_as_ours():
             self._store.put(key, iter(pieces), use_multipart=True)

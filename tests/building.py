@@ -65,8 +65,8 @@ def add_order(session: Session, job: Job, *, seed: int = 1) -> Order:
     """Store an order for samples of a generator that is recorded and nowhere."""
     generator = {"key": f"{job.id}/1/generator", "size": 1, "sha256": "0" * 64, "part": "generator", "step": 10}
     request = {"checkpoint": 10, "n": 5, "seed": seed, "format": "csv"}
-    create = orders.create_order
-    return create(session, job, generator=generator, drawing=Drawing(5, seed, "csv"), request=request)
+    wish: dict[str, Any] = {"generator": generator, "drawing": Drawing(5, seed, "csv"), "request": request}
+    return orders.create_order(session, owner_id=job.owner_id, job_id=job.id, **wish)
 
 
 def a_file(dataset: Dataset, name: str) -> dict[str, Any]:

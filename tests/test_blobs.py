@@ -59,7 +59,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
 
 def test_what_is_put_is_read_listed_and_deleted(blobs: BlobStore) -> None:
     blobs.put("job_1/1/a.bin", b"abc")
-    blobs.put("job_2/1/b.bin", b"de")
+    blobs.put_lightly("job_2/1/b.bin", b"de")
     blobs.put(".hidden", b"f")
 
     with blobs.open("job_1/1/a.bin") as reader:

@@ -79,6 +79,24 @@ def test_of_two_workers_one_gets_the_order_and_the_other_writes_nothing(engine: 
         assert (order.state, order.attempt, order.worker, order.losses) == ("rendering", 2, "second", 0)
 
 
+def test_what_was_drawn_without_a_claim_is_shown_unless_the_order_waits_no_more(engine: Engine) -> None:
+    file = {"key": "k", "size": 60, "sha256": ""}
+    with writing(engine) as session:
+        order = add_order(session, add_job(session))
+
+    shown = []
+    for _ in range(2):
+        with writing(engine) as session:
+            shown.append(orders.finish_waiting(session, order, 1, file=file, quota_bytes=QUOTA_BYTES))
+
+    with reading(engine) as session:
+        stored = session.get_one(Order, order.id)
+    assert shown == [True, False]
+    assert (stored.state, stored.attempt, stored.files, stored.stored_bytes) == ("ready", 1, {"samples": file}, 60)
+    assert stored.finished_at is not None
+    assert stored.version > order.version
+
+
 def test_an_order_that_is_lost_three_times_fails_and_may_be_asked_for_again(session: Session) -> None:
     order = add_order(session, add_job(session))
     states = []
@@ -101,8 +119,10 @@ def test_the_oldest_files_of_an_owner_make_room_for_new_ones(session: Session) -
     job = add_job(session)
     first, second, third = add_orders(session, job, 3)
 
-    for order in (first, second, third):
-        finish(session, order, 60)
+    finish(session, first, 60)
+    finish(session, second, 60)
+    file = {"key": f"{third.id}/1/samples.csv", "size": 60, "sha256": "0" * 64}
+    orders.finish_waiting(session, third, 1, file=file, quota_bytes=QUOTA_BYTES)
 
     assert [order.id for order in session.query(Order)] == [third.id]
     assert orders.stored_bytes(session, LOCAL_OWNER) == 60

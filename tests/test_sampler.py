@@ -67,7 +67,9 @@ def order(engine: Engine, job_id: str, **wish: Any) -> str:
         job = session.get_one(Job, job_id)
         file = get_checkpoint(session, job_id, "latest").files["generator"]
         generator = {**file, "part": "generator", "step": 10}
-        return orders.create_order(session, job, generator=generator, drawing=drawing, request={}).id
+        return orders.create_order(
+            session, owner_id=job.owner_id, job_id=job.id, generator=generator, drawing=drawing, request={}
+        ).id
 
 
 def see(engine: Engine, order_id: str) -> Order:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from service.blobs import NO_SPACE, BlobStore, make_blobs, read_verified, store_file
+from service.blobs import NO_SPACE, BlobStore, make_blobs, read_verified, store_lightly
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 from service.settings import Settings
 from service.spec.drawing import drawing_from_json
@@ -118,7 +118,7 @@ def _carry_out(request: Request, shelf: Shelf, blobs: BlobStore) -> dict[str, An
     drawing = drawing_from_json(request.drawing)
     data = shelf.take(request.generator).carry_out(drawing)
     name = f"samples.{drawing.format}"
-    return store_file(blobs, job_id=request.order_id, attempt=request.attempt, name=name, data=data)
+    return store_lightly(blobs, job_id=request.order_id, attempt=request.attempt, name=name, data=data)
 
 
 def describe(error: Exception) -> LastWords:

@@ -35,9 +35,13 @@ class Drained(Exception):
 class _Hold:
     """An attempt at an order, which is this worker's once it is claimed."""
 
-    order_id: str
+    order: Order  # as it was seen to wait
     attempt: int
     is_claimed: bool = False
+
+    @property
+    def order_id(self) -> str:
+        return self.order.id
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Sampler:
 
     def _carry_out(self, order: Order) -> bool:
         """Carry out an order and record how that ended; False when this worker had better wait."""
-        hold = _Hold(order.id, order.attempt + 1)
+        hold = _Hold(order, order.attempt + 1)
         warm = self._ensure_warm()
         try:
             answer = self._ask(warm, hold, Request(order.id, hold.attempt, order.generator, order.drawing))
@@ -197,13 +201,17 @@ class Sampler:
             self._sweep(hold.order_id)
 
     def _end(self, hold: _Hold, answer: Answer) -> None:
-        """End an attempt in one transaction, and claim it before where that was not needed until now."""
-        attempt, refusal = (hold.order_id, hold.attempt), answer.refusal
+        """End an attempt in one transaction; what took no time is only now seen to have been begun."""
+        attempt, refusal, quota_bytes = (hold.order_id, hold.attempt), answer.refusal, self._settings.sample_quota_bytes
         with writing(self._engine) as session:
             if not hold.is_claimed:
+                if answer.file is not None and orders.finish_waiting(
+                    session, hold.order, hold.attempt, file=answer.file, quota_bytes=quota_bytes
+                ):
+                    return
                 self._claim(session, hold)
             if answer.file is not None:
-                orders.finish_order(session, *attempt, file=answer.file, quota_bytes=self._settings.sample_quota_bytes)
+                orders.finish_order(session, *attempt, file=answer.file, quota_bytes=quota_bytes)
             elif refusal is None or refusal.reason in _HINDRANCES:
                 orders.release_order(session, *attempt)
             elif refusal.reason in _MENDABLE:

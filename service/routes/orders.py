@@ -24,7 +24,7 @@ from service.spec.drawing import Drawing, SampleSpec, resolve_sample
 from service.spec.headers import GeneratorHeader, read_header
 from service.store import orders
 from service.store.checkpoints import get_checkpoint
-from service.store.jobs import get_job
+from service.store.jobs import glimpse
 from service.store.keys import lock_owner
 from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
@@ -152,7 +152,7 @@ def _create_or_repeat(
     web: Web, caller: Caller, job_id: str, *, generator: dict[str, Any], drawing: Drawing, told: dict[str, Any]
 ) -> Order:
     with writing(web.engine) as session:
-        job = get_job(session, caller.owner_id, job_id)
+        glimpse(session, caller.owner_id, job_id)  # it may have been deleted meanwhile
         lock_owner(session, caller.owner_id)  # before looking: the same, asked for meanwhile, is no other
         known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
         if known is not None and not _is_worth_another_try(known):
@@ -163,7 +163,9 @@ def _create_or_repeat(
         if known is not None:
             orders.order_again(session, known, generator)
             return known
-        return orders.create_order(session, job, generator=generator, drawing=drawing, request=told)
+        return orders.create_order(
+            session, owner_id=caller.owner_id, job_id=job_id, generator=generator, drawing=drawing, request=told
+        )
 
 
 def _is_worth_another_try(order: Order) -> bool:
@@ -173,7 +175,7 @@ def _is_worth_another_try(order: Order) -> bool:
 
 def _find_generator(session: Session, caller: Caller, job_id: str, body: SampleSpec) -> dict[str, Any]:
     """Return the file of the generator that is asked for, with its part and step; raise NotFound."""
-    job = get_job(session, caller.owner_id, job_id)
+    job = glimpse(session, caller.owner_id, job_id)
     checkpoint = get_checkpoint(session, job.id, str(body.checkpoint))
     part = body.part or ("ema" if "ema" in checkpoint.files else "generator")
     if part not in checkpoint.files:

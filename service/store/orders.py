@@ -9,13 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.errors import AttemptOver, NotFound
 from service.ids import make_id
-from service.models import Job, Order, OrderState
+from service.models import Order, OrderState
 from service.spec.datasets import canonical_json
 from service.spec.drawing import Drawing, drawing_to_json
 from service.store.conditional import update_one
@@ -41,13 +41,19 @@ def find_order(session: Session, job_id: str, identity: str) -> Order | None:
 
 
 def create_order(
-    session: Session, job: Job, *, generator: dict[str, Any], drawing: Drawing, request: dict[str, Any]
+    session: Session,
+    *,
+    owner_id: str,
+    job_id: str,
+    generator: dict[str, Any],
+    drawing: Drawing,
+    request: dict[str, Any],
 ) -> Order:
     """Store an order that waits for a worker. Of two with one identity the second breaks on the constraint."""
     order = Order(
         id=make_id(ID_PREFIX.rstrip("_")),
-        owner_id=job.owner_id,
-        job_id=job.id,
+        owner_id=owner_id,
+        job_id=job_id,
         identity=identity_of(generator, drawing),
         generator=generator,
         drawing=drawing_to_json(drawing),
@@ -89,10 +95,15 @@ def get_order(session: Session, owner_id: str, order_id: str) -> Order:
     return order
 
 
+# Written once: a request that waits for samples asks it every few milliseconds.
+_PROGRESS = select(Order.version, Order.state).where(
+    Order.id == bindparam("order"), Order.owner_id == bindparam("owner")
+)
+
+
 def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bool]:
     """Return the version of an owner's order and whether it is settled, for a long poll; raise NotFound."""
-    query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id)
-    row = session.execute(query).first()
+    row = session.execute(_PROGRESS, {"order": order_id, "owner": owner_id}).first()
     if row is None:
         raise NotFound("sample", order_id)
     return row.version, row.state in {OrderState.READY, OrderState.FAILED}
@@ -160,6 +171,26 @@ def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[st
     order.files, order.stored_bytes = {"samples": file}, file["size"]
     _settle(order, OrderState.READY)
     _make_room(session, order, quota_bytes)
+
+
+def finish_waiting(session: Session, order: Order, attempt: int, *, file: dict[str, Any], quota_bytes: int) -> bool:
+    """Do in one statement what claim_order and finish_order do to an order that was seen to wait; False if it has not
+    waited until now.
+    """
+    waiting = (Order.id == order.id, Order.attempt == attempt - 1, Order.state == OrderState.QUEUED)
+    values = {
+        "state": OrderState.READY,
+        "attempt": attempt,
+        "files": {"samples": file},
+        "stored_bytes": file["size"],
+        "finished_at": now(),
+        "beat": Order.beat + 1,
+        "version": Order.version + 1,
+    }
+    if not update_one(session, update(Order).where(*waiting).values(values)):
+        return False
+    _make_room(session, order, quota_bytes)
+    return True
 
 
 def fail_order(session: Session, order_id: str, attempt: int, *, code: str, message: str) -> None:
