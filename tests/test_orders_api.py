@@ -1,6 +1,7 @@
 """Samples on demand over HTTP: asked for, waited for, fetched, refused; and nobody sees those of another."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -98,6 +99,29 @@ def test_a_request_that_waits_is_answered_with_the_file(
 
     assert (answer.status_code, answer.data, answer.mimetype) == (200, ROWS, "text/csv")
     assert answer.headers["ETag"] == f'"{sha256_of(ROWS)}"'
+
+
+def test_a_request_that_waits_looks_once_it_is_told(
+    engine: Engine, blobs: BlobStore, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.web.LOOK_S", 60)
+    job_id = job_with_generator(engine, blobs)
+    tidings = client.application.extensions["web"].tidings
+
+    def settle() -> None:
+        carry_out(engine, blobs)
+        with reading(engine) as session:
+            tidings.wake(session.scalars(select(Order.id)).one())
+
+    worker = threading.Timer(0.2, settle)
+    worker.start()
+    began = time.monotonic()
+
+    answer = ask(client, job_id, wait=60, n=2)
+    worker.join()
+
+    assert (answer.status_code, answer.data) == (200, ROWS)
+    assert time.monotonic() - began < 30
 
 
 def test_the_same_request_is_answered_with_the_stored_file_and_another_is_not(

@@ -33,6 +33,7 @@ from worker.rendering import describe
 from worker.sampler import QUICK_S, Sampler
 
 MakeSampler = Callable[..., Sampler]
+Tell = Callable[[str], None]
 ANY = true()
 
 
@@ -45,10 +46,12 @@ def blobs(tmp_path: Path) -> BlobStore:
 def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[MakeSampler]:
     made = []
 
-    def make(takes: ColumnElement[bool] = ANY, *, quick_s: float = QUICK_S, **settings: Any) -> Sampler:
+    def make(
+        takes: ColumnElement[bool] = ANY, *, quick_s: float = QUICK_S, tell: Tell = print, **settings: Any
+    ) -> Sampler:
         given = Settings(_env_file=None, home=tmp_path, **{"flush_s": 0.1, **settings})
-        name = f"worker-{len(made)}"
-        sampler = Sampler(engine, blobs, ForkServer(), settings=given, worker_id=name, takes=takes, quick_s=quick_s)
+        place: dict[str, Any] = {"worker_id": f"worker-{len(made)}", "takes": takes, "quick_s": quick_s}
+        sampler = Sampler(engine, blobs, ForkServer(), tell, settings=given, **place)
         made.append(sampler)
         return made[-1]
 
@@ -99,7 +102,8 @@ def test_orders_are_carried_out_by_one_warm_process_that_has_its_own_title(
     job_id = job_with_generator(engine, blobs)
     wishes = [{"n": 7}, {"n": 3, "classes": ["setosa"]}, {"n": 4, "where": {"petal width (cm)": {"minimum": 1}}}]
     ids = [order(engine, job_id, **wish) for wish in wishes]
-    sampler = make_sampler()
+    told = []
+    sampler = make_sampler(tell=lambda order_id: told.append((order_id, see(engine, order_id).state)))
 
     sampler.work()
     first = warm_process(sampler)
@@ -108,7 +112,7 @@ def test_orders_are_carried_out_by_one_warm_process_that_has_its_own_title(
 
     made = [see(engine, order_id) for order_id in ids]
     here = open_generator(a_generator("iris"))
-    assert [each.state for each in made] == ["ready"] * 4
+    assert told == [(order_id, "ready") for order_id in ids]
     for each in made:
         stored = read_verified(blobs, each.files["samples"])
         assert stored == here.carry_out(drawing_from_json(each.drawing))

@@ -22,6 +22,7 @@ from service.logs import configure_logs
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.store.orders import is_small
+from service.tidings import Teller
 from worker.app import make_app
 from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
@@ -47,8 +48,9 @@ def run(settings: Settings) -> int:
         engine, blobs, wakeups, fork_server, settings=settings, worker_id=worker_id, machine=machine
     )
     preparer = Preparer(engine, blobs, fork_server, settings=settings, worker_id=worker_id)
+    tell = Teller(settings).tell
     samplers = [
-        Sampler(engine, blobs, fork_server, settings=settings, worker_id=worker_id, takes=takes, quick_s=quick_s)
+        Sampler(engine, blobs, fork_server, tell, settings=settings, worker_id=worker_id, takes=takes, quick_s=quick_s)
         for takes, quick_s in ((is_small(), QUICK_S), (not_(is_small()), 0.0))
     ]
     places: Sequence[Place] = (*samplers, preparer, supervisor)

@@ -1,6 +1,7 @@
 """Claims orders for samples and hands them to a warm process that draws them. Loads no torch."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -68,13 +69,14 @@ class Sampler:
         engine: Engine,
         blobs: BlobStore,
         fork_server: ForkServer,
+        tell: Callable[[str], None],  # who waits for an order of this id
         *,
         settings: Settings,
         worker_id: str,
         takes: ColumnElement[bool],
         quick_s: float = QUICK_S,
     ) -> None:
-        self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
+        self._engine, self._blobs, self._fork_server, self._tell = engine, blobs, fork_server, tell
         self._settings, self._worker_id = settings, worker_id
         self._takes, self._quick_s = takes, quick_s
         self._turns: dict[str, int] = {}  # the number of each owner's last turn here
@@ -196,6 +198,7 @@ class Sampler:
                 self._log.warning("database away at the end of an order", order=hold.order_id, error=str(error))
                 if self._draining.wait(_LOOK_S):
                     raise
+        self._tell(hold.order_id)
         if answer.refusal is not None:
             self._log.info("order not carried out", order=hold.order_id, why=answer.refusal.message)
             self._sweep(hold.order_id)

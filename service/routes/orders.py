@@ -1,5 +1,6 @@
 """Samples on demand: ask for some of a stored generator, see how far they are, fetch them."""
 
+import threading
 from typing import Any
 
 from flask import Response, request
@@ -34,7 +35,6 @@ routes = Routes("samples on demand", "As many as you like, of any stored generat
 LOCATED = {"Location": "Path of the samples."}
 TOLD = LOCATED | {"Sample-Seed": "Seed of the draws, as given or drawn."}
 _BLAMED = {"too_rare": ("/where",), "samples_too_large": ("/n",), "samples_too_slow": ("/n",)}  # what to change
-SOONEST_S = 0.003  # between two looks of a request that waits; small samples take a few milliseconds
 
 
 class OrderPath(Path):
@@ -115,8 +115,9 @@ def _order(web: Web, caller: Caller, job_id: str, body: SampleSpec, wait_s: floa
     order = _find_or_create(web, caller, job_id, body)
     if order.is_settled:
         return order
-    web.wakeups.announce(SAMPLE)
-    return _wait_for(web, caller, order, wait_s)
+    with web.tidings.expecting(order.id) as told:
+        web.wakeups.announce(SAMPLE)
+        return _wait_for(web, caller, order, told, wait_s)
 
 
 def _answer(web: Web, order: Order) -> Response:
@@ -204,14 +205,17 @@ def _tell(body: SampleSpec, generator: dict[str, Any], drawing: Drawing) -> dict
     return body.model_dump(mode="json", exclude_unset=True) | filled
 
 
-def _wait_for(web: Web, caller: Caller, order: Order, wait_s: float) -> Order:
-    def is_settled() -> bool:
-        with reading(web.engine) as session:
-            return orders.progress_of(session, caller.owner_id, order.id)[1]
+def _wait_for(web: Web, caller: Caller, order: Order, told: threading.Event, wait_s: float) -> Order:
+    latest = order
 
-    web.long_polls.poll(is_settled, timeout_s=wait_s, soonest_s=SOONEST_S)
-    with reading(web.engine) as session:
-        return orders.get_order(session, caller.owner_id, order.id)
+    def is_settled() -> bool:
+        nonlocal latest
+        with reading(web.engine) as session:
+            latest = orders.get_order(session, caller.owner_id, order.id)
+        return latest.is_settled
+
+    web.long_polls.await_tidings(told, is_settled, timeout_s=wait_s)
+    return latest
 
 
 def _refusal(order: Order) -> Refused:

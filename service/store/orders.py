@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -95,15 +95,10 @@ def get_order(session: Session, owner_id: str, order_id: str) -> Order:
     return order
 
 
-# Written once: a request that waits for samples asks it every few milliseconds.
-_PROGRESS = select(Order.version, Order.state).where(
-    Order.id == bindparam("order"), Order.owner_id == bindparam("owner")
-)
-
-
 def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bool]:
     """Return the version of an owner's order and whether it is settled, for a long poll; raise NotFound."""
-    row = session.execute(_PROGRESS, {"order": order_id, "owner": owner_id}).first()
+    query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id)
+    row = session.execute(query).first()
     if row is None:
         raise NotFound("sample", order_id)
     return row.version, row.state in {OrderState.READY, OrderState.FAILED}
