@@ -78,7 +78,7 @@ class Sampler:
     ) -> None:
         self._engine, self._blobs, self._fork_server, self._tell = engine, blobs, fork_server, tell
         self._settings, self._worker_id = settings, worker_id
-        self._takes, self._quick_s = takes, quick_s
+        self._waiting, self._quick_s = orders.query_next(takes), quick_s
         self._turns: dict[str, int] = {}  # the number of each owner's last turn here
         self._warm: _Warm | None = None
         self._wanted, self._draining = threading.Event(), threading.Event()
@@ -119,7 +119,7 @@ class Sampler:
     def _next(self) -> Order | None:
         """Return what comes next: the oldest order of the owner whose turn is longest ago."""
         with reading(self._engine) as session:
-            waiting = orders.next_orders(session, self._takes)
+            waiting = session.scalars(self._waiting).all()
         if not waiting:
             return None
         order = min(waiting, key=lambda each: self._turns.get(each.owner_id, 0))
