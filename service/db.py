@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from service.sqlite import driver, sqlite_journal_mode
+from service.turns import Turns
 
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)  # raised while the database does not answer
+
+_BUSY_S = 30.0  # for which SQLite may be busy with other writers
 
 _POSTGRESQL_CONNECT = {
     "connect_timeout": 2,
@@ -56,7 +59,7 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
     engine = create_engine(
         url,
         module=driver,
-        connect_args={"timeout": 30, "check_same_thread": False},
+        connect_args={"timeout": _BUSY_S, "check_same_thread": False},
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -64,6 +67,8 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
         json_serializer=_to_json,
         hide_parameters=True,
     )
+
+    engine.update_execution_options(ganymede_turns=Turns())
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -105,12 +110,20 @@ def _to_json(value: Any) -> str:
 def writing(engine: Engine) -> Iterator[Session]:
     """Yield a session in one transaction that commits at the end and rolls back on an exception."""
     with (
+        _turn(engine),
         engine.connect().execution_options(ganymede_writes=True) as connection,
         connection.begin(),
         Session(connection, expire_on_commit=False) as session,
     ):
         yield session
         session.flush()
+
+
+def _turn(engine: Engine) -> AbstractContextManager[None]:
+    # SQLite lets one write at a time. Who finds it busy sleeps and asks again, ever more seldom, so that of many
+    # threads those who have waited longest are served last: here they queue. PostgreSQL has queues of its own.
+    turns = engine.get_execution_options().get("ganymede_turns")
+    return nullcontext() if turns is None else turns.take(_BUSY_S)
 
 
 @contextmanager

@@ -4,10 +4,13 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.db import make_engine, reading, writing
+from service.db import DATABASE_AWAY, make_engine, reading, writing
 from service.store import history
+from service.turns import Turns
 from tests.building import add_job
 
 LONG_ENOUGH_S = 1.0  # for a commit; SQLite with a rollback journal keeps it waiting for the reader instead
@@ -48,3 +51,34 @@ def test_as_many_connections_as_were_asked_for_stay_open(tmp_path: Path) -> None
     for connection in again:
         connection.close()
     engine.dispose()
+
+
+def test_threads_write_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'x.db'}", pool_size=8)
+    wrote: list[int] = []
+
+    def write(number: int) -> None:
+        with writing(engine):
+            wrote.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    with writing(engine):
+        for thread in threads:
+            thread.start()
+            thread.join(0.1)  # in which SQLite, asked again, would be asked ever more seldom
+    for thread in threads:
+        thread.join()
+
+    assert wrote == list(range(8))
+    engine.dispose()
+
+
+def test_who_gets_no_turn_finds_the_database_away_and_holds_up_nobody() -> None:
+    turns = Turns()
+
+    with turns.take(1), pytest.raises(PoolTimeout), turns.take(0.01):
+        pass
+
+    assert issubclass(PoolTimeout, DATABASE_AWAY)
+    with turns.take(0):
+        pass
