@@ -1,10 +1,13 @@
-"""Numbers for Prometheus: requests of this process, jobs and workers by the database. No label names a job."""
+"""Numbers for Prometheus: requests of this service, jobs and workers by the database. No label names a job."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from flask import Request, Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
@@ -13,6 +16,13 @@ from service.store.jobs import count_by_state
 from service.store.workers import list_workers
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"  # the library's name for where processes that count together keep their counts
+
+
+def count_together(directory: Path) -> None:
+    """Let what this process makes from now on count with all other processes that were given the directory."""
+    os.environ[_SHARED] = str(directory)
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -21,10 +31,14 @@ class Metrics:
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Records(engine))
+        counts: CollectorRegistry | None = self._registry
+        if _SHARED in os.environ:
+            counts = None  # what is told of them is the sum over all processes
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
         labels = ("method", "route", "status")
-        self._requests = Counter("ganymede_requests", "Requests answered.", labels, registry=self._registry)
+        self._requests = Counter("ganymede_requests", "Requests answered.", labels, registry=counts)
         self._seconds = Histogram(
-            "ganymede_request_seconds", "Seconds until the answer.", ("method", "route"), registry=self._registry
+            "ganymede_request_seconds", "Seconds until the answer.", ("method", "route"), registry=counts
         )
 
     def observe(self, request: Request, response: Response, seconds: float) -> None:

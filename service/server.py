@@ -1,8 +1,11 @@
-"""The web process: gunicorn around the application, with the threads that work beside it."""
+"""The web process: gunicorn around the application, with the processes that answer and what works beside them."""
 
+import shutil
 import signal
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,6 +21,7 @@ from service.blobs import make_blobs
 from service.broker import Wakeups
 from service.db import make_engine
 from service.logs import configure_logs
+from service.metrics import count_together
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.web import Web
@@ -62,10 +66,14 @@ class Running:
 
 
 class WebProcess(BaseApplication):  # type: ignore[misc]
-    """One gunicorn worker with threads. What has threads or connections is made after gunicorn's fork, by load()."""
+    """Gunicorn workers with threads. What has threads or connections is made after gunicorn's fork, by load().
+
+    Python computes in one thread at a time: two hundred clients that poll keep a process at the limit of its core.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._counts = Path(tempfile.mkdtemp(prefix="ganymede-web-"))
         self._running: Running | None = None
         super().__init__()
 
@@ -74,6 +82,7 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
         chosen: dict[str, Any] = {
             "bind": settings.bind,
             "worker_class": "service.gateway.Gateway",
+            "workers": settings.web_processes,
             "threads": settings.web_threads,
             "graceful_timeout": GRACE_S,
             "timeout": 60,  # the worker's own heart-beat; a long poll does not count
@@ -83,12 +92,14 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
             "pre_fork": lambda _arbiter, _worker: setproctitle(TITLE),  # later than gunicorn sets its own
             "post_worker_init": self._begin,
             "worker_exit": self._end,
+            "on_exit": lambda _arbiter: shutil.rmtree(self._counts, ignore_errors=True),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
         settings = self._settings
+        count_together(self._counts)
         engine = make_engine(settings.database, pool_size=settings.web_threads, pool_timeout_s=POOL_TIMEOUT_S)
         blobs, wakeups = make_blobs(settings.blobs), Wakeups(settings)
         app = create_app(settings, engine, blobs, wakeups)

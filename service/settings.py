@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     auth: Literal["auto", "on", "off"] = Field(
         "auto", description="Require API keys. auto: off on a loopback bind, on elsewhere; off elsewhere is refused."
     )
-    web_threads: int = Field(16, ge=2, le=1000, description="Threads of the web process.")
+    web_processes: int = Field(2, ge=1, le=64, description="Processes that answer requests, each on one core at most.")
+    web_threads: int = Field(8, ge=2, le=1000, description="Threads of each process that answers requests.")
     slots: int = Field(1, ge=1, le=256, description="Jobs that one worker trains at once.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
     threads: int | None = Field(

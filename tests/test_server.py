@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from ganymede.up import free_port
+from tests.house import wait_until
 
 TITLE = "ganymede: web"
 PROGRAM = "from service.server import serve; from service.settings import Settings; serve(Settings(_env_file=None))"
@@ -39,8 +40,23 @@ class Served:
         finally:
             connection.close()
 
+    def wait_for_both(self) -> list[psutil.Process]:
+        """Return the two processes that answer as soon as both do."""
+        head = psutil.Process(self.process.pid)
+        wait_until(lambda: [titled(process) for process in head.children()] == [TITLE] * 2, "two processes answer")
+        return head.children()
+
+    def read_metrics(self) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        return connection.getresponse().read().decode()
+
     def post_job(self) -> tuple[int, Any]:
         return self.ask("POST", "/jobs", '{"dataset": "ring"}', {"Content-Type": "application/json"})
+
+
+def titled(process: psutil.Process) -> str:
+    return " ".join(process.cmdline()).strip()
 
 
 def start(home: Path, **variables: str) -> "subprocess.Popen[bytes]":
@@ -80,11 +96,23 @@ def test_a_job_is_accepted_while_the_broker_is_away(served: Served) -> None:
 def test_its_processes_carry_one_title_and_no_torch(served: Served) -> None:
     served.ask("GET", "/readyz")
 
-    head = psutil.Process(served.process.pid)
-    family = [head, *head.children(recursive=True)]
+    family = [psutil.Process(served.process.pid), *served.wait_for_both()]
 
-    assert [" ".join(process.cmdline()).strip() for process in family] == [TITLE, TITLE]
+    assert titled(family[0]) == TITLE
     assert [process for process in family if "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()] == []
+
+
+def test_its_processes_count_together_and_go_on_where_a_killed_one_stopped(served: Served) -> None:
+    killed = served.wait_for_both()[0]
+
+    for _ in range(20):
+        served.ask("GET", "/healthz")
+    killed.kill()
+    killed.wait(10)
+    for _ in range(5):
+        served.ask("GET", "/healthz")
+
+    assert 'ganymede_requests_total{method="GET",route="/healthz",status="200"} 25.0' in served.read_metrics()
 
 
 def test_being_asked_to_stop_answers_those_who_wait_and_ends(served: Served) -> None:
