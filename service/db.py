@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -47,6 +48,7 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
             json_serializer=_to_json,
+            json_deserializer=orjson.loads,
             hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
         )
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
@@ -65,6 +67,7 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
         max_overflow=pool_size,
         pool_timeout=pool_timeout_s,
         json_serializer=_to_json,
+        json_deserializer=orjson.loads,
         hide_parameters=True,
     )
 

@@ -1,16 +1,21 @@
 """Answers kept for requests with an Idempotency-Key, so that a repeated request gets the first answer again."""
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.errors import Conflict
 from service.models import IdempotencyKey
 
+# Made once: to make it takes as long as to carry it out.
+_FIRST = select(IdempotencyKey).where(
+    IdempotencyKey.owner_id == bindparam("owner"), IdempotencyKey.key == bindparam("key")
+)
+
 
 def find_answer(session: Session, owner_id: str, key: str, request_sha256: str) -> IdempotencyKey | None:
     """Return the first answer to this request; raise Conflict when the key came with another body."""
-    found = session.get(IdempotencyKey, (owner_id, key))
+    found = session.scalars(_FIRST, {"owner": owner_id, "key": key}).one_or_none()
     if found is not None and found.request_sha256 != request_sha256:
         raise Conflict("idempotency_key_reused", "This Idempotency-Key was used before with another body.")
     return found
