@@ -9,7 +9,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -84,30 +84,27 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def store_file(blobs: BlobStore, *, job_id: str, attempt: int, name: str, data: bytes) -> dict[str, Any]:
-    """Store a job's file and return what a row records of it: key, size and SHA-256."""
-    sha256 = sha256_of(data)
-    key = blob_key(job_id, attempt, name, sha256)
-    blobs.put(key, data)
-    return {"key": key, "size": len(data), "sha256": sha256}
-
-
-def store_held(blobs: BlobStore, *, job_id: str, attempt: int, name: str, pieces: Sequence[Piece]) -> dict[str, Any]:
-    """Store a job's file that lies in memory in pieces, without a copy of it; return what `store_file` does."""
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    key = blob_key(job_id, attempt, name, digest.hexdigest())
-    blobs.put_pieces(key, pieces)
-    return {"key": key, "size": sum(map(len, pieces)), "sha256": digest.hexdigest()}
+def store_file(blobs: BlobStore, *, job_id: str, attempt: int, name: str, pieces: Sequence[Piece]) -> dict[str, Any]:
+    """Store a job's file that lies in memory in pieces, without a copy of it; return what a row records of it."""
+    file = _describe(job_id, attempt, name, pieces)
+    blobs.put_pieces(file["key"], pieces)
+    return file
 
 
 def store_lightly(blobs: BlobStore, *, job_id: str, attempt: int, name: str, data: bytes) -> dict[str, Any]:
     """Store a file that can be made again as store_file does, without waiting until it would survive a crash."""
-    sha256 = sha256_of(data)
-    key = blob_key(job_id, attempt, name, sha256)
-    blobs.put_lightly(key, data)
-    return {"key": key, "size": len(data), "sha256": sha256}
+    file = _describe(job_id, attempt, name, (data,))
+    blobs.put_lightly(file["key"], data)
+    return file
+
+
+def _describe(job_id: str, attempt: int, name: str, pieces: Sequence[Piece]) -> dict[str, Any]:
+    """Return what a row records of a file: key, size and SHA-256."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    key = blob_key(job_id, attempt, name, digest.hexdigest())
+    return {"key": key, "size": sum(map(len, pieces)), "sha256": digest.hexdigest()}
 
 
 def store_pieces(blobs: BlobStore, key: str, pieces: Iterable[bytes]) -> dict[str, Any]:
@@ -182,28 +179,18 @@ class Directory:
     def put_lightly(self, key: str, data: bytes) -> None:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(target)
-        try:
+        with _replacing(target) as temporary:
             temporary.write_bytes(data)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
         target = self._path(key)
         _make_directories(target.parent)
-        temporary = _beside(target)
-        try:
+        with _replacing(target) as temporary:
             with temporary.open("xb") as file:
                 _write_all(file, pieces)
                 file.flush()
                 os.fsync(file.fileno())
             crash_point("save.written")
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
         crash_point("save.renamed")
         _fsync_directory(target.parent)
 
@@ -247,8 +234,16 @@ class Directory:
         return path
 
 
-def _beside(target: Path) -> Path:
-    return target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield where to write what takes the place of a file at the end; what is broken off leaves nothing."""
+    temporary = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _write_all(file: BinaryIO, pieces: Iterable[Piece]) -> None:

@@ -31,7 +31,7 @@ def job_with_generator(
     for step in steps:
         data = a_generator(dataset)
         files = {
-            part: store_file(blobs, job_id=job_id, attempt=attempt, name=f"{part}-{step}.safetensors", data=data)
+            part: store_file(blobs, job_id=job_id, attempt=attempt, name=f"{part}-{step}.safetensors", pieces=[data])
             for part in ("all", "generator")
         }
         with writing(engine) as session:
@@ -53,5 +53,5 @@ def carry_out(engine: Engine, blobs: BlobStore) -> None:
     order_id, attempt = claim_order(engine)
     with writing(engine) as session:
         name = f"samples.{session.get_one(Order, order_id).drawing['format']}"
-        file = store_file(blobs, job_id=order_id, attempt=attempt, name=name, data=ROWS)
+        file = store_file(blobs, job_id=order_id, attempt=attempt, name=name, pieces=[ROWS])
         orders.finish_order(session, order_id, attempt, file=file, quota_bytes=QUOTA_BYTES)

@@ -25,7 +25,9 @@ def make_home(home: Path) -> tuple[Settings, str]:
     migrate(settings.database)
     engine = make_engine(settings.database)
     job_id, attempt = add_running_job(engine)
-    file = store_file(make_blobs(settings.blobs), job_id=job_id, attempt=attempt, name="all.safetensors", data=WEIGHTS)
+    file = store_file(
+        make_blobs(settings.blobs), job_id=job_id, attempt=attempt, name="all.safetensors", pieces=[WEIGHTS]
+    )
     with writing(engine) as session:
         save_checkpoint(session, jobs.get_job(session, LOCAL_OWNER, job_id), 10, files={"all": file})
     engine.dispose()
@@ -63,7 +65,7 @@ def test_a_backup_is_consistent_while_the_service_writes(tmp_path: Path) -> None
         for step in range(11, 10_000):
             if stop.is_set():
                 break
-            file = store_file(blobs, job_id=job_id, attempt=1, name="all.safetensors", data=str(step).encode())
+            file = store_file(blobs, job_id=job_id, attempt=1, name="all.safetensors", pieces=[str(step).encode()])
             with writing(engine) as session:
                 save_checkpoint(session, jobs.get_job(session, LOCAL_OWNER, job_id), step, files={"all": file})
             written.set()

@@ -19,7 +19,6 @@ from service.blobs import (
     read_pieces,
     read_verified,
     store_file,
-    store_held,
     store_pieces,
     verify,
 )
@@ -100,7 +99,7 @@ def test_tidying_leaves_no_unfinished_file_and_no_empty_directory_and_touches_no
 
 
 def test_a_stored_file_carries_attempt_and_hash_in_its_key(blobs: BlobStore) -> None:
-    file = store_file(blobs, job_id="job_1", attempt=3, name="all-500.safetensors", data=b"weights")
+    file = store_file(blobs, job_id="job_1", attempt=3, name="all-500.safetensors", pieces=[b"weights"])
 
     assert file["key"].startswith("job_1/3/all-500-")
     assert file["key"].endswith(f"{file['sha256'][:16]}.safetensors")
@@ -124,7 +123,7 @@ def test_what_comes_in_pieces_is_stored_whole_or_not_at_all(blobs: BlobStore) ->
 
 
 def test_damage_is_noticed(blobs: BlobStore) -> None:
-    file = store_file(blobs, job_id="job_1", attempt=1, name="all.bin", data=b"weights")
+    file = store_file(blobs, job_id="job_1", attempt=1, name="all.bin", pieces=[b"weights"])
     blobs.put(file["key"], b"weightz")
 
     with pytest.raises(BlobDamaged):
@@ -136,10 +135,10 @@ def test_damage_is_noticed(blobs: BlobStore) -> None:
 def test_a_file_that_is_held_in_pieces_is_recorded_like_one_in_one_piece(blobs: BlobStore) -> None:
     pieces = [b"", b"wei", memoryview(b"ghts" * 2**20)]
 
-    held = store_held(blobs, job_id="job_1", attempt=1, name="all.bin", pieces=pieces)
+    held = store_file(blobs, job_id="job_1", attempt=1, name="all.bin", pieces=pieces)
     compare(blobs, held["key"], pieces)
 
-    assert held == store_file(blobs, job_id="job_1", attempt=1, name="all.bin", data=b"".join(pieces))
+    assert held == store_file(blobs, job_id="job_1", attempt=1, name="all.bin", pieces=[b"".join(pieces)])
     assert read_verified(blobs, held) == b"".join(pieces)
 
 

@@ -29,7 +29,7 @@ def client(engine: Engine, blobs: BlobStore) -> CheckedClient:
 
 def save(engine: Engine, blobs: BlobStore, job_id: str, step: int) -> dict[str, Any]:
     def store(part: str, data: bytes) -> dict[str, Any]:
-        return store_file(blobs, job_id=job_id, attempt=1, name=f"{part}-{step}.safetensors", data=data)
+        return store_file(blobs, job_id=job_id, attempt=1, name=f"{part}-{step}.safetensors", pieces=[data])
 
     files = {"all": store("all", WHOLE), "generator": store("generator", WEIGHTS)}
     with writing(engine) as session:

@@ -18,7 +18,7 @@ def blobs() -> BlobStore:
 
 
 def store(blobs: BlobStore, number: int) -> dict[str, Any]:
-    return store_file(blobs, job_id=f"ds_{number}", attempt=1, name="rows.npy", data=bytes([number]) * SIZE_BYTES)
+    return store_file(blobs, job_id=f"ds_{number}", attempt=1, name="rows.npy", pieces=[bytes([number]) * SIZE_BYTES])
 
 
 def kept(directory: Path) -> set[int]:

@@ -36,7 +36,7 @@ def client(engine: Engine, blobs: BlobStore) -> CheckedClient:
 def stored(request: pytest.FixtureRequest, engine: Engine, blobs: BlobStore) -> tuple[str, dict[str, Any]]:
     """The path of a file in the API, and what is recorded of it."""
     job_id, attempt = add_running_job(engine)
-    file = store_file(blobs, job_id=job_id, attempt=attempt, name="file.bin", data=CONTENT)
+    file = store_file(blobs, job_id=job_id, attempt=attempt, name="file.bin", pieces=[CONTENT])
     with writing(engine) as session:
         job = session.get_one(Job, job_id)
         save_checkpoint(session, job, 1, files={"all": file})

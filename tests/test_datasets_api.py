@@ -415,8 +415,8 @@ def test_a_preview_is_sent_as_the_worker_made_it(engine: Engine, client: Checked
         dataset = claim_dataset(session)
         store = store_file
         files = {
-            "rows": store(blobs, job_id=dataset_id, attempt=1, name="rows.npy", data=b"rows"),
-            "preview": store(blobs, job_id=dataset_id, attempt=1, name="preview.csv", data=b"a,b\n1,2\n"),
+            "rows": store(blobs, job_id=dataset_id, attempt=1, name="rows.npy", pieces=[b"rows"]),
+            "preview": store(blobs, job_id=dataset_id, attempt=1, name="preview.csv", pieces=[b"a,b\n1,2\n"]),
         }
         finish = preparation.finish_preparation
         finish(

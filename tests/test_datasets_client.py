@@ -69,7 +69,7 @@ def prepare(engine: Engine, blobs: BlobStore) -> None:
         dataset = claim_dataset(session)
         names = {"rows": "rows.npy", "preview": "preview.csv"}
         files = {
-            kind: store_file(blobs, job_id=dataset.id, attempt=1, name=name, data=kind.encode())
+            kind: store_file(blobs, job_id=dataset.id, attempt=1, name=name, pieces=[kind.encode()])
             for kind, name in names.items()
         }
         warnings = [{"code": "constant_column", "message": "Column c never changes."}]

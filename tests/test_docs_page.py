@@ -58,7 +58,7 @@ def visit(engine: Engine) -> Iterator[Visit]:
     """A browser before its first page, and an application with a job that has a picture and one that waits."""
     blobs = make_blobs("memory://")
     job_id, attempt = add_running_job(engine, name="<b>first</b>")
-    picture = store_file(blobs, job_id=job_id, attempt=attempt, name="samples-9.png", data=a_tall_picture())
+    picture = store_file(blobs, job_id=job_id, attempt=attempt, name="samples-9.png", pieces=[a_tall_picture()])
     with writing(engine) as session:
         samples.add_sample(
             session, transitions.fence(session, job_id, attempt), step=9, count=64, files={"png": picture}

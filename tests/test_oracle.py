@@ -69,7 +69,7 @@ def record(session: Session, job: Job, blobs: BlobStore) -> None:
     history.append_rows(session, job.id, attempt=job.attempt, first_step=1, columns=columns, rows=rows)
     transitions.flush(session, job.id, job.attempt, Progress(STEPS, STEPS * 64, 1.0, None, None))
     files = {
-        name: store_file(blobs, job_id=job.id, attempt=job.attempt, name=f"{name}.bin", data=name.encode())
+        name: store_file(blobs, job_id=job.id, attempt=job.attempt, name=f"{name}.bin", pieces=[name.encode()])
         for name in ("all", "generator")
     }
     save_checkpoint(session, job, step=STEPS, files=files)

@@ -280,9 +280,9 @@ def test_of_two_reconcilers_one_counts_the_loss(setting: Setting) -> None:
 
 def test_what_a_lost_attempt_stored_and_nobody_shows_is_removed(setting: Setting, tmp_path: Path) -> None:
     job_id, attempt = add_running_job(setting.engine)
-    shown = store_file(setting.blobs, job_id=job_id, attempt=attempt, name="shown.bin", data=b"1")
-    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"2")
-    newer = store_file(setting.blobs, job_id=job_id, attempt=attempt + 1, name="newer.bin", data=b"3")
+    shown = store_file(setting.blobs, job_id=job_id, attempt=attempt, name="shown.bin", pieces=[b"1"])
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", pieces=[b"2"])
+    newer = store_file(setting.blobs, job_id=job_id, attempt=attempt + 1, name="newer.bin", pieces=[b"3"])
     with writing(setting.engine) as session:
         save_checkpoint(session, session.get_one(Job, job_id), 1, files={"all": shown})
 
@@ -305,9 +305,9 @@ def test_what_a_zombie_stores_after_its_takeover_is_found_by_the_sweep_of_everyt
         newer = claim_next(session).attempt
     of_nobody = "job_0000000000000000000000"
     for owner, number, name in ((job_id, attempt, "zombie.bin"), (of_nobody, 3, "deleted.bin")):
-        store_file(setting.blobs, job_id=owner, attempt=number, name=name, data=b"1")
+        store_file(setting.blobs, job_id=owner, attempt=number, name=name, pieces=[b"1"])
         (tmp_path / "blobs" / owner / str(number) / ".tmp-1").write_bytes(b"2")
-    live = store_file(setting.blobs, job_id=job_id, attempt=newer, name="not shown yet.bin", data=b"3")
+    live = store_file(setting.blobs, job_id=job_id, attempt=newer, name="not shown yet.bin", pieces=[b"3"])
     unfinished = tmp_path / "blobs" / job_id / str(newer) / ".tmp-1"
     unfinished.write_bytes(b"4")
     foreign = tmp_path / "blobs" / "lost+found"
@@ -325,7 +325,7 @@ def test_what_a_zombie_stores_after_its_takeover_is_found_by_the_sweep_of_everyt
 
 def test_directories_of_jobs_that_are_over_go_with_their_last_blobs(setting: Setting, tmp_path: Path) -> None:
     job_id, attempt = add_running_job(setting.engine)
-    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"1")
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", pieces=[b"1"])
     with writing(setting.engine) as session:
         transitions.finish(session, job_id, attempt, State.SUCCEEDED, reason="max_steps")
 
@@ -336,7 +336,7 @@ def test_directories_of_jobs_that_are_over_go_with_their_last_blobs(setting: Set
 
 def test_a_store_that_belongs_to_another_database_is_not_swept(setting: Setting) -> None:
     setting.blobs.put(".database", b"another")
-    store_file(setting.blobs, job_id="job_of_the_other", attempt=1, name="theirs.bin", data=b"1")
+    store_file(setting.blobs, job_id="job_of_the_other", attempt=1, name="theirs.bin", pieces=[b"1"])
     setting.reconciler._owns_store = False
 
     setting.scan_for(2 * SWEEP_S)
@@ -346,7 +346,7 @@ def test_a_store_that_belongs_to_another_database_is_not_swept(setting: Setting)
 
 def test_a_store_that_is_away_keeps_no_lease_from_being_judged_and_is_swept_when_it_is_back(setting: Setting) -> None:
     (job_id, attempt), (other_id, _) = add_running_job(setting.engine), add_running_job(setting.engine)
-    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", data=b"1")
+    store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", pieces=[b"1"])
     nowhere = S3Store(
         "blobs",
         endpoint="http://127.0.0.1:9",

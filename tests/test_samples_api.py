@@ -26,7 +26,7 @@ def sampled_job(engine: Engine, blobs: BlobStore, *formats: str) -> str:
     for step in (30, 60):
         files = {
             name: store_file(
-                blobs, job_id=job_id, attempt=attempt, name=f"samples-{step}.{name}", data=f"{step} {name}".encode()
+                blobs, job_id=job_id, attempt=attempt, name=f"samples-{step}.{name}", pieces=[f"{step} {name}".encode()]
             )
             for name in formats
         }

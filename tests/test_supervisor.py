@@ -62,7 +62,7 @@ def add_job_with_checkpoints(engine: Engine, blobs: BlobStore, *steps: int) -> d
         transitions.claim(session, job, worker="worker-1", resume_from=None)
         keys = {}
         for step in steps:
-            file = store_file(blobs, job_id=job.id, attempt=1, name=f"c-{step}.bin", data=str(step).encode())
+            file = store_file(blobs, job_id=job.id, attempt=1, name=f"c-{step}.bin", pieces=[str(step).encode()])
             save_checkpoint(session, job, step, files={"all": file})
             keys[step] = file["key"]
         transitions.release(session, job.id, job.attempt)

@@ -180,7 +180,7 @@ class Twins:
         """Store the file of a checkpoint or sample; return what will show it, once only."""
         data = f"{kind} {step}".encode()
         name = f"{kind}-{step}.safetensors"
-        file = store_file(self.blobs, job_id=trainer.job_id, attempt=trainer.attempt, name=name, data=data)
+        file = store_file(self.blobs, job_id=trainer.job_id, attempt=trainer.attempt, name=name, pieces=[data])
 
         def show(session: Session, job: Job) -> None:
             if session.get(Checkpoint if kind == "checkpoint" else Sample, (job.id, step)) is not None:

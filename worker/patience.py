@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from service.blobs import NO_SPACE, BlobStore, Piece, compare, store_held
+from service.blobs import NO_SPACE, BlobStore, Piece, compare, store_file
 from service.errors import StorageAway
 from worker.attempt import Attempt
 from worker.outbox import Outbox
@@ -34,7 +34,7 @@ class PatientStore:
         job_id, attempt = self._attempt.job_id, self._attempt.number
         while True:
             try:
-                file = store_held(self._blobs, job_id=job_id, attempt=attempt, name=name, pieces=pieces)
+                file = store_file(self._blobs, job_id=job_id, attempt=attempt, name=name, pieces=pieces)
             except OSError as error:
                 if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
                     raise

@@ -1,12 +1,11 @@
 """Rows G1 and G2: captured steps of the service's training against the baseline's, on a GPU, in one process."""
 
-from collections.abc import Callable
-
 import torch
 
-from benchmarks.speed.figures import Effort, Figure, PeerAbsent, Runner, interleave, ratio, timed, took_s
+from benchmarks.speed.baseline import Baseline
+from benchmarks.speed.figures import Effort, Figure, PeerAbsent, Runner, interleave, ratio, took_s
 from benchmarks.speed.models import baseline_of, captured_training_of
-from benchmarks.speed.steps import recorded
+from benchmarks.speed.steps import recorded, unbound
 
 GPU = torch.device("cuda")
 WARM_UP_STEPS = 10  # the first is captured
@@ -27,7 +26,7 @@ def against_baseline(model: str, precisions: list[str], effort: Effort) -> dict[
     if not torch.cuda.is_available():
         raise PeerAbsent("no GPU here")
     torch.set_num_threads(1)
-    runners: dict[str, Runner] = {"baseline": unbound(baseline_of(model, "cuda").step)}
+    runners: dict[str, Runner] = {"baseline": unbound_on_gpu(baseline_of(model, "cuda"))}
     for precision in precisions:
         training = captured_training_of(model, "fused", resources={"precision": precision})
         runners[precision] = recorded(training, GPU, tf32=precision == "tf32")
@@ -37,13 +36,12 @@ def against_baseline(model: str, precisions: list[str], effort: Effort) -> dict[
     return {precision: ratio(taken["baseline"], taken[precision]) for precision in precisions}
 
 
-def unbound(step: Callable[[], object]) -> Runner:
-    """Take steps as a person would, with what torch allows by default."""
+def unbound_on_gpu(baseline: Baseline) -> Runner:
+    """Take steps as a person would, with what torch allows by default, until the GPU is done."""
+    run_unbound = unbound(baseline)
 
     def run(steps: int) -> float:
-        torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.allow_tf32 = True
-        taken_s = timed(step)(steps)
-        return taken_s + took_s(torch.cuda.synchronize)
+        return run_unbound(steps) + took_s(torch.cuda.synchronize)
 
     return run

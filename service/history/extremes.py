@@ -92,9 +92,9 @@ def _by_column(stored: npt.NDArray[np.uint8], columns: int, chosen: Sequence[int
 
 
 def _reduce(steps: Steps, values: Values, width: int) -> Pairs:
-    columns = values.shape[0]
-    lowest = _runs(values, width, missing=np.inf).argmin(axis=2)
-    highest = _runs(values, width, missing=-np.inf).argmax(axis=2)
+    columns, finite = values.shape[0], np.isfinite(values)
+    lowest = _runs(values, finite, width, missing=np.inf).argmin(axis=2)
+    highest = _runs(values, finite, width, missing=-np.inf).argmax(axis=2)
     within = np.stack([np.minimum(lowest, highest), np.maximum(lowest, highest)], axis=2)
     places = (within + width * np.arange(within.shape[1])[:, None]).reshape(columns, -1)
     return Pairs(
@@ -103,10 +103,9 @@ def _reduce(steps: Steps, values: Values, width: int) -> Pairs:
     )
 
 
-def _runs(values: Values, width: int, *, missing: float) -> Values:
+def _runs(values: Values, finite: npt.NDArray[np.bool_], width: int, *, missing: float) -> Values:
     """Return values (C, N) as runs (C, runs, width), with a number for what is not finite or missing at the end."""
     columns, count = values.shape
-    finite = np.isfinite(values)
     if not finite.all():
         values = np.where(finite, values, np.float32(missing))
     if lacking := -count % width:

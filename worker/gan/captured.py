@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.gan.player import Player
-from worker.gan.whole_step import BuildFailed, Inputs, Play
+from worker.gan.whole_step import BuildFailed, Inputs, Play, undone
 
 WARM_UPS = 3
 """How often a step is played before it is captured, so that libraries and optimisers have made all they need."""
@@ -95,14 +95,9 @@ class Captured:
             raise CaptureFailed(f"{type(error).__name__}: {error}") from error
         return _Recording(graph, kept, measured)
 
-    @torch.no_grad()
     def _warm_up(self, play: Play, inputs: Inputs) -> None:
-        """Play a step and put everything back in its place in memory; what an optimiser began with was 0."""
-        before = {name: tensor.clone() for name, tensor in self._changing().items()}
+        """Play a step a few times and undo it."""
         gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices=gpus), torch.enable_grad():
+        with torch.random.fork_rng(devices=gpus), undone(self._changing), torch.enable_grad():
             for _ in range(WARM_UPS):
                 play(inputs)
-        for name, tensor in self._changing().items():
-            former = before.get(name)
-            tensor.zero_() if former is None else tensor.copy_(former)

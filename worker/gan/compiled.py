@@ -85,7 +85,7 @@ class Compiled:
 
     def _build(self, play: Play, inputs: Inputs) -> _Built:
         try:
-            traced = trace(play, inputs, self._changing())
+            traced = trace(play, inputs, self._changing)
             with torch.no_grad():
                 native = self._compiler(traced.graph, [*self._find(traced.changed), *inputs.tensors()])
         except torch.OutOfMemoryError:

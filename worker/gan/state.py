@@ -25,7 +25,7 @@ class TrainingState:
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors, where they are, under names that begin with the prefix."""
-    return {f"{prefix}.{name}": tensor.detach() for name, tensor in tensors.items()}
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

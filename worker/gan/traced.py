@@ -1,7 +1,6 @@
 """A step as a graph of torch's operations, to which every tensor that it changes is handed."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from worker.gan.whole_step import Inputs, Play
+from worker.gan.whole_step import Inputs, Play, undone
 
 
 def _norms(tensors: Sequence[Tensor], order: float = 2, dtype: torch.dtype | None = None) -> list[Tensor]:
@@ -32,30 +31,18 @@ class Trace:
     """The names of the tensors that the graph is handed first."""
 
 
-def trace(play: Play, inputs: Inputs, state: Mapping[str, Tensor]) -> Trace:
+def trace(play: Play, inputs: Inputs, changing: Callable[[], Mapping[str, Tensor]]) -> Trace:
     """Play a step, write down its operations, gradients included, and put the state back as it was."""
 
     def flat(*given: Tensor) -> Tensor:
         return play(inputs.with_tensors(given))
 
-    with undone(state), torch.enable_grad():
+    with undone(changing), torch.enable_grad():
         graph = make_fx(flat, decomposition_table=_IN_OTHER_WORDS)(*inputs.tensors())
-    changed = _hand_over(graph, state)
+    changed = _hand_over(graph, changing())
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return Trace(graph, changed)
-
-
-@contextmanager
-def undone(state: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put every tensor back in its place in memory as it was before."""
-    before = {name: tensor.detach().clone() for name, tensor in state.items()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, tensor in state.items():
-                tensor.copy_(before[name])
 
 
 def _hand_over(graph: GraphModule, state: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -189,17 +189,8 @@ class Training:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors of the state where they are, for who copies them; the next step changes them."""
-        tensors = {
-            **named("generator", self.generator.network.state_dict()),
-            **named("discriminator", self.discriminator.network.state_dict()),
-            **named("optimizer.generator", optimizer_tensors(self.generator)),
-            **named("optimizer.discriminator", optimizer_tensors(self.discriminator)),
-            **named("memory", self._memory.state_dict()),
-            **learnt_of(self.data),
-        }
-        if self.average is not None:
-            tensors |= named("ema", self.average.network.state_dict())
-        return tensors
+        of_modules = {owner: module.state_dict() for owner, module in self._modules().items()}
+        return self._with_optimizers(of_modules) | learnt_of(self.data)
 
     def facts(self) -> dict[str, object]:
         """Return the facts of the state, which share nothing with the training."""
@@ -240,15 +231,25 @@ class Training:
 
     def _changing(self) -> dict[str, Tensor]:
         """Return all tensors that a step may change, where they are, by name."""
-        networks = {"generator": self.generator.network, "discriminator": self.discriminator.network}
-        averages = {} if self.average is None else {"ema": self.average.network}
-        players = {"optimizer.generator": self.generator, "optimizer.discriminator": self.discriminator}
-        modules: dict[str, nn.Module] = {**networks, "memory": self._memory, **averages}
-        owned: dict[str, Mapping[str, Tensor]] = {
-            **{owner: dict((*module.named_parameters(), *module.named_buffers())) for owner, module in modules.items()},
-            **{owner: optimizer_tensors(player) for owner, player in players.items()},
+        of_modules = {
+            owner: dict((*module.named_parameters(), *module.named_buffers()))
+            for owner, module in self._modules().items()
         }
-        return {f"{owner}.{name}": tensor for owner, tensors in owned.items() for name, tensor in tensors.items()}
+        return self._with_optimizers(of_modules)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules = {
+            "generator": self.generator.network,
+            "discriminator": self.discriminator.network,
+            "memory": self._memory,
+        }
+        return modules if self.average is None else {**modules, "ema": self.average.network}
+
+    def _with_optimizers(self, of_modules: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Return tensors under the names of their owners, those of the optimisers among them."""
+        players = {"optimizer.generator": self.generator, "optimizer.discriminator": self.discriminator}
+        owned = {**of_modules, **{owner: optimizer_tensors(player) for owner, player in players.items()}}
+        return {name: tensor for owner, tensors in owned.items() for name, tensor in named(owner, tensors).items()}
 
     @property
     def _samples_per_step(self) -> int:

@@ -3,7 +3,8 @@
 It plays the loops that are also played eagerly. Whatever changes from step to step reaches the function as a tensor.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -55,6 +56,19 @@ class Inputs:
 
 Play = Callable[[Inputs], Tensor]
 """Takes a step and returns the measured columns (M,)."""
+
+
+@contextmanager
+def undone(changing: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
+    """Put everything that a step changes back in its place in memory; what an optimiser makes meanwhile began as 0."""
+    before = {name: tensor.detach().clone() for name, tensor in changing().items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in changing().items():
+                former = before.get(name)
+                tensor.zero_() if former is None else tensor.copy_(former)
 
 
 class BuildFailed(Exception):
