@@ -13,9 +13,16 @@ from service.store.pages import Page, decode_number_cursor, make_page
 
 def add_event(session: Session, job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
     """Append an event. The caller's transaction holds the job's row, which makes seq gap-free."""
+    event = next_event(job, type, message, data)
+    session.add(event)
+    return event
+
+
+def next_event(job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
+    """Return what happened to a job, which counts it; the caller adds it to the session."""
     job.event_seq += 1
     job.version += 1
-    event = Event(
+    return Event(
         job_id=job.id,
         seq=job.event_seq,
         at=now(),
@@ -24,8 +31,6 @@ def add_event(session: Session, job: Job, type: str, message: str, data: dict[st
         attempt=job.attempt,
         data=data or {},
     )
-    session.add(event)
-    return event
 
 
 def list_events(

@@ -14,7 +14,7 @@ from service.models import TERMINAL, Checkpoint, Desired, Job, JobLabel, Order, 
 from service.spec.job import JobSpec
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
-from service.store.events import add_event
+from service.store.events import add_event, next_event
 from service.store.idempotency import forget_answers
 from service.store.pages import Page, decode_cursor, make_page
 
@@ -69,10 +69,11 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
         max_steps=resolved.loop.max_steps,
         created_at=now(),
     )
+    created = next_event(job, "created", "Accepted.", {"status": job.status})  # first, so that the row is written once
     session.add(job)
     session.flush()
     _add_labels(session, job, resolved.labels)
-    add_event(session, job, "created", "Accepted.", {"status": job.status})
+    session.add(created)
     session.flush()
     return job
 
