@@ -17,7 +17,7 @@ from worker.gan.captured import CaptureFailed
 from worker.gan.data.registry import open_dataset
 from worker.gan.files import read_state, write_state
 from worker.gan.training import Training
-from worker.gan.whole_step import Inputs, Play
+from worker.gan.whole_step import Due
 
 STEPS = 4
 RISING = {"schedule": {"name": "cosine", "warmup_steps": 100}}
@@ -60,8 +60,8 @@ class Played:
     def __init__(self, _changing: object) -> None:
         pass
 
-    def carry_out(self, play: Play, inputs: Inputs, _kind: object) -> Tensor:
-        return play(inputs)
+    def carry_out(self, due: Due) -> Tensor:
+        return due.play(due.inputs)
 
 
 @pytest.mark.parametrize("way", CAPTURABLE)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.gan.player import Player
-from worker.gan.whole_step import BuildFailed, Inputs, Play, undone
+from worker.gan.whole_step import BuildFailed, Due, Inputs, Play, undone
 
 WARM_UPS = 3
 """How often a step is played before it is captured, so that libraries and optimisers have made all they need."""
@@ -67,12 +67,12 @@ class Captured:
         self._changing = changing
         self._recordings: dict[Hashable, _Recording] = {}
 
-    def carry_out(self, play: Play, inputs: Inputs, kind: Hashable) -> Tensor:
+    def carry_out(self, due: Due) -> Tensor:
         """Take a step; what is returned is overwritten by the next. Raises CaptureFailed."""
-        if kind not in self._recordings:
-            self._recordings[kind] = self._record(play, inputs)
-        recording = self._recordings[kind]
-        for kept, given in zip(recording.inputs.tensors(), inputs.tensors(), strict=True):
+        if due.kind not in self._recordings:
+            self._recordings[due.kind] = self._record(due.play, due.inputs)
+        recording = self._recordings[due.kind]
+        for kept, given in zip(recording.inputs.tensors(), due.inputs.tensors(), strict=True):
             kept.copy_(given, non_blocking=True)
         recording.graph.replay()
         return recording.measured

@@ -15,13 +15,14 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from worker.gan.optimizers import betas_at
 from worker.gan.player import Player, clip_gradients, clip_weights
-from worker.gan.traced import trace
-from worker.gan.whole_step import BuildFailed, Inputs, Play
+from worker.gan.traced import Trace, trace
+from worker.gan.whole_step import BuildFailed, Due, Inputs, Play
 
 _OPTIONS = {
     "size_asserts": False,  # all steps are handed tensors of the shapes that the first was made for
 }
 Native = Callable[..., Tensor]
+Tracer = Callable[[Play, Inputs, Callable[[], Mapping[str, Tensor]]], Trace]
 Compiler = Callable[[GraphModule, Sequence[Tensor]], Native]
 """Makes a function of the graph of a step, for tensors such as the given ones. Raises RuntimeError or OSError."""
 
@@ -58,22 +59,25 @@ class Compiled:
     """Compiles the first step of each kind and remembers it for the others.
 
     What is compiled is the trace of a step, not its source, so that nothing is looked up or compared at later steps.
-    `changing` returns all tensors that a step changes, by name.
+    `changing` returns all tensors that a step changes, by name; `tracer` writes a step down.
     """
 
-    def __init__(self, changing: Callable[[], Mapping[str, Tensor]], compiler: Compiler) -> None:
-        self._changing, self._compiler = changing, compiler
+    def __init__(
+        self, changing: Callable[[], Mapping[str, Tensor]], compiler: Compiler, *, tracer: Tracer = trace
+    ) -> None:
+        self._changing, self._compiler, self._trace = changing, compiler, tracer
         self._built: dict[Hashable, _Built] = {}
         self._state: dict[Hashable, list[Tensor]] = {}
 
-    def carry_out(self, play: Play, inputs: Inputs, kind: Hashable) -> Tensor:
+    def carry_out(self, due: Due) -> Tensor:
         """Run the native code of a step. Raises CompilerFailed."""
+        kind = due.kind
         if kind not in self._built:
-            self._built[kind] = self._build(play, inputs)
+            self._built[kind] = self._build(due.play, due.inputs)
         if kind not in self._state:
             self._state[kind] = self._find(self._built[kind].changed)
         with torch.no_grad():
-            return self._built[kind].native(*self._state[kind], *inputs.tensors())
+            return self._built[kind].native(*self._state[kind], *due.inputs.tensors())
 
     def forget(self) -> None:
         """Find the tensors anew: the optimisers' state has been put in place of that before."""
@@ -85,7 +89,7 @@ class Compiled:
 
     def _build(self, play: Play, inputs: Inputs) -> _Built:
         try:
-            traced = trace(play, inputs, self._changing)
+            traced = self._trace(play, inputs, self._changing)
             with torch.no_grad():
                 native = self._compiler(traced.graph, [*self._find(traced.changed), *inputs.tensors()])
         except torch.OutOfMemoryError:

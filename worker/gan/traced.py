@@ -45,6 +45,19 @@ def trace(play: Play, inputs: Inputs, changing: Callable[[], Mapping[str, Tensor
     return Trace(graph, changed)
 
 
+def for_many(one: Trace, state: Mapping[str, Tensor], inputs: Inputs) -> Trace:
+    """Let a trace take the steps of many trainings at once, of which it was one.
+
+    All that the new one is handed is that of all of them, stacked, and so is what it returns.
+    """
+    handed = [*(state[name].clone() for name in one.changed), *inputs.tensors()]
+    with torch.no_grad():
+        graph = make_fx(torch.vmap(one.graph), decomposition_table=_IN_OTHER_WORDS)(*handed)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return Trace(graph, one.changed)
+
+
 def _hand_over(graph: GraphModule, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Let the graph be given the tensors of the state that it refers to; return their names in order."""
     names = {id(tensor): name for name, tensor in state.items()}

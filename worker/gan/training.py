@@ -43,7 +43,7 @@ from worker.gan.state import (
 from worker.gan.turns import Turn
 from worker.gan.views.augment import Augment
 from worker.gan.views.noise import Noise
-from worker.gan.whole_step import WholeStep
+from worker.gan.whole_step import Due, WholeStep
 
 KNOWN_COLUMNS = ("g_lr", "d_lr", "r1_gamma", "r2_gamma", "step_ms")
 """What the host knows by itself. All other columns are measured on the device and stay there until they are taken."""
@@ -98,7 +98,7 @@ class Training:
         factors = [reduction_factor(column, reduction, count) for column in self._measured]
         self._factors = torch.tensor(factors, device=device, dtype=dtype)
         self.recorder = Recorder(self._measured, KNOWN_COLUMNS, device=device)
-        self._whole_step = None
+        self._whole_step: WholeStep | None = None
         if plan is not None and plan.step != "eager":
             planned = RatedPlayer if plan.step == "captured" else WrittenOutAdam
             self._whole_step = WholeStep(
@@ -107,8 +107,15 @@ class Training:
                 planned(self.discriminator),
                 average=self.average,
                 measure=self._measure,
-                carrier=Captured(self._changing) if plan.step == "captured" else Compiled(self._changing, compiler),
+                carrier=Captured(self.changing) if plan.step == "captured" else Compiled(self.changing, compiler),
             )
+
+    @property
+    def whole_step(self) -> WholeStep:
+        """How steps are taken as one function; raises TypeError where they are not."""
+        if self._whole_step is None:
+            raise TypeError("the steps of this training are not whole")
+        return self._whole_step
 
     @property
     def samples_seen(self) -> int:
@@ -127,6 +134,24 @@ class Training:
     def step(self) -> None:
         """Take one full iteration and record its row, without waiting for the device."""
         started = time.perf_counter()
+        rounds, share = self._begin_step()
+        self.record(self._take(rounds, share), started)
+
+    def plan_step(self) -> Due:
+        """Begin an iteration that somebody else carries out, who then has it recorded."""
+        rounds, share = self._begin_step()
+        return self.whole_step.plan(rounds, share=share)
+
+    def record(self, measured: Tensor, started: float) -> None:
+        """Write the row of the iteration that began last, at a time of the performance counter."""
+        step = self.step_number - 1
+        gammas = (weight_at(self.spec.objective.r1, step), weight_at(self.spec.objective.r2, step))
+        known = (self.generator.lr_at(step), self.discriminator.lr_at(step), *gammas)
+        # Nothing here asks the device for a value.
+        self.recorder.write(measured, (*known, 1e3 * (time.perf_counter() - started)))
+
+    def _begin_step(self) -> tuple[Sequence[Round], float]:
+        """Return the rounds of an iteration and how far the average moves at its end."""
         step, loop = self.step_number, self.spec.loop
         seed_torch(self.seed, step, self._device)
         rules = self._rules()
@@ -135,17 +160,12 @@ class Training:
         first = step * loop.discriminator_steps
         rounds = [self._round(update, rules) for update in range(first, first + loop.discriminator_steps)]
         self.step_number += 1
-        measured = self._take(rounds, self._share_at(step))
-
-        # One row. Nothing here asks the device for a value.
-        gammas = (weight_at(self.spec.objective.r1, step), weight_at(self.spec.objective.r2, step))
-        known = (self.generator.lr_at(step), self.discriminator.lr_at(step), *gammas)
-        self.recorder.write(measured, (*known, 1e3 * (time.perf_counter() - started)))
+        return rounds, self._share_at(step)
 
     def _take(self, rounds: Sequence[Round], share: float) -> Tensor:
         """Play the rounds, let the average follow, counted in real samples, and measure the row (M,)."""
         if self._whole_step is not None:
-            return self._whole_step.take(rounds, share=share)
+            return self._whole_step.take(self._whole_step.plan(rounds, share=share))
         d_turn, g_turn = iterate(self.spec.loop.variant, rounds)
         if self.average is not None:
             self.average.follow(share)
@@ -229,7 +249,7 @@ class Training:
         self.data = as_seen_by(self.spec.model.architecture, self.opened, learnt)
         self._real_batches = make_batches(self.spec, self.data, self._device, self._dtype)
 
-    def _changing(self) -> dict[str, Tensor]:
+    def changing(self) -> dict[str, Tensor]:
         """Return all tensors that a step may change, where they are, by name."""
         of_modules = {
             owner: dict((*module.named_parameters(), *module.named_buffers()))

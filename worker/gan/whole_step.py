@@ -58,6 +58,15 @@ Play = Callable[[Inputs], Tensor]
 """Takes a step and returns the measured columns (M,)."""
 
 
+@dataclass(frozen=True)
+class Due:
+    """A step that is to be taken. Steps of one kind consist of the same operations, in every training of one shape."""
+
+    play: Play
+    inputs: Inputs
+    kind: Hashable
+
+
 @contextmanager
 def undone(changing: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
     """Put everything that a step changes back in its place in memory; what an optimiser makes meanwhile began as 0."""
@@ -94,9 +103,9 @@ class PlannedSide(Side, Protocol):
 
 
 class Carrier(Protocol):
-    """A way to carry out steps that are functions of tensors. Steps of one kind consist of the same operations."""
+    """A way to carry out steps that are functions of tensors."""
 
-    def carry_out(self, play: Play, inputs: Inputs, kind: Hashable) -> Tensor:
+    def carry_out(self, due: Due) -> Tensor:
         """Take a step and return what it measured. Raises BuildFailed."""
 
     def forget(self) -> None:
@@ -121,20 +130,21 @@ class WholeStep:
     ) -> None:
         self._variant, self._average, self._measure = variant, average, measure
         self._generator, self._discriminator = generator, discriminator
-        self._carrier = carrier
+        self.carrier = carrier
         self._rules: Rules | None = None  # of the step before
 
     def forget(self) -> None:
         """Take over both players' optimisers anew, after a restore."""
         self._generator.forget()
         self._discriminator.forget()
-        self._carrier.forget()
+        self.carrier.forget()
 
-    def take(self, rounds: Sequence[Round], *, share: float) -> Tensor:
-        """Play all rounds of a step and let the average follow by a share; return the measured columns (M,).
+    def take(self, due: Due) -> Tensor:
+        """Take a step and return the measured columns (M,). Raises BuildFailed."""
+        return self.carrier.carry_out(due)
 
-        Raises BuildFailed.
-        """
+    def plan(self, rounds: Sequence[Round], *, share: float) -> Due:
+        """Prepare a step that plays all rounds and lets the average follow by a share; it must be taken next."""
         last = rounds[-1]
         self._know(last.rules)
         streams = STREAMS[self._variant]
@@ -152,8 +162,8 @@ class WholeStep:
             to_tensor(self._generator.plan(last.step, 1)),
             to_tensor(self._discriminator.plan(last.step, len(rounds))),
         )
-        kind = (*_penalties(last.rules), self._generator.moves, self._discriminator.moves)
-        return self._carrier.carry_out(self._play, inputs, kind)
+        penalties = tuple(type(penalty) for penalty in _penalties(last.rules))
+        return Due(self._play, inputs, (penalties, self._generator.moves, self._discriminator.moves))
 
     def _know(self, rules: Rules) -> None:
         """Keep the rules of a step, unless they differ from those before in weights alone, which are tensors."""
