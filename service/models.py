@@ -75,6 +75,7 @@ class Job(Table):
     priority: Mapped[int]
     dataset_id: Mapped[str | None] = mapped_column(String(32), index=True)  # of an uploaded data set
     device: Mapped[str] = mapped_column(String(8))  # auto, cpu or cuda: which workers may claim it
+    shape: Mapped[str | None] = mapped_column(String(64))  # of jobs that may be trained together
     spec: Mapped[dict[str, Any]]  # as posted
     resolved_spec: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))

@@ -1,5 +1,6 @@
 """A plan says how steps are taken and why: small ones on one thread, long trainings of small networks compiled."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import Engine
 from service.db import writing
 from service.errors import InvalidInput
 from service.models import Dataset
-from service.spec.plan import Plan, choose_plan, plan_to_follow, threads_for
+from service.spec.plan import Plan, Seat, choose_plan, plan_to_follow, threads_for
 from service.spec.resolve import find_dataset
 from tests.building import a_resolved, add_job, add_ready_dataset
 from worker.attempt import Attempt
@@ -80,6 +81,7 @@ def test_a_plan_says_how_steps_are_taken_and_why(
 
 
 COMPILED, EAGER = Plan("compiled", 2, "it pays"), Plan("eager", 1, "the compiler failed")
+TOGETHER = replace(COMPILED, cohort=Seat(4, 1))
 CAPTURED = Plan("captured", 2, "at once")
 ROUTED = Plan("eager", 1, "short", route="onednn")
 
@@ -100,6 +102,7 @@ ROUTED = Plan("eager", 1, "short", route="onednn")
         (ROUTED, EAGER, True, Plan("eager", 1, "short")),
         (EAGER, ROUTED, True, EAGER),
         (None, ROUTED, True, Plan("eager", 1, "it has begun so")),
+        (TOGETHER, COMPILED, True, COMPILED),
     ],
 )
 def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
@@ -108,13 +111,14 @@ def test_an_attempt_follows_the_plan_of_its_job_as_far_as_its_worker_can(
     assert plan_to_follow(known, planned, has_begun=has_begun) == followed
 
 
-@pytest.mark.parametrize("plan", [COMPILED, ROUTED, Plan("eager", 1, "pictures", "channels_last")])
+@pytest.mark.parametrize("plan", [COMPILED, ROUTED, TOGETHER, Plan("eager", 1, "pictures", "channels_last")])
 def test_a_plan_is_stored_so_that_older_workers_read_what_they_know(plan: Plan) -> None:
     stored = plan.to_json()
 
     assert Plan.of(stored) == plan
     assert ("layout" in stored) == (plan.layout != "contiguous")
     assert ("route" in stored) == (plan.route != "default")
+    assert ("cohort" in stored) == (plan.cohort is not None)
     assert Plan.of({**stored, "of_a_later_version": 1}) == plan
 
 

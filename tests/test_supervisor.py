@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
+from service.clock import now
 from service.db import reading, writing
 from service.errors import StorageAway
-from service.models import Checkpoint, Dataset, Job
+from service.models import Checkpoint, Dataset, Job, Owner
 from service.settings import Settings
 from service.store import transitions
 from service.store.events import list_events
@@ -44,9 +45,10 @@ def blobs(tmp_path: Path) -> BlobStore:
 
 @pytest.fixture
 def make_supervisor(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Callable[..., Supervisor]:
-    def make(*, gpus: int = 0, slots: int = 1) -> Supervisor:
+    def make(*, gpus: int = 0, slots: int = 1, can_compile: bool = False) -> Supervisor:
         settings = Settings(_env_file=None, home=tmp_path, slots=slots)
-        machine = Machine(device="cuda" if gpus else "cpu", gpus=gpus, cores=8, torch="2", gpu=None, can_compile=False)
+        device = "cuda" if gpus else "cpu"
+        machine = Machine(device=device, gpus=gpus, cores=8, torch="2", gpu=None, can_compile=can_compile)
         wakeups = Wakeups(settings)
         return Supervisor(
             engine, blobs, wakeups, ReadyForkServer(), settings=settings, worker_id="worker-1", machine=machine
@@ -374,3 +376,102 @@ def test_a_silent_death_is_put_into_words() -> None:
     assert explain(-9, starved=False).reason == "crashed"
     assert explain(-9, starved=True).reason == "out_of_memory"
     assert "exit code 7" in explain(7, starved=False).message
+
+
+TOGETHER = {"step": "compiled", "cohort": "auto"}
+
+
+def add_sweep(engine: Engine, count: int, **parts: Any) -> list[str]:
+    """Store jobs of one shape."""
+    with writing(engine) as session:
+        return [add_job(session, seed=seed, **{"resources": TOGETHER, **parts}).id for seed in range(count)]
+
+
+def claimed_together(supervisor: Supervisor) -> list[str]:
+    """Claim what one process would be given; return the ids of the jobs."""
+    first = supervisor._claim()
+    assert first is not None
+    plan = supervisor._plan(first, "cpu")
+    return [each.job_id for each in (first, *supervisor._claim_alike(first, plan))]
+
+
+@pytest.mark.parametrize(("slots", "sizes"), [(1, [5]), (2, [3, 2]), (5, [1, 1])])
+def test_jobs_of_one_shape_that_are_more_than_the_slots_are_shared_among_these(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], slots: int, sizes: list[int]
+) -> None:
+    jobs = add_sweep(engine, 5)
+    supervisor = make_supervisor(slots=slots, can_compile=True)
+
+    claimed = []
+    for _ in sizes:
+        supervisor._slots.get()
+        claimed.append(claimed_together(supervisor))
+
+    assert [len(each) for each in claimed] == sizes
+    together = [job for each in claimed for job in each]
+    assert together == jobs[: len(together)]
+
+
+@pytest.mark.parametrize(
+    "another",
+    [
+        {"resources": {"step": "compiled"}},
+        {"resources": TOGETHER, "loop": {"batch_size": 32}},
+        {"resources": TOGETHER, "priority": -1},
+        {"resources": {**TOGETHER, "step": "eager"}},
+    ],
+    ids=["not asked for", "another shape", "less urgent", "eager"],
+)
+def test_other_jobs_are_not_trained_together_with_one(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], another: dict[str, Any]
+) -> None:
+    (first,) = add_sweep(engine, 1)
+    with writing(engine) as session:
+        add_job(session, **another)
+    supervisor = make_supervisor(can_compile=True)
+    supervisor._slots.get()
+
+    assert claimed_together(supervisor) == [first]
+
+
+def test_no_jobs_are_trained_together_while_another_owner_waits(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    first, *_ = add_sweep(engine, 3)
+    with writing(engine) as session:
+        session.add(Owner(id="own_other", name="other", created_at=now()))
+        session.flush()
+        add_job(session, owner_id="own_other")
+    supervisor = make_supervisor(can_compile=True)
+    supervisor._slots.get()
+
+    assert claimed_together(supervisor) == [first]
+
+
+def test_a_worker_that_compiles_nothing_trains_jobs_one_by_one(
+    engine: Engine, make_supervisor: Callable[..., Supervisor]
+) -> None:
+    first, *_ = add_sweep(engine, 3)
+    supervisor = make_supervisor()
+    supervisor._slots.get()
+
+    assert claimed_together(supervisor) == [first]
+
+
+def test_a_job_that_was_claimed_beside_another_without_an_answer_is_given_back_uncharged(
+    engine: Engine, make_supervisor: Callable[..., Supervisor], lose_next_answer: Callable[[], None]
+) -> None:
+    first, second, _ = add_sweep(engine, 3)
+    supervisor = make_supervisor(can_compile=True)
+    attempt = supervisor._claim()
+    assert attempt is not None
+
+    lose_next_answer()
+    beside = [*supervisor._claim_alike(attempt, supervisor._plan(attempt, "cpu"))]
+    heard = supervisor._claim()
+
+    assert (attempt.job_id, beside) == (first, [])
+    assert heard is not None
+    assert (heard.job_id, heard.number) == (second, 2)
+    with reading(engine) as session:
+        assert session.get_one(Job, second).losses_in_all == 0

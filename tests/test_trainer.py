@@ -463,4 +463,5 @@ def test_a_continuation_elsewhere_is_called_equivalent_and_not_identical() -> No
 
     assert difference(here, here) is None
     assert "step compiled became eager" in (difference({**here, "step": "compiled"}, here) or "")
+    assert "cohort 2 of 4 became alone" in (difference({**here, "cohort": "2 of 4"}, here) or "")
     assert "threads 2 became 1" in (difference({**here, "threads": 2}, here) or "")

@@ -1,6 +1,7 @@
 """What a supervisor hands to a trainer process, and what it may hear back. Loads no torch: both sides import it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -86,10 +87,13 @@ class Attempt:
             return self.prepared.facts
         return find_dataset(self.dataset.model_copy(update={"sha256": None}))[1]
 
-    @property
-    def title(self) -> str:
-        """The title of the process that carries it out."""
-        return f"ganymede: trainer {self.job_id} #{self.number}"
+
+@dataclass(frozen=True)
+class Task:
+    """An attempt and how its steps are to be carried out."""
+
+    attempt: Attempt
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ class LastWords:
         return cls(**json.loads(words))
 
 
-def carry_out(attempt: Attempt, settings: Settings, *, device: str, plan: Plan, words: Connection) -> None:
-    """Run an attempt in a process of its own, forked from the fork server."""
+def carry_out(tasks: Sequence[Task], settings: Settings, *, device: str, words: Connection) -> None:
+    """Run an attempt, or several together, in a process of its own, forked from the fork server."""
     from worker.trainer import train  # the fork server has it already; the supervisor must never load torch
 
-    train(attempt, settings, device=device, plan=plan, words=words)
+    train(tasks, settings, device=device, words=words)

@@ -31,6 +31,7 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
         "threads": plan.threads,
         "layout": plan.layout,
         "route": plan.route,
+        "cohort": "alone" if plan.cohort is None else str(plan.cohort),
         "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -40,7 +41,7 @@ def machine_facts(*, device: torch.device, plan: Plan) -> dict[str, Any]:
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Return in words why a continuation may not be identical to the last bit; None when it will be."""
     # As all were before there were plans; torch lets GPUs round by default.
-    usual = {"step": "eager", "layout": "contiguous", "route": "default", "tf32": before.get("device", "cpu") != "cpu"}
-    before = usual | before
+    usual = {"step": "eager", "layout": "contiguous", "route": "default", "cohort": "alone"}
+    before = usual | {"tf32": before.get("device", "cpu") != "cpu"} | before
     changed = [f"{key} {before.get(key)} became {now[key]}" for key in now if before.get(key) != now[key]]
     return f"Equivalent, not identical: {', '.join(changed)}." if changed else None

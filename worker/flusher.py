@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 import structlog
 from sqlalchemy import Engine
@@ -27,8 +26,8 @@ _LAST_STEP_S = 5.0  # for the loop to leave by itself once the attempt has ended
 class Flusher:
     """Flushes the outbox of one attempt in fenced transactions, each with the beat, and follows the owner's orders.
 
-    `leave` ends the process at once; it is given what the supervisor should hear, or None when the attempt is no
-    longer ours and nothing may be touched.
+    `leave` ends the process at once; it is given what the supervisor should hear, or None when the attempt has ended
+    and nothing of it may be touched: then it may let the process go on with others.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Flusher:
         *,
         attempt: Attempt,
         settings: Settings,
-        leave: Callable[[LastWords | None], NoReturn],
+        leave: Callable[[LastWords | None], None],
     ) -> None:
         self.orders = Orders(Desired.RUN, attempt.max_steps)
         self.ended = False
@@ -76,7 +75,9 @@ class Flusher:
             except DATABASE_AWAY as error:
                 self._log.warning("database away, training goes on", error=str(error))
             except AttemptOver:
+                self.ended = True
                 self._leave(None)
+                return
             except Exception as error:  # noqa: BLE001 (the rim of this thread: nobody else would see it)
                 self._log.exception("flush failed")
                 self._leave(LastWords("crashed", f"The history could not be written: {error}"))

@@ -1,4 +1,4 @@
-"""Claims jobs and watches over the processes that train them, one for each attempt. Loads no torch."""
+"""Claims jobs and watches over the processes that train them, one or several of a shape each. Loads no torch."""
 
 import queue
 import signal
@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import structlog
@@ -22,17 +24,19 @@ from service.leases import loss_limits
 from service.models import Checkpoint, Dataset, Job
 from service.orphans import sweep_orphans
 from service.settings import Settings
-from service.spec.plan import Plan, choose_plan, plan_to_follow
+from service.spec.estimate import estimate
+from service.spec.plan import Plan, Seat, choose_plan, plan_to_follow
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
 from service.store.events import add_event
-from worker.attempt import Attempt, LastWords, carry_out
+from worker.attempt import Attempt, LastWords, Task, carry_out
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
 from worker.origins import Choice, choose_origin
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
 _CANDIDATES = 5  # claimable jobs to look at in one go
+_MOST_TOGETHER = 8  # jobs in one process; of more each step gains little, and one loss is one for each
 
 
 class Supervisor:
@@ -196,32 +200,58 @@ class Supervisor:
             self._settle(job.id, job.attempt, _not_begun(error))
         return None
 
-    def _supervise(self, attempt: Attempt, slot: int) -> None:
-        """Run a trainer to its end; an attempt that has not ended itself by then is lost."""
+    def _claim_alike(self, first: Attempt, plan: Plan) -> Iterator[Attempt]:
+        """Claim jobs to be trained together with one just claimed, as many as the database lets."""
         try:
-            trainer = self._start(attempt, slot)
+            for job in self._find_alike(first, plan):
+                attempt = self._claim_from_newest(job, ())
+                if attempt is not None:
+                    yield attempt
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, no more claimed", error=str(error))
+
+    def _find_alike(self, first: Attempt, plan: Plan) -> Sequence[Job]:
+        """Return which jobs to train with one just claimed: a slot's share of those that wait, none that has begun."""
+        if plan.step != "compiled" or first.number > 1:
+            return ()
+        most = min(_MOST_TOGETHER, self._settings.job_memory_bytes // estimate(first.spec, first.facts).memory_bytes)
+        slots, devices = self.free + 1, self._machine.claimable
+        with reading(self._engine) as session:
+            job = session.get_one(Job, first.job_id)
+            alike = transitions.next_alike(session, job, devices=devices, limit=slots * _MOST_TOGETHER)
+        share = ceil((1 + len(alike)) / slots)
+        return alike[: max(0, min(most, share) - 1)]
+
+    def _supervise(self, attempt: Attempt, slot: int) -> None:
+        """Run a trainer to its end; attempts that have not ended themselves by then are lost."""
+        attempts = [attempt]
+        try:
+            device = self._machine.device_of(slot, attempt.spec.resources.device)
+            attempts += self._claim_alike(attempt, self._plan(attempt, device))
+            trainer = self._start(attempts, device)
         except (OSError, EOFError) as error:  # the fork server has died since the claim
-            no_process = LastWords("worker_lost", f"No process could be started: {error!r}")
-            self._settle(attempt.job_id, attempt.number, no_process)
+            self._settle_all(attempts, LastWords("worker_lost", f"No process could be started: {error!r}"))
             return
         except Exception as error:  # noqa: BLE001 (a rim, as above)
-            self._settle(attempt.job_id, attempt.number, _not_begun(error))
+            self._settle_all(attempts, _not_begun(error))
             return
         kills_before = _out_of_memory_kills()
         self._trainers.add(trainer)
-        self._log.info("attempt started", job=attempt.job_id, attempt=attempt.number, pid=trainer.pid)
+        for each in attempts:
+            self._log.info("attempt started", job=each.job_id, attempt=each.number, pid=trainer.pid)
         while not trainer.wait(_LOOK_S):
             self._hurry(trainer)
         self._trainers.discard(trainer)
         code, words = trainer.end()
         starved = _out_of_memory_kills() > kills_before
-        last_words = LastWords.read(words) if words else explain(code, starved=starved)
-        self._settle(attempt.job_id, attempt.number, last_words)
+        self._settle_all(attempts, LastWords.read(words) if words else explain(code, starved=starved))
 
-    def _start(self, attempt: Attempt, slot: int) -> ForkedProcess:
-        device = self._machine.device_of(slot, attempt.spec.resources.device)
-        plan = self._plan(attempt, device)
-        return self._fork_server.fork(carry_out, attempt, self._settings, device=device, plan=plan)
+    def _start(self, attempts: Sequence[Attempt], device: str) -> ForkedProcess:
+        plans, size = [self._plan(attempt, device) for attempt in attempts], len(attempts)
+        if size > 1:
+            plans = [replace(plan, cohort=Seat(size, index)) for index, plan in enumerate(plans)]
+        tasks = [Task(attempt, plan) for attempt, plan in zip(attempts, plans, strict=True)]
+        return self._fork_server.fork(carry_out, tasks, self._settings, device=device)
 
     def _plan(self, attempt: Attempt, device: str) -> Plan:
         """Return the plan of the job, as far as this machine can follow it."""
@@ -247,6 +277,10 @@ class Supervisor:
             trainer.kill()
         elif self._drain_until is not None:
             trainer.ask_to_stop()
+
+    def _settle_all(self, attempts: Sequence[Attempt], words: LastWords) -> None:
+        for attempt in attempts:
+            self._settle(attempt.job_id, attempt.number, words)
 
     def _settle(self, job_id: str, number: int, words: LastWords) -> None:
         """Record the end of an attempt whose trainer is gone, and clear away what it left; waits for the database."""

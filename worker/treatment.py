@@ -33,7 +33,8 @@ def plan_row(plan: Plan) -> Row:
 
     def show(session: Session, job: Job) -> None:
         job.plan = plan.to_json()
-        words = f"Steps are {plan.step} on {plan.threads} thread{'s' * (plan.threads > 1)}: {plan.reason}."
+        place = "" if plan.cohort is None else f" together with {plan.cohort.size - 1} more of this shape"
+        words = f"Steps are {plan.step}{place} on {plan.threads} thread{'s' * (plan.threads > 1)}: {plan.reason}."
         add_event(session, job, "plan", words, job.plan)
 
     return show

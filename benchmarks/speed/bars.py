@@ -77,7 +77,7 @@ BARS = (
         "P5",
         "ring64, fused, 4 jobs of one shape on all cores, job-steps per core, against the baseline alone",
         (Rule(least=8),),
-        "There are no cohorts: four trainings, each a process of one thread. The baseline has one thread and a machine "
+        "Four trainings, each a process of one thread, not yet one cohort. The baseline has one thread and a machine "
         "to itself.",
         is_quick=False,
     ),

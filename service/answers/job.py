@@ -51,6 +51,13 @@ class ProgressAnswer(BaseModel):
         )
 
 
+class SeatAnswer(BaseModel):
+    """The place of a job among those that one process trains together."""
+
+    size: int
+    index: int = Field(description="Counted from 0.")
+
+
 class ExecutionAnswer(BaseModel):
     """How the steps of a job are carried out; every attempt follows it, unless a worker cannot."""
 
@@ -67,6 +74,7 @@ class ExecutionAnswer(BaseModel):
         "default",
         description="What multiplies matrices on a CPU: torch's own choice or oneDNN, if that is faster there.",
     )
+    cohort: SeatAnswer | None = Field(None, description="Its place in a cohort; null where it is trained alone.")
 
 
 class JobError(BaseModel):

@@ -135,6 +135,12 @@ class ResourcesSpec(Strict):
     threads: int | None = Field(
         None, ge=1, le=256, description="Threads of the trainer; by the networks' size when null."
     )
+    cohort: Literal["auto", "never"] = Field(
+        "never",
+        description="auto may train the job in one process with others of its owner that differ in seeds and rates "
+        "alone and ask for it too, if their steps are compiled and more of them wait than there are slots: faster "
+        "together, but the last bits then depend on which others waited.",
+    )
 
 
 class JobSpec(Strict):

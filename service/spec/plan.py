@@ -37,6 +37,18 @@ _PAYS = f"pays from {STEPS_WORTH_COMPILING:,} steps and {SECONDS_WORTH_COMPILING
 
 
 @dataclass(frozen=True)
+class Seat:
+    """The place of a job among those that one process trains together, counted from 0."""
+
+    size: int
+    index: int
+
+    def __str__(self) -> str:
+        """Say it to people, who count from 1."""
+        return f"{self.index + 1} of {self.size}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """In which way steps are carried out, on how many threads, why so, how pictures lie in memory, what multiplies."""
 
@@ -45,15 +57,20 @@ class Plan:
     reason: str
     layout: Layout = "contiguous"  # as it was of all before plans knew any other
     route: Route = "default"  # the same
+    cohort: Seat | None = None
 
     @classmethod
     def of(cls, stored: dict[str, Any] | None) -> "Plan | None":
         """Return the plan that was stored with a job."""
+        if stored is None:
+            return None
         known = {field.name for field in fields(cls)}  # a newer version may have stored more
-        return None if stored is None else cls(**{name: value for name, value in stored.items() if name in known})
+        values = {name: value for name, value in stored.items() if name in known}
+        seat = stored.get("cohort")
+        return cls(**values | {"cohort": None if seat is None else Seat(**seat)})
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is stored; layout and route only where they are no matter of course, as older workers expect."""
+        """Return what is stored; what older workers do not know only where it is no matter of course."""
         stored = asdict(self)
         for usual in [field.name for field in fields(self) if stored[field.name] == field.default]:
             del stored[usual]
@@ -82,7 +99,7 @@ def choose_plan(
 def plan_to_follow(known: Plan | None, planned: Plan, *, has_begun: bool) -> Plan:
     """Return the plan of an attempt: that of the job, unless the worker, which has planned by itself, can do less.
 
-    A job that has begun without a plan is older than plans are.
+    A job that has begun without a plan is older than plans are. One that has begun together with others goes on alone.
     """
     if known is None:
         begun = Plan("eager", planned.threads, "it has begun so")
@@ -90,7 +107,7 @@ def plan_to_follow(known: Plan | None, planned: Plan, *, has_begun: bool) -> Pla
     if known.step not in ("eager", planned.step):
         return planned
     route = known.route if known.route == planned.route else "default"  # oneDNN may round where it was not chosen
-    return replace(known, threads=min(known.threads, planned.threads), route=route)
+    return replace(known, threads=min(known.threads, planned.threads), route=route, cohort=None)
 
 
 def _choose_step(spec: JobSpec, *, device: str, can_compile: bool) -> tuple[Way, str]:

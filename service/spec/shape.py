@@ -7,7 +7,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from service.spec.compilation import obstacle
+from service.spec.compilation import obstacle, wants_to_compile
 from service.spec.job import JobSpec
 from service.spec.parts.optimizer import OptimizerSpec
 from service.spec.parts.schedules import Schedule
@@ -33,6 +33,12 @@ def shape_of(spec: JobSpec) -> str | None:
         "resources": spec.resources.model_dump(mode="json"),
     }
     return sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()
+
+
+def shape_to_share(spec: JobSpec) -> str | None:
+    """Return the shape by which a job finds others to be trained with; None where it is to be trained alone."""
+    together = spec.resources.cohort == "auto" and wants_to_compile(spec)
+    return shape_of(spec) if together else None
 
 
 def _updates(spec: OptimizerSpec) -> dict[str, Any]:

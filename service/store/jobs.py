@@ -12,6 +12,7 @@ from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
 from service.models import TERMINAL, Checkpoint, Desired, Job, JobLabel, Order, Sample, State
 from service.spec.job import JobSpec
+from service.spec.shape import shape_to_share
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
 from service.store.events import add_event, next_event
@@ -59,6 +60,7 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
         priority=resolved.priority,
         dataset_id=upload_of(resolved),
         device=resolved.resources.device,
+        shape=shape_to_share(resolved),
         spec=spec,
         resolved_spec=resolved.model_dump(mode="json"),
         state=State.QUEUED,

@@ -146,6 +146,21 @@ def next_claimable(session: Session, *, devices: Sequence[str], limit: int = 10)
     return session.scalars(query).all()
 
 
+def next_alike(session: Session, job: Job, *, devices: Sequence[str], limit: int) -> Sequence[Job]:
+    """Return queued jobs that may be trained together with one just claimed: of its owner, shape and priority, unbegun.
+
+    None while a job of another owner waits that is no less urgent, for it would wait until the last of them has ended.
+    """
+    if job.shape is None:
+        return ()
+    waits = (Job.state == State.QUEUED, Job.desired == Desired.RUN, Job.hold_s.is_(None), Job.device.in_(list(devices)))
+    others = select(Job.id).where(*waits, Job.owner_id != job.owner_id, Job.priority >= job.priority).limit(1)
+    if session.scalars(others).first() is not None:
+        return ()
+    alike = (Job.shape == job.shape, Job.owner_id == job.owner_id, Job.priority == job.priority, Job.attempt == 0)
+    return session.scalars(select(Job).where(*waits, *alike).order_by(Job.id).limit(limit)).all()
+
+
 def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | None) -> bool:
     """Begin the next attempt of a queued job, from a verified checkpoint or step 0. False: somebody else was first.
 
