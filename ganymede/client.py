@@ -36,6 +36,13 @@ class Execution(TypedDict):
     reason: str
 
 
+class Parent(TypedDict):
+    """What a fork continues, and from which step."""
+
+    job: str
+    step: int
+
+
 class Job(TypedDict):
     """A training job as the service shows it."""
 
@@ -55,6 +62,7 @@ class Job(TypedDict):
     execution: Execution | None
     progress: Progress
     losses: dict[str, float | None] | None
+    parent: Parent | None
     error: dict[str, str] | None
     created_at: str
     started_at: str | None
@@ -142,6 +150,15 @@ class Client:
     def resume(self, job_id: str) -> Job:
         """Queue a paused job again; it continues where it was."""
         return self._job("POST", f"/jobs/{job_id}/resume")
+
+    def fork(self, job_id: str, checkpoint: int | str = "latest", overrides: Mapping[str, Any] | None = None) -> Job:
+        """Queue a job that continues another one from a checkpoint, with parts of its spec changed."""
+        key, body = {"Idempotency-Key": str(uuid.uuid4())}, {"checkpoint": checkpoint, "overrides": overrides or {}}
+        return self._job("POST", f"/jobs/{job_id}/fork", json=body, may_repeat=True, headers=key)
+
+    def save(self, job_id: str) -> Job:
+        """Ask a running job for a checkpoint now."""
+        return self._job("POST", f"/jobs/{job_id}/checkpoints")
 
     def delete_job(self, job_id: str) -> None:
         """Remove a terminal job with everything it made."""

@@ -27,6 +27,7 @@ from service.routes import (
     datasets,
     diagnosis,
     events,
+    forks,
     jobs,
     losses,
     operation,
@@ -46,6 +47,7 @@ NOUNS = tuple(
     noun.routes
     for noun in (
         jobs,
+        forks,
         control,
         events,
         losses,

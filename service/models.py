@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -100,6 +101,10 @@ class Job(Table):
     rollbacks: Mapped[int] = mapped_column(default=0)  # each has halved the learning rates
     plan: Mapped[dict[str, Any] | None]  # how its steps are carried out, from the first attempt that took one
     diagnosis: Mapped[dict[str, Any] | None]  # where each rule stands, as the worker's doctor records it
+    parent_id: Mapped[str | None] = mapped_column(String(32))  # of a fork; no key, for it may be deleted
+    parent_step: Mapped[int | None]  # of the checkpoint that a fork begins from
+    parent_seq: Mapped[int | None]  # of the parent's newest event when it was forked
+    save_wanted: Mapped[bool] = mapped_column(default=False)  # by the owner, until the next checkpoint
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # of the first attempt
     finished_at: Mapped[datetime | None]
@@ -107,6 +112,14 @@ class Job(Table):
     __table_args__ = (
         Index("ix_jobs_owner_id_id", "owner_id", "id"),
         Index("ix_jobs_state_priority_id", "state", "priority", "id"),
+        # Of forks alone: for all others it would only be one more page to write.
+        Index(
+            "ix_jobs_parent_id_id",
+            "parent_id",
+            "id",
+            sqlite_where=text("parent_id IS NOT NULL"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
     )
 
     @property
@@ -336,6 +349,15 @@ class DoomedBlob(Table):
 
     key: Mapped[str] = mapped_column(String(300), primary_key=True)
     doomed_at: Mapped[datetime]
+
+
+class BlobHold(Table):
+    """A blob that checkpoints of several jobs show, by job: who lets go of it last dooms it."""
+
+    __tablename__ = "blob_holds"
+
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
 
 
 class IdempotencyKey(Table):

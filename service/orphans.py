@@ -12,6 +12,7 @@ from service.errors import BlobMissing
 from service.models import Checkpoint, Dataset, DatasetState, Installation, Job, Order, Sample, State
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom, keys_of
+from service.store.holds import held_of
 from service.store.orders import ID_PREFIX as ORDER_PREFIX
 
 _OWNER = ".database"  # the store's own note of the database that it belongs to
@@ -88,10 +89,10 @@ def _record_of(session: Session, owner: str) -> _Record:
         # The bytes of a data set that has failed may just be coming again, for its next attempt.
         has_ended = row.is_settled and not (isinstance(row, Dataset) and row.state == DatasetState.FAILED)
         return _Record({*keys_of(row.files)}, row.attempt, row.is_in_hand, has_ended)
-    job = session.get(Job, owner)
+    job, held = session.get(Job, owner), held_of(session, owner)
     if job is None:
-        return _Record()
-    return _Record(_shown_by_job(session, owner), job.attempt, job.state == State.RUNNING, job.is_terminal)
+        return _Record(held)
+    return _Record(held | _shown_by_job(session, owner), job.attempt, job.state == State.RUNNING, job.is_terminal)
 
 
 def _shown_by_job(session: Session, job_id: str) -> set[str]:

@@ -195,6 +195,39 @@ def test_a_job_is_paused_resumed_cancelled_and_deleted(service: Service) -> None
     assert run(service, "show", job_id).exit_code == ExitCode.REFUSED
 
 
+def test_a_job_is_forked_and_its_history_shown_from_the_beginning(
+    service: Service, job_id: str, tmp_path: Path
+) -> None:
+    done = run(service, "fork", job_id, "loop.max_steps=250", "--watch", "--json")
+    refused = run(service, "fork", job_id)
+    made = json.loads(done.output)
+    listed = run(service, "list", "--parent", job_id, "--json")
+    history = tmp_path / "losses.csv"
+    run(service, "losses", made["id"], "--lineage", "-o", str(history))
+
+    assert (made["status"], made["parent"]) == ("succeeded", {"job": job_id, "step": 200})
+    assert f"{job_id} at step 200" in run(service, "show", made["id"]).output
+    assert [job["id"] for job in json.loads(listed.output)] == [made["id"]]
+    assert len(history.read_text().splitlines()) == 1 + 250
+    assert refused.exit_code == ExitCode.REFUSED
+    assert "/overrides/loop/max_steps" in refused.output
+
+
+def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(service: Service, job_id: str) -> None:
+    running = run(service, "submit", *LONG).output.strip()
+    wait_until(lambda: json.loads(run(service, "show", running, "--json").output)["status"] == "running", "it runs")
+
+    extended = run(service, "extend", running, "2000000")
+    saved = run(service, "save", running)
+    refusals = [run(service, "extend", job_id, "900"), run(service, "save", job_id)]
+    run(service, "cancel", running)
+
+    assert "of 2000000" in extended.output
+    assert saved.output == f"{running} running\n"
+    assert [refusal.exit_code for refusal in refusals] == [ExitCode.REFUSED] * 2
+    assert f"/jobs/{job_id}/fork" in refusals[0].output
+
+
 def test_a_refused_spec_is_explained_with_every_fault(service: Service) -> None:
     done = run(service, "submit", "dataset=digits", "loop.max_stepz=3", "seed=-1")
 

@@ -46,7 +46,7 @@ def store(rows: Values, *, first_step: int = 1, flush: int = 4096) -> Session:
 
 
 def read(session: Session, **asked: Any) -> Reading:
-    return read_history(session, JOB, resolve_columns(Query(**asked), COLUMNS))
+    return read_history(session, history.stretches_of(session, JOB), resolve_columns(Query(**asked), COLUMNS))
 
 
 @pytest.fixture(scope="module")

@@ -332,6 +332,21 @@ def test_a_running_job_is_asked_and_follows_later(engine: Engine, client: Checke
         assert transitions.fence(session, job_id, attempt).desired == Desired.CANCEL
 
 
+def test_a_checkpoint_is_asked_of_a_running_job_alone(engine: Engine, client: CheckedClient) -> None:
+    waiting, (running, _) = post(client, priority=-1), add_running_job(engine, priority=5)
+    url = f"/jobs/{running}/checkpoints"
+
+    first, second = client.post(url), client.post(url)
+    early = client.post(f"/jobs/{waiting}/checkpoints")
+    client.post(f"/jobs/{running}/cancel")
+    late = client.post(url)
+
+    assert [answer.status_code for answer in (first, second, early, late)] == [202, 202, 409, 409]
+    assert [early.get_json()["code"], late.get_json()["code"]] == ["job_is_not_running", "job_is_cancelling"]
+    notes = [event for event in client.get(f"/jobs/{running}/events").get_json()["data"] if event["type"] == "note"]
+    assert len(notes) == 1
+
+
 def test_pause_and_resume_of_a_waiting_job(client: CheckedClient, announcements: Announcements) -> None:
     job_id = post(client)
 

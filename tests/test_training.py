@@ -172,6 +172,40 @@ def test_equal_seeds_give_equal_bytes_and_another_seed_gives_others() -> None:
     assert ends[0][1] != ends[2][1]
 
 
+def test_a_fork_takes_over_what_its_penalties_and_batches_share_with_its_parent() -> None:
+    parent = small_training(small_spec(objective={"r1": 1.0}, loop={"batch_size": 8}))
+    take_steps(parent, BEFORE)
+    forked = small_training(small_spec(objective={"lecam": 0.1, "loss": "hinge"}, loop={"batch_size": 4}))
+
+    forked.restore(read_state(write_state(parent.state())))
+    before = weights_of(forked.generator.network).clone()
+    take_steps(forked, AFTER)
+    again = small_training(forked.spec)
+    again.restore(read_state(write_state(forked.state())))
+
+    assert torch.equal(before, weights_of(parent.generator.network))
+    assert (forked.step_number, forked.samples_seen) == (BEFORE + AFTER, BEFORE * 8 + AFTER * 4)
+    assert again.samples_seen == forked.samples_seen
+    assert not torch.equal(weights_of(forked.generator.network), before)
+
+
+def test_a_probability_that_a_fork_names_is_its_own_and_one_that_adapts_goes_on() -> None:
+    def digits(probability: float | str) -> Training:
+        return small_training(small_spec(dataset="digits", objective={"augment": {"probability": probability}}))
+
+    def probability_after(parent: Training, forked: Training) -> float:
+        forked.restore(read_state(write_state(parent.state())))
+        return float(forked.state().tensors["memory.augment.probability"])
+
+    adaptive = digits("adaptive")
+    take_steps(adaptive, BEFORE)
+    reached = float(adaptive.state().tensors["memory.augment.probability"])
+
+    assert probability_after(digits(0.25), digits(0.5)) == 0.5
+    assert probability_after(digits(0.25), digits("adaptive")) == 0.25
+    assert probability_after(adaptive, digits("adaptive")) == reached
+
+
 @pytest.mark.parametrize("spoiled", ["generator", "discriminator"])
 def test_a_player_at_rate_0_is_frozen_to_the_bit_and_its_gradient_is_still_measured(spoiled: str) -> None:
     training = small_training(small_spec(optimizer={spoiled: {"lr": 0}}))

@@ -21,8 +21,14 @@ class Origin:
     """The verified checkpoint that an attempt continues from."""
 
     step: int
+    samples_seen: int
     trained_s: float
     file: dict[str, Any]  # key, size and SHA-256 of the whole state
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Origin":
+        """Describe a checkpoint."""
+        return cls(checkpoint.step, checkpoint.samples_seen, checkpoint.trained_s, checkpoint.files["all"])
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,12 @@ class Attempt:
     rate_factor: float = 1.0
     diagnosis: dict[str, Any] | None = None
     plan: Plan | None = None  # None before the first step
+    branch_step: int | None = None  # of the checkpoint that a fork begins from
 
     @classmethod
     def of(cls, job: Job, checkpoint: Checkpoint | None, dataset: Dataset | None = None) -> "Attempt":
         """Describe a job that has just been claimed; its data set when it is for an uploaded one."""
-        origin = Origin(checkpoint.step, checkpoint.trained_s, checkpoint.files["all"]) if checkpoint else None
+        origin = Origin.of(checkpoint) if checkpoint else None
         prepared = Prepared.of(dataset) if dataset else None
         return cls(
             job.id,
@@ -68,7 +75,18 @@ class Attempt:
             rate_factor(job.rollbacks),
             job.diagnosis,
             Plan.of(job.plan),
+            job.parent_step,
         )
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the job has taken steps of its own that the attempt continues."""
+        return self.origin is not None and not self.is_at_branch
+
+    @property
+    def is_at_branch(self) -> bool:
+        """Tell whether the attempt continues what another job has done, and nothing of its own."""
+        return self.origin is not None and self.origin.step == self.branch_step
 
     @property
     def dataset(self) -> DatasetRef:

@@ -24,7 +24,8 @@ _DEADLINE_S = 600.0
 
 def split_of(spec: JobSpec) -> Split:
     """Return which rows a job trains on. A spec of before there was quality keeps nothing aside."""
-    return Split(spec.quality.held_out or 0.0, spec.seed or 0)
+    seed = spec.seed if spec.quality.split_seed is None else spec.quality.split_seed
+    return Split(spec.quality.held_out or 0.0, seed or 0)
 
 
 class Measurer:

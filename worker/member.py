@@ -66,6 +66,7 @@ class Member:
         self._training: Training | None = None
         self._examiner: Examiner | None = None
         self._saved_at = 0.0
+        self._has_heard_save = False  # until the row of the checkpoint takes the wish back
 
         self._outbox = Outbox(attempt)
         self._flusher = Flusher(
@@ -145,7 +146,10 @@ class Member:
         if attempt.origin is not None:
             state = read_state(read_verified(around.blobs, attempt.origin.file))
             training.restore(state)
-            doctor.restore(state)
+            if attempt.is_at_branch:
+                training.merits.clear()  # of another job, by another metric perhaps, as what the doctor has seen
+            else:
+                doctor.restore(state)
             self._note(difference(state.facts.get("machine", {}), self._machine))
             crash_point("restore.done")
         training.rate_factor = attempt.rate_factor  # the checkpoint may be of before a rollback
@@ -174,9 +178,15 @@ class Member:
             self._measurer.measure(training)
         late = monotonic_s() - self._saved_at > self._around.settings.checkpoint_s
         wanted = is_measured and checkpoints.keep_best
-        if late or wanted or _is_due(step, checkpoints.every_steps, checkpoints.keep_every):
+        asked = self._is_asked_to_save()
+        if late or wanted or asked or _is_due(step, checkpoints.every_steps, checkpoints.keep_every):
             self._saver.save_checkpoint(training)
             self._saved_at = monotonic_s()
+
+    def _is_asked_to_save(self) -> bool:
+        """Tell whether the owner wants a checkpoint and none has been taken since he said so."""
+        knew, self._has_heard_save = self._has_heard_save, self._flusher.orders.save
+        return self._has_heard_save and not knew
 
     def reason_to_stop(self) -> Why | None:
         """Return why no further step is to be taken, if there is a reason."""

@@ -87,7 +87,8 @@ class Outbox:
         loop = attempt.spec.loop
         self._attempt = attempt.number
         self._samples_per_step = loop.batch_size * loop.discriminator_steps
-        self._step = self._written_step = origin.step if origin else 0
+        self._step = self._written_step = self._first_step = origin.step if origin else 0
+        self._seen_before = origin.samples_seen if origin else 0
         self._spent_s = origin.trained_s if origin else 0.0
         self._training: Training | None = None
         self._doctor: Doctor | None = None
@@ -210,7 +211,7 @@ class Outbox:
     def _progress(self) -> Progress:
         return Progress(
             step=self._step,
-            samples_seen=self._step * self._samples_per_step,
+            samples_seen=self._seen_before + (self._step - self._first_step) * self._samples_per_step,
             trained_s=self.trained_s,
             steps_per_second=self._rate(),
             last_losses=self._losses,

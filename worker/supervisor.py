@@ -264,7 +264,7 @@ class Supervisor:
             share=self._share,
             route=self._machine.route,
         )
-        return plan_to_follow(attempt.plan, planned, has_begun=attempt.origin is not None)
+        return plan_to_follow(attempt.plan, planned, has_begun=attempt.has_begun)
 
     @property
     def _share(self) -> int:
@@ -335,7 +335,7 @@ def _not_begun(error: Exception) -> LastWords:
 
 
 def _checkpoints_of(session: Session, job: Job) -> Sequence[Checkpoint]:
-    return newest_checkpoints(session, job.id) if job.attempt > 0 else ()
+    return newest_checkpoints(session, job.id) if job.attempt > 0 or job.parent_id else ()
 
 
 def _out_of_memory_kills() -> int:

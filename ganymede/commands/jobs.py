@@ -1,4 +1,4 @@
-"""Commands on jobs: submit, list, show, watch, cancel, pause, resume, delete, catalog."""
+"""Commands on jobs: submit, fork, list, show, watch, extend, save, cancel, pause, resume, delete, catalog."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ganymede.exit_codes import ExitCode
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
-    from ganymede.client import Client, Job
+    from ganymede.client import Client, Job, Parent
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -39,31 +39,46 @@ def submit(client: "Client", spec: tuple[str, ...], watches: bool, dry_run: bool
     if dry_run:
         show_json(client.plan_job(read_spec(spec)))
         return
-    job = client.create_job(read_spec(spec))
-    if watches:
-        job = _watched(client, job["id"], quiet=as_json)
-    if as_json:
-        show_json(job)
-    elif not watches:
-        click.echo(job["id"])
-    _exit_by(job)
+    _announce(client, client.create_job(read_spec(spec)), watches=watches, as_json=as_json)
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("overrides", nargs=-1)
+@click.option("--checkpoint", default="latest", show_default=True, help="A step, latest or best.")
+@click.option("--watch", "watches", is_flag=True, help="Stay and show progress; exit code 1 unless it succeeds.")
+@as_json
+@with_client
+def fork(
+    client: "Client", job_id: str, overrides: tuple[str, ...], checkpoint: str, watches: bool, as_json: bool
+) -> None:
+    """Queue a job that continues JOB from a checkpoint.
+
+    OVERRIDES change its spec from there on: JSON files, `-` for standard input, and assignments. Steps count on, so
+    that more of them are asked for by the step to end at:
+
+        ganymede fork JOB loop.max_steps=5000 optimizer.generator.lr=0.0001
+    """
+    from ganymede.spec_arguments import read_spec, read_value
+
+    job = client.fork(job_id, read_value(checkpoint), read_spec(overrides))
+    _announce(client, job, watches=watches, as_json=as_json)
 
 
 @click.command(name="list")
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--label", help="Only jobs with this label, as key:value.")
+@click.option("--parent", help="Only forks of this job.")
 @click.option("-q", "text", help="Only jobs whose name holds this text.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200), help="At most so many.")
 @as_json
 @with_client
-def list_jobs(
-    client: "Client", status: str | None, label: str | None, text: str | None, limit: int, as_json: bool
-) -> None:
+def list_jobs(client: "Client", text: str | None, limit: int, as_json: bool, **filters: str | None) -> None:
     """List jobs, newest first."""
     from itertools import islice
 
-    filters = {name: value for name, value in {"status": status, "label": label, "q": text}.items() if value}
-    jobs = list(islice(client.jobs(limit=limit, **filters), limit))
+    given = {name: value for name, value in {**filters, "q": text}.items() if value}
+    jobs = list(islice(client.jobs(limit=limit, **given), limit))
     if as_json:
         show_json(jobs)
     else:
@@ -90,6 +105,7 @@ def show(client: "Client", job_id: str, as_json: bool) -> None:
 def _details(job: "Job") -> dict[str, object]:
     return {
         "name": job["name"],
+        "parent": _told(job.get("parent")),
         "attempt": job["attempt"],
         "worker": job["worker"],
         "created": job["created_at"],
@@ -97,6 +113,10 @@ def _details(job: "Job") -> dict[str, object]:
         "finished": job["finished_at"],
         **(job["losses"] or {}),
     }
+
+
+def _told(parent: "Parent | None") -> str | None:
+    return parent and f"{parent['job']} at step {parent['step']}"
 
 
 @click.command()
@@ -109,6 +129,20 @@ def watch(client: "Client", job_id: str, as_json: bool) -> None:
     if as_json:
         show_json(job)
     _exit_by(job)
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("max_steps", type=click.IntRange(min=1))
+@as_json
+@with_client
+def extend(client: "Client", job_id: str, max_steps: int, as_json: bool) -> None:
+    """Let a job that has not ended train up to step MAX_STEPS; one that has ended is forked."""
+    job = client.change_job(job_id, max_steps=max_steps)
+    if as_json:
+        show_json(job)
+    else:
+        click.echo(f"{job_id} {job['status']}, step {job['progress']['step']} of {job['progress']['max_steps']}")
 
 
 @click.command()
@@ -154,7 +188,19 @@ cancel = _asking("cancel", "End jobs; what they made so far stays", lambda clien
 pause = _asking(
     "pause", "Let jobs save themselves and give up their place", lambda client, job_id: client.pause(job_id)
 )
+save = _asking("save", "Save checkpoints of running jobs now", lambda client, job_id: client.save(job_id))
 resume = _asking("resume", "Continue paused jobs where they were", lambda client, job_id: client.resume(job_id))
+
+
+def _announce(client: "Client", job: "Job", *, watches: bool, as_json: bool) -> None:
+    """Print a job that was just queued, or watch it to its end."""
+    if watches:
+        job = _watched(client, job["id"], quiet=as_json)
+    if as_json:
+        show_json(job)
+    elif not watches:
+        click.echo(job["id"])
+    _exit_by(job)
 
 
 def _watched(client: "Client", job_id: str, *, quiet: bool) -> "Job":

@@ -26,17 +26,17 @@ into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_
 @into_file
 @click.option("--columns", help="Only these columns, separated by commas.")
 @click.option("--max-points", type=click.IntRange(min=2), help="Thin the history to at most so many rows.")
+@click.option("--lineage", is_flag=True, help="Begin with the history of what a fork continues.")
 @as_json
 @with_client
-def losses(
-    client: "Client", job_id: str, output: Path | None, columns: str | None, max_points: int | None, as_json: bool
-) -> None:
+def losses(client: "Client", job_id: str, output: Path | None, lineage: bool, as_json: bool, **query: Any) -> None:
     """Show each column's last, least and greatest value.
 
     With -o the history is written instead, one row per step: the format follows the name (.csv .json .ndjson .npz),
     or is a chart (.svg .png). With --json the history is printed.
     """
-    query = {name: value for name, value in {"columns": columns, "max_points": max_points}.items() if value}
+    query |= {"lineage": "true" if lineage else None}
+    query = {name: value for name, value in query.items() if value}
     if output is not None:
         _save_losses(client, job_id, output, query)
     elif as_json:

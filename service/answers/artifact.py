@@ -36,7 +36,8 @@ class CheckpointAnswer(BaseModel):
     parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
     kept_because: list[str] = Field(
         description="Why it stays: latest, recent (of keep_last), multiple (of keep_every), best (of keep_best), "
-        "healthy (to be rolled back to, now or once it is older), wanted (samples are still to be drawn from it). "
+        "healthy (to be rolled back to, now or once it is older), wanted (samples are still to be drawn from it), "
+        "branch (a fork begins from it). "
         "Empty where the next checkpoint takes its place."
     )
     created_at: Moment

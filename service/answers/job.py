@@ -84,6 +84,20 @@ class JobError(BaseModel):
     message: str = Field(description="What happened, in words a person can act on.")
 
 
+class ParentAnswer(BaseModel):
+    """Where a fork begins."""
+
+    job: str = Field(description="The job that it continues, which may be deleted by now.")
+    step: int = Field(description="The step of the checkpoint that it begins from.")
+
+    @classmethod
+    def of(cls, job: Job) -> "ParentAnswer | None":
+        """Tell the parent of a fork."""
+        if job.parent_id is None or job.parent_step is None:
+            return None
+        return cls(job=job.parent_id, step=job.parent_step)
+
+
 class JobAnswer(BaseModel):
     """A training job."""
 
@@ -105,7 +119,7 @@ class JobAnswer(BaseModel):
     )
     progress: ProgressAnswer
     losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
-    parent: None = Field(description="The job this one continues.")
+    parent: ParentAnswer | None = Field(description="What this one continues; null where it is no fork.")
     sweep: None = Field(description="The sweep this job is a member of.")
     error: JobError | None
     created_at: Moment
@@ -133,7 +147,7 @@ class JobAnswer(BaseModel):
             execution=None if job.plan is None else ExecutionAnswer(**job.plan),
             progress=ProgressAnswer.of(job),
             losses=job.last_losses,
-            parent=None,
+            parent=ParentAnswer.of(job),
             sweep=None,
             error=_error_of(job),
             created_at=job.created_at,

@@ -24,6 +24,7 @@ CODES: dict[str, tuple[int, str]] = {
     "format_unavailable": (406, "The format is not available"),
     "job_is_live": (409, "The job has not ended"),
     "job_is_terminal": (409, "The job has ended"),
+    "job_is_not_running": (409, "The job does not run"),
     "job_is_cancelling": (409, "The job is being cancelled"),
     "dataset_in_use": (409, "A job needs the data set"),
     "upload_given_up": (409, "The upload was given up"),

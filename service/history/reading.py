@@ -1,5 +1,6 @@
 """The answer to a query: the steps asked for, thinned if there are too many, as arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from service.history.extremes import OVERVIEW_STEPS, Pairs, concatenate, merge, overview_of, pairs_of
 from service.history.query import Downsample, Query, Row
-from service.history.segments import Block, Steps, Values
+from service.history.segments import Block, Steps, Values, join
 from service.history.thinning import Grid, Points, enclose, largest_triangles, make_grid, means, minmax
 from service.store import history
+from service.store.history import Stretch
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,39 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Source:
-    """The wanted columns of one job, by range of steps."""
+    """The wanted columns of stretches that follow each other, by range of steps."""
 
     session: Session
-    job_id: str
+    stretches: Sequence[Stretch]
     columns: tuple[str, ...]
 
     def rows(self, first: int, last: int) -> Block:
-        return history.read_rows(self.session, self.job_id, columns=self.columns, first=first, last=last)
+        ranges = [(each.job_id, max(first, each.first), min(last, each.last)) for each in self.stretches]
+        return join([self._rows_of(job_id, start, end) for job_id, start, end in ranges if start <= end])
 
     def ends(self, first: int, last: int) -> tuple[Block, Block]:
-        return history.read_ends(self.session, self.job_id, columns=self.columns, first=first, last=last)
+        """Return blocks that hold two steps; what stands between them has an overview."""
+        if len(self.stretches) > 1:
+            whole = self.rows(first, last)
+            return whole, whole
+        job_id = self.stretches[0].job_id
+        return history.read_ends(self.session, job_id, columns=self.columns, first=first, last=last)
 
     def overview(self, first: int, last: int) -> list[Pairs]:
-        return history.read_overview(self.session, self.job_id, columns=self.columns, first=first, last=last)
+        job_id = self.stretches[0].job_id
+        return history.read_overview(self.session, job_id, columns=self.columns, first=first, last=last)
+
+    def _rows_of(self, job_id: str, first: int, last: int) -> Block:
+        return history.read_rows(self.session, job_id, columns=self.columns, first=first, last=last)
 
 
-def read_history(session: Session, job_id: str, query: Query) -> Reading:
-    """Answer a query whose columns are resolved; the same history and query give the same arrays."""
-    source = _Source(session, job_id, query.columns or ())
-    recorded = history.span(session, job_id) or (1, 0)
+def read_history(session: Session, stretches: Sequence[Stretch], query: Query) -> Reading:
+    """Answer a query whose columns are resolved; the same history and query give the same arrays.
+
+    The stretches follow each other without a gap; each job has recorded all the columns.
+    """
+    source = _Source(session, stretches, query.columns or ())
+    recorded = (stretches[0].first, stretches[-1].last) if stretches else (1, 0)
     first, last = query.first(recorded[0]), query.last(recorded[1])
     total = max(last - first + 1, 0)
     max_points = query.max_points or total

@@ -18,6 +18,7 @@ from service.routes.losses import tagged_by_history
 from service.spec.columns import recorded_columns
 from service.spec.job import JobSpec
 from service.spec.objectives import references
+from service.store import history
 from service.store.jobs import get_job
 from service.web import Caller, Web
 
@@ -55,7 +56,7 @@ def _draw(web: Web, caller: Caller, path: JobPath, write: Callable[[Drawing], by
             return response
         spec = JobSpec.model_validate(job.resolved_spec)
         wanted = question.Query(columns=chart_columns(recorded_columns(spec)), max_points=CHART_POINTS)
-        result = read_history(session, job.id, wanted)
+        result = read_history(session, history.stretches_of(session, job.id), wanted)
     response.set_data(write(draw_losses(result, references(spec), title=title)))
     response.mimetype = media_type
     return response

@@ -112,6 +112,7 @@ def _describe(session: Session, job: Job, rows: Sequence[Checkpoint]) -> list[Ch
         best=best_steps(session, job.id, rules.keep_best),
         look_back=look_back_for(health),
         wanted=steps_in_demand(session, job.id),
+        branch=job.parent_step,
     )
     measured = quality_at(session, job.id, [row.step for row in rows])
     return [CheckpointAnswer.of(row, kept_because=kept[row.step], quality=measured.get(row.step)) for row in rows]

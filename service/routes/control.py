@@ -1,4 +1,4 @@
-"""What an owner asks of a job: cancel, pause, resume. The answer is 202, for a worker follows."""
+"""What an owner asks of a job: cancel, pause, resume, save. The answer is 202, for a worker follows."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ from service.db import writing
 from service.models import Job
 from service.routes.jobs import JobPath
 from service.store.jobs import get_job
-from service.store.transitions import request_cancel, request_pause, request_resume
+from service.store.transitions import request_cancel, request_pause, request_resume, request_save
 from service.web import Caller, Web
 
-routes = Routes("control", "Cancel, pause and resume.")
+routes = Routes("control", "Cancel, pause, resume and save.")
 
 ACCEPTED = {202: Reply("The job, as it is now.", JobAnswer)}
 
@@ -42,6 +42,16 @@ def resume_job(web: Web, caller: Caller, path: JobPath) -> Response:
     response = _ask(web, caller, path, request_resume)
     web.wakeups.announce()
     return response
+
+
+@routes.add("POST", "/jobs/<job_id>/checkpoints", scope="submit", replies=ACCEPTED, problems=(409,))
+def save_job(web: Web, caller: Caller, path: JobPath) -> Response:
+    """Ask a running job to save a checkpoint now.
+
+    Its worker hears of it within moments and saves after the step that it is at; then `checkpoints/latest` is the new
+    one. A job that does not run is a conflict: it was saved when it stopped.
+    """
+    return _ask(web, caller, path, request_save)
 
 
 def _ask(web: Web, caller: Caller, path: JobPath, wish: Callable[[Session, Job], None]) -> Response:

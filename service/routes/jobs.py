@@ -1,29 +1,25 @@
 """Jobs: create, find, change, delete. What is asked of a running one is in routes.control."""
 
-import hashlib
 from typing import Any
 
-import orjson
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.admission import HEADERS, REQUEST_HEADERS, admit_job, digest_of
 from service.answers.job import EstimateAnswer, JobAnswer, JobPage, PlanAnswer, Status
 from service.answers.job_json import describe
 from service.answers.writing import join_page, json_answer, tagged_by, tagged_page
 from service.api import Reply, Routes
 from service.binding import PageQuery, Path, Query
-from service.crashpoints import crash_point
 from service.db import reading, writing
-from service.errors import Fault, InvalidInput, QuotaExceeded
+from service.errors import Fault, InvalidInput
+from service.models import Job
 from service.spec.job import JobSpec, Label, LabelValue
 from service.spec.parts.strict import MAX_STEPS
-from service.spec.resolve import Resolved, resolve
+from service.spec.resolve import resolve
 from service.store import jobs
 from service.store.datasets import hold_for_job, uploads_of
-from service.store.idempotency import find_answer, remember_answer
-from service.store.keys import lock_owner
 from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
@@ -31,7 +27,6 @@ routes = Routes("jobs", "Training jobs.")
 
 TAGGED = {"ETag": "Changes with the content."}
 PAGED = {"Link": "The next page."} | TAGGED
-LOCATED = {"Location": "Path of the job."}
 IF_NONE_MATCH = {"If-None-Match": "ETag of what the client has; 304 when nothing changed."}
 NOT_MODIFIED = Reply("Not modified since the ETag of If-None-Match.", headers=PAGED)
 
@@ -54,6 +49,7 @@ class JobsQuery(PageQuery):
     status: Status | None = Field(None, description="Only jobs of this status.")
     label: list[str] = Field([], max_length=64, description="key:value; given several times, all must match.")
     q: str | None = Field(None, max_length=200, description="Part of the name or id.")
+    parent: str | None = Field(None, max_length=32, description="Only forks of this job.")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -78,10 +74,10 @@ class JobChanges(BaseModel):
     scope="submit",
     replies={
         200: Reply("The plan of a dry run.", PlanAnswer),
-        201: Reply("The new job.", JobAnswer, headers=LOCATED | {"Idempotent-Replayed": "true for a repeated answer."}),
+        201: Reply("The new job.", JobAnswer, headers=HEADERS),
     },
     problems=(409, 429, 507),
-    request_headers={"Idempotency-Key": "1 to 255 characters; repeats get the first answer while the job exists."},
+    request_headers=REQUEST_HEADERS,
 )
 def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> Response:
     """Create a job. Only `dataset` is required.
@@ -94,56 +90,13 @@ def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> R
     if query.dry_run:
         return json_answer(PlanAnswer(resolved_spec=resolved.spec, estimate=EstimateAnswer.of(resolved.estimate)))
     spec = body.model_dump(mode="json", exclude_unset=True)
-    key = _idempotency_key()
-    try:
-        response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
-    except (IntegrityError, QuotaExceeded):
-        if not key:
-            raise
-        # Two requests with one key came at once and the other has committed: now its answer is found, if it was that
-        # which took the last free place.
-        response = _create_or_replay(web, caller, spec=spec, resolved=resolved, key=key)
-    crash_point("submit.committed")
-    web.wakeups.announce()
-    return response
 
-
-def _create_or_replay(
-    web: Web, caller: Caller, *, spec: dict[str, Any], resolved: Resolved, key: str | None
-) -> Response:
-    digest = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    with writing(web.engine) as session:
-        first = find_answer(session, caller.owner_id, key, digest) if key else None
-        if first is not None:
-            return _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
+    def create(session: Session) -> Job:
         if dataset_id := jobs.upload_of(resolved.spec):
             hold_for_job(session, dataset_id)
-        _check_quota(session, web, caller)
-        job = jobs.create_job(session, owner_id=caller.owner_id, spec=spec, resolved=resolved.spec)
-        answer = describe(session, job).model_dump_json().encode()
-        if key:
-            remember_answer(
-                session, owner_id=caller.owner_id, key=key, request_sha256=digest, job_id=job.id, answer=answer
-            )
-    return _created(answer, job.id, {})
+        return jobs.create_job(session, owner_id=caller.owner_id, spec=spec, resolved=resolved.spec)
 
-
-def _created(answer: bytes, job_id: str, headers: dict[str, str]) -> Response:
-    return Response(answer, 201, {"Location": f"/jobs/{job_id}"} | headers, mimetype="application/json")
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and (not 1 <= len(key) <= 255 or not key.isprintable()):
-        raise InvalidInput([Fault("Idempotency-Key", "bad_length", "must be 1 to 255 printable characters")])
-    return key
-
-
-def _check_quota(session: Session, web: Web, caller: Caller) -> None:
-    lock_owner(session, caller.owner_id)
-    limit = web.settings.max_live_jobs
-    if jobs.count_live(session, caller.owner_id) >= limit:
-        raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")
+    return admit_job(web, caller, digest_of(spec), create)
 
 
 @routes.add(
@@ -161,6 +114,7 @@ def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
             status=query.status,
             labels=[_label(text) for text in query.label],
             q=query.q,
+            parent=query.parent,
             limit=query.limit,
             cursor=query.cursor,
         )

@@ -24,6 +24,8 @@ from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
 from service.spec.job import JobSpec
 from service.spec.parts.strict import MAX_STEPS
 from service.store import history
+from service.store.forks import lineage_of
+from service.store.history import Stretch
 from service.store.jobs import Glimpse, get_job, glimpse
 from service.web import Caller, Web
 
@@ -45,7 +47,11 @@ class LossesQuery(Query):
         "mean: the mean of each stretch.",
     )
     format: Literal["json", "ndjson", "csv", "npz", "parquet", "arrow"] = Field("json", description="Of the answer.")
-    lineage: bool = Field(False, description="Begin with the history of the job that this one continues.")
+    lineage: bool = Field(
+        False,
+        description="Begin with the history of the jobs that this one continues, as far as they are left, in the "
+        "columns that all of them record.",
+    )
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,16 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
     _refuse_absent_format(query.format)
     with reading(web.engine) as session:
         job = glimpse(session, caller.owner_id, path.job_id)
-        response = tagged_by_history(session, job)
+        ancestors = _ancestors(session, job.id) if query.lineage else []
+        response = tagged_by_history(session, job, *ancestors)
         if web.kept.fill(response, request):
             return response
-        meaning = web.meanings.recall(job.id) or web.meanings.remember(job.id, _meaning_of(session, job.id))
-        resolved = question.resolve_columns(_question(query), meaning.columns)
-        result = read_history(session, job.id, resolved)
+        meaning = _meaning(web, session, job.id)
+        shared = [_meaning(web, session, stretch.job_id).columns for stretch, _ in ancestors]
+        recorded = [column for column in meaning.columns if all(column in columns for columns in shared)]
+        resolved = question.resolve_columns(_question(query), recorded)
+        stretches = [*(stretch for stretch, _ in ancestors), *history.stretches_of(session, job.id)]
+        result = read_history(session, stretches, resolved)
     if query.format == "json":
         answer = formats.envelope(
             job.id,
@@ -139,7 +149,12 @@ def _question(query: LossesQuery) -> question.Query:
     )
 
 
-def tagged_by_history(session: Session, job: Job | Glimpse, *facts: str) -> Response:
+def _ancestors(session: Session, job_id: str) -> list[tuple[Stretch, int]]:
+    """Return what was recorded before a fork began, oldest first, each with the attempt that its job is at."""
+    return [(each, session.get_one(Job, each.job_id).attempt) for each in lineage_of(session, job_id)]
+
+
+def tagged_by_history(session: Session, job: Job | Glimpse, *facts: object) -> Response:
     """Return an answer without a body, tagged by what can change it; it is 304 already for a client that is up to date.
 
     Within an attempt the history only grows, and a new attempt raises its number: nothing need be read to know.
@@ -147,7 +162,11 @@ def tagged_by_history(session: Session, job: Job | Glimpse, *facts: str) -> Resp
     return tagged_by(request, job.id, job.attempt, history.last_step(session, job.id), *facts)
 
 
-def _meaning_of(session: Session, job_id: str) -> Meaning:
+def _meaning(web: Web, session: Session, job_id: str) -> Meaning:
+    return web.meanings.recall(job_id) or web.meanings.remember(job_id, _read_meaning(session, job_id))
+
+
+def _read_meaning(session: Session, job_id: str) -> Meaning:
     return Meaning.of(JobSpec.model_validate(session.get_one(Job, job_id).resolved_spec))
 
 

@@ -109,6 +109,9 @@ class QualitySpec(Strict):
     held_out: float | None = Field(
         None, ge=0, le=0.5, description="Share of the rows kept aside for it; a fifth when not given."
     )
+    split_seed: int | None = Field(
+        None, ge=0, le=LARGEST_SEED, description="Of the choice of these rows; the job's seed when not given."
+    )
     count: int = Field(
         1_000, ge=10, le=5_000, description="Samples, and as many held-out rows as far as there are any."
     )

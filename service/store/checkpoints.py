@@ -27,7 +27,7 @@ def add_checkpoint(
     losses: dict[str, Any],
     files: dict[str, Any],
 ) -> Checkpoint:
-    """Show a durable checkpoint of a fenced job; a new one clears the count of losses in a row."""
+    """Show a durable checkpoint of a fenced job; it clears the count of losses in a row, and the wish for one."""
     checkpoint = Checkpoint(
         job_id=job.id,
         step=step,
@@ -40,6 +40,7 @@ def add_checkpoint(
     )
     session.add(checkpoint)
     job.losses_in_row = 0
+    job.save_wanted = False
     add_event(session, job, "checkpoint", f"Checkpoint at step {step}.", {"step": step})
     return checkpoint
 
@@ -85,11 +86,12 @@ def why_kept(
     best: Sequence[int] = (),
     look_back: int | None = None,
     wanted: Sequence[int] = (),
+    branch: int | None = None,
 ) -> dict[int, list[str]]:
     """Return for the step of each checkpoint the reasons for which it stays; those without any are to go.
 
     look_back is from before how many steps one is wanted to roll back to; wanted are the steps that samples are still
-    to be drawn from.
+    to be drawn from. branch is the step that a fork begins from, as other jobs begin from their specs.
     """
     newest_first = sorted(steps, reverse=True)
     healthy = _to_roll_back_to(newest_first, look_back)
@@ -102,6 +104,7 @@ def why_kept(
             "best": step in best,
             "healthy": step in healthy,
             "wanted": step in wanted,
+            "branch": step == branch,
         }
         reasons[step] = [reason for reason, does_hold in holds.items() if does_hold]
     return reasons
@@ -135,5 +138,6 @@ def retire_checkpoints(
         best=best_steps(session, job.id, keep_best),
         look_back=look_back,
         wanted=steps_in_demand(session, job.id),
+        branch=job.parent_step,
     )
     doom_rows(session, [row for row in rows if not kept[row.step]])

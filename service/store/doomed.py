@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.models import Checkpoint, Dataset, DoomedBlob, Order, Sample
+from service.store.holds import let_go
 
 
 def keys_of(files: dict[str, Any]) -> list[str]:
@@ -26,9 +27,10 @@ def doom(session: Session, keys: Iterable[str]) -> None:
 
 
 def doom_rows(session: Session, rows: Iterable[Checkpoint | Dataset | Order | Sample]) -> None:
-    """Delete rows that show blobs and mark their blobs for removal."""
+    """Delete rows that show blobs and mark their blobs for removal, but for those that another job holds."""
     for row in list(rows):
-        doom(session, keys_of(row.files))
+        keys = keys_of(row.files)
+        doom(session, let_go(session, row.job_id, keys) if isinstance(row, Checkpoint) else keys)
         session.delete(row)
     session.flush()
 

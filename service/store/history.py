@@ -1,6 +1,7 @@
 """The loss history of a job in segments: appending, cutting, reading. Each step stands exactly once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, or_, select
@@ -10,6 +11,15 @@ from service.history.extremes import Pairs, overview_of, pack_overview, unpack_o
 from service.history.segments import SEGMENT_STEPS, Block, block_of, is_full, join, pack, split, statistics, unpack
 from service.history.summaries import ColumnSummary, summarise
 from service.models import Segment
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The steps first to last, both included, as one job has recorded them."""
+
+    job_id: str
+    first: int
+    last: int
 
 
 def append_rows(
@@ -76,6 +86,12 @@ def span(session: Session, job_id: str) -> tuple[int, int] | None:
     oldest_first = select(Segment.first_step).where(Segment.job_id == job_id).order_by(Segment.first_step)
     first, last = session.scalar(oldest_first.limit(1)), last_step(session, job_id)
     return None if first is None or last is None else (first, last)
+
+
+def stretches_of(session: Session, job_id: str) -> list[Stretch]:
+    """Return the history of a job as one stretch, none before its first step."""
+    recorded = span(session, job_id)
+    return [] if recorded is None else [Stretch(job_id, *recorded)]
 
 
 def read_rows(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> Block:

@@ -130,6 +130,7 @@ def list_jobs(
     status: str | None = None,
     labels: Sequence[tuple[str, str]] = (),
     q: str | None = None,
+    parent: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Glimpse]:
@@ -139,6 +140,8 @@ def list_jobs(
         query = query.where(Job.id < decode_cursor(cursor))
     if status:
         query = query.where(_has_status(status))
+    if parent:
+        query = query.where(Job.parent_id == parent)
     for key, value in labels:
         labelled = select(JobLabel.job_id).where(JobLabel.key == key, JobLabel.value == value)
         query = query.where(Job.id.in_(labelled))
@@ -196,7 +199,11 @@ def patch_job(session: Session, job: Job, changes: dict[str, Any]) -> None:
 
 def _set_max_steps(job: Job, max_steps: int) -> None:
     if job.is_terminal:
-        raise Conflict("job_is_terminal", f"The job has already {job.state}; its max_steps can no longer change.")
+        message = (
+            f"The job has already {job.state}; its max_steps can no longer change. A fork trains on from a checkpoint: "
+            f"POST /jobs/{job.id}/fork"
+        )
+        raise Conflict("job_is_terminal", message)
     if max_steps < job.step:
         message = f"the job has already taken {job.step} steps"
         raise InvalidInput([Fault("/max_steps", "too_small", message, allowed={"minimum": job.step}, got=max_steps)])

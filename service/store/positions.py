@@ -23,6 +23,11 @@ def position_at(checkpoint: Checkpoint | None) -> dict[str, Any]:
     }
 
 
+def branch_of(session: Session, job: Job) -> Checkpoint | None:
+    """Return the checkpoint that a fork begins from; None for a job that begins from its spec."""
+    return None if job.parent_step is None else session.get(Checkpoint, (job.id, job.parent_step))
+
+
 def cut_after(session: Session, job: Job, step: int) -> None:
     """Remove everything that was recorded after a step, so that each later one will stand exactly once."""
     loses_steps = (history.last_step(session, job.id) or 0) > step

@@ -9,7 +9,7 @@ from service.models import Checkpoint, Job, State
 from service.spec.health import MOST_ROLLBACKS, rate_factor
 from service.store import transitions
 from service.store.events import add_event
-from service.store.positions import cut_after, position_at
+from service.store.positions import branch_of, cut_after, position_at
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def roll_back(session: Session, job_id: str, attempt: int, trouble: Trouble) -> 
         )
         return
     healthy = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.step < trouble.first_step)
-    target = session.scalars(healthy.order_by(Checkpoint.step.desc()).limit(1)).first()
+    target = session.scalars(healthy.order_by(Checkpoint.step.desc()).limit(1)).first() or branch_of(session, job)
     for column, value in position_at(target).items():
         setattr(job, column, value)
     job.rollbacks += 1

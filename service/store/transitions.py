@@ -37,6 +37,7 @@ class Orders:
 
     desired: Desired
     max_steps: int
+    save: bool = False  # a checkpoint now
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,20 @@ def request_resume(session: Session, job: Job) -> None:
     lock_job(session, job)
     _refuse_unless_live(job, "resumed")
     _desire(session, job, Desired.RUN, "run")
+
+
+def request_save(session: Session, job: Job) -> None:
+    """Ask a running job for a checkpoint now. Raise Conflict where no trainer could hear it."""
+    lock_job(session, job)
+    if job.is_terminal:
+        raise Conflict("job_is_terminal", f"The job has already {job.state}; its last step was saved as far as it is.")
+    if job.desired == Desired.CANCEL:
+        raise Conflict("job_is_cancelling", "The job is being cancelled and saves nothing more.")
+    if job.state != State.RUNNING:
+        raise Conflict("job_is_not_running", f"The job is {job.status}: it stands where it was last saved.")
+    if not job.save_wanted:
+        job.save_wanted = True
+        add_event(session, job, "note", "The owner asked for a checkpoint; the worker follows.")
 
 
 def _refuse_unless_live(job: Job, wish: str) -> None:
@@ -165,8 +180,11 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
     """Begin the next attempt of a queued job, from a verified checkpoint or step 0. False: somebody else was first.
 
     Everything a former attempt recorded after that step is removed in the same transaction, so that each step stands
-    in the history exactly once.
+    in the history exactly once. A fork without a whole checkpoint has nothing to begin from, and fails.
     """
+    if resume_from is None and job.parent_step is not None:
+        _fail_without_branch(session, job)
+        return False
     position = position_at(resume_from)
     claimed = update_one(
         session,
@@ -192,10 +210,20 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
         return False
     session.refresh(job)
     cut_after(session, job, job.step)
-    word = f"Resumed from step {job.step}" if resume_from else "Started"
+    begins = resume_from is None or job.attempt == 1
+    word = "Started" if begins else "Resumed"
+    place = f" from step {job.step}" if resume_from else ""
     data = {"status": job.status, "worker": worker, "from_step": job.step}
-    add_event(session, job, "resumed" if resume_from else "started", f"{word} as attempt {job.attempt}.", data)
+    add_event(session, job, word.lower(), f"{word}{place} as attempt {job.attempt}.", data)
     return True
+
+
+def _fail_without_branch(session: Session, job: Job) -> None:
+    attempt = job.attempt
+    lock_job(session, job)
+    if (job.attempt, job.state, job.desired) == (attempt, State.QUEUED, Desired.RUN):
+        message = f"No checkpoint of the job is whole, not even that of step {job.parent_step} where it was forked."
+        _end(session, job, State.FAILED, "crashed", "branch_lost", message)
 
 
 def fence(session: Session, job_id: str, attempt: int) -> Job:
@@ -220,7 +248,7 @@ def flush(session: Session, job_id: str, attempt: int, progress: Progress) -> Or
     job.steps_per_second = progress.steps_per_second
     job.last_losses = progress.last_losses or job.last_losses
     job.version += 1
-    return Orders(Desired(job.desired), job.max_steps)
+    return Orders(Desired(job.desired), job.max_steps, job.save_wanted)
 
 
 def finish(

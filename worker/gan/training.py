@@ -73,6 +73,7 @@ class Training:
         self.opened = data  # as it is measured against, whatever networks see of it
         self.data = data = as_seen_by(spec.model.architecture, data)
         self.step_number = 0
+        self._seen_elsewhere = 0  # by a job that this one continues with other batches, beyond what it would have seen
         self.merits: dict[int, float] = {}  # of measured steps; kept here, so that a resume stops where it should
         self._device, self._dtype = device, dtype
         self._arithmetic = arithmetic_of(spec, device)
@@ -120,7 +121,7 @@ class Training:
     @property
     def samples_seen(self) -> int:
         """How many real samples the discriminator has been trained on."""
-        return self.step_number * self._samples_per_step
+        return self._seen_elsewhere + self.step_number * self._samples_per_step
 
     @property
     def rate_factor(self) -> float:
@@ -230,15 +231,23 @@ class Training:
         load_network(self.discriminator.network, part("discriminator", state.tensors))
         load_optimizer(self.generator, part("optimizer.generator", state.tensors))
         load_optimizer(self.discriminator, part("optimizer.discriminator", state.tensors))
-        load_network(self._memory, part("memory", state.tensors))
+        self._remember(state)
         if self.average is not None:
             load_network(self.average.network, part("ema", state.tensors))
         if self._whole_step is not None:
             self._whole_step.forget()
         self.step_number = state.facts["step"]
+        self._seen_elsewhere = state.facts["samples_seen"] - self.step_number * self._samples_per_step
         self.rate_factor = state.facts.get("rate_factor", 1.0)  # checkpoints of before rollbacks name none
         self.merits = dict(state.facts.get("merits", []))
         self.recorder.restart(first_step=self.step_number + 1)
+
+    def _remember(self, state: TrainingState) -> None:
+        """Take over what penalties and views have learnt. A fork may have others, or a probability of its own."""
+        for name, module in self._memory.items():
+            learnt = part(f"memory.{name}", state.tensors)
+            if learnt and not (isinstance(module, Augment) and not module.adapts):
+                load_network(module, learnt)
 
     def _see_as(self, state: TrainingState) -> None:
         """See the data as the networks of a state learnt to, where that differs from what would be learnt here."""

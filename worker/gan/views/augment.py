@@ -25,7 +25,7 @@ class Augment(View):
     def __init__(self, spec: AugmentSpec) -> None:
         super().__init__()
         self._spec = spec
-        self._adapts = spec.probability == "adaptive"
+        self.adapts = spec.probability == "adaptive"
         self.register_buffer("probability", torch.tensor(0.0 if spec.probability == "adaptive" else spec.probability))
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
@@ -39,7 +39,7 @@ class Augment(View):
     @torch.no_grad()
     def adapt(self, real_logits: Tensor, count: int) -> None:
         """Raise the probability where D is too sure of reals, r_t of Karras et al. 2020, equation 1; else lower it."""
-        if self._adapts:
+        if self.adapts:
             surer = real_logits.sign().mean() - self._spec.target
             self.probability.add_(surer.sign() * (count / self._spec.rise_samples)).clamp_(0, 1)
 
