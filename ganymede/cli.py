@@ -48,6 +48,7 @@ for command in (
     results.sample,
     results.checkpoints,
     results.quality,
+    results.archive,
     jobs.extend,
     jobs.save,
     jobs.cancel,

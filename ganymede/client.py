@@ -160,6 +160,10 @@ class Client:
         """Ask a running job for a checkpoint now."""
         return self._job("POST", f"/jobs/{job_id}/checkpoints")
 
+    def archive(self, job_id: str, target: Path) -> int:
+        """Write everything that a job has left into one zip; return its size in bytes."""
+        return self.download(f"/jobs/{job_id}/archive.zip", target)
+
     def delete_job(self, job_id: str) -> None:
         """Remove a terminal job with everything it made."""
         self._transport.send("DELETE", f"/jobs/{job_id}")

@@ -20,6 +20,7 @@ from service.probe import DatabaseProbe
 from service.problems import install_problems
 from service.recent import Recent
 from service.routes import (
+    archive,
     catalog,
     charts,
     checkpoints,
@@ -57,6 +58,7 @@ NOUNS = tuple(
         samples,
         orders,
         quality,
+        archive,
         datasets,
         catalog,
         operation,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import psutil
 import pytest
@@ -226,6 +227,16 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     assert saved.output == f"{running} running\n"
     assert [refusal.exit_code for refusal in refusals] == [ExitCode.REFUSED] * 2
     assert f"/jobs/{job_id}/fork" in refusals[0].output
+
+
+def test_everything_of_a_job_is_fetched_as_one_file(service: Service, job_id: str, tmp_path: Path) -> None:
+    target = tmp_path / "all.zip"
+
+    done = run(service, "archive", job_id, "-o", str(target), "--json")
+
+    assert json.loads(done.output) == {"file": str(target), "size_bytes": target.stat().st_size}
+    with ZipFile(target) as archive:
+        assert f"{job_id}/generator.safetensors" in archive.namelist()
 
 
 def test_a_refused_spec_is_explained_with_every_fault(service: Service) -> None:

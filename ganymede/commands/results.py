@@ -1,4 +1,4 @@
-"""Commands on what a job made: losses, samples, checkpoints, quality."""
+"""Commands on what a job made: losses, samples, checkpoints, quality, all of it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,6 +153,21 @@ def quality(client: "Client", job_id: str, as_json: bool) -> None:
     click.echo(format_table(("STEP", *(name.upper() for name in names)), rows))
     if behind := last.get("behind"):  # services of before do not say
         click.echo(f"Without any training {' and '.join(behind)} would be better than step {last['step']}.")
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; JOB.zip by default.")
+@as_json
+@with_client
+def archive(client: "Client", job_id: str, output: Path | None, as_json: bool) -> None:
+    """Fetch everything that a job has left as one zip: spec, losses, samples, generator, quality, events."""
+    target = output or Path(f"{job_id}.zip")
+    size_bytes = client.archive(job_id, target)
+    if as_json:
+        show_json({"file": str(target), "size_bytes": size_bytes})
+    else:
+        click.echo(f"{target} ({size_bytes:,} bytes)")
 
 
 def _save_losses(client: "Client", job_id: str, output: Path, query: Mapping[str, str | int]) -> None:
