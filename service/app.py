@@ -24,6 +24,7 @@ from service.routes import (
     catalog,
     charts,
     checkpoints,
+    comparison,
     control,
     datasets,
     diagnosis,
@@ -36,6 +37,7 @@ from service.routes import (
     pages,
     quality,
     samples,
+    timeline,
 )
 from service.settings import Settings
 from service.tidings import Listener
@@ -52,10 +54,12 @@ NOUNS = tuple(
         control,
         events,
         losses,
+        comparison,
         charts,
         diagnosis,
         checkpoints,
         samples,
+        timeline,
         orders,
         quality,
         archive,

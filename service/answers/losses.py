@@ -39,6 +39,12 @@ class LossesAnswer(BaseModel):
     next_after_step: int = Field(description="The after_step with which a poller asks for what comes next.")
 
 
+class ComparisonAnswer(BaseModel):
+    """The losses of several jobs."""
+
+    data: list[LossesAnswer] = Field(description="In the order of the ids asked for.")
+
+
 class ExtremeAnswer(BaseModel):
     """A finite value and the first step that had it."""
 

@@ -1,8 +1,8 @@
 """The history of every step: as numbers in several formats, as a summary, as a chart."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flask import Response, request
 from pydantic import Field
@@ -96,21 +96,10 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
         response = tagged_by_history(session, job, *ancestors)
         if web.kept.fill(response, request):
             return response
-        meaning = _meaning(web, session, job.id)
-        shared = [_meaning(web, session, stretch.job_id).columns for stretch, _ in ancestors]
-        recorded = [column for column in meaning.columns if all(column in columns for columns in shared)]
-        resolved = question.resolve_columns(_question(query), recorded)
-        stretches = [*(stretch for stretch, _ in ancestors), *history.stretches_of(session, job.id)]
-        result = read_history(session, stretches, resolved)
+        before = [stretch for stretch, _ in ancestors]
+        meaning, result = read_losses(web, session, job.id, _question(query), before)
     if query.format == "json":
-        answer = formats.envelope(
-            job.id,
-            result,
-            references=meaning.references,
-            reduction=meaning.reduction,
-            eval_point=meaning.eval_point,
-        )
-        response.set_data(formats.to_json(answer))
+        response.set_data(formats.to_json(tell(job.id, meaning, result)))
         return web.kept.keep(response, request)
     if result.row == "extremes":
         raise InvalidInput([_no_rows(query.format)])
@@ -162,7 +151,28 @@ def tagged_by_history(session: Session, job: Job | Glimpse, *facts: object) -> R
     return tagged_by(request, job.id, job.attempt, history.last_step(session, job.id), *facts)
 
 
-def _meaning(web: Web, session: Session, job_id: str) -> Meaning:
+def read_losses(
+    web: Web, session: Session, job_id: str, asked: question.Query, before: Sequence[Stretch] = ()
+) -> tuple[Meaning, Reading]:
+    """Return what a job's columns mean, and what was asked of them; of what its ancestors recorded before, too.
+
+    Raises InvalidInput for what the question has wrong.
+    """
+    meaning = _meaning_of(web, session, job_id)
+    shared = [_meaning_of(web, session, stretch.job_id).columns for stretch in before]
+    recorded = [column for column in meaning.columns if all(column in columns for columns in shared)]
+    stretches = [*before, *history.stretches_of(session, job_id)]
+    return meaning, read_history(session, stretches, question.resolve_columns(asked, recorded))
+
+
+def tell(job_id: str, meaning: Meaning, result: Reading) -> dict[str, Any]:
+    """Return a LossesAnswer, with arrays in it."""
+    return formats.envelope(
+        job_id, result, references=meaning.references, reduction=meaning.reduction, eval_point=meaning.eval_point
+    )
+
+
+def _meaning_of(web: Web, session: Session, job_id: str) -> Meaning:
     return web.meanings.recall(job_id) or web.meanings.remember(job_id, _read_meaning(session, job_id))
 
 

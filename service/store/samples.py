@@ -29,6 +29,11 @@ def list_samples(session: Session, job_id: str, *, limit: int = 50, cursor: str 
     return make_page(rows, limit, [row.step for row in rows])
 
 
+def all_samples(session: Session, job_id: str) -> Sequence[Sample]:
+    """Return all of a job's sampling points, ascending by step."""
+    return session.scalars(select(Sample).where(Sample.job_id == job_id).order_by(Sample.step)).all()
+
+
 def latest_samples(session: Session, job_ids: Sequence[str]) -> dict[str, Sample]:
     """Return the latest sampling point of each job that has one, by job id."""
     latest = (
