@@ -17,7 +17,7 @@ from chaos.ledger import Entry, read_entries
 from service.blobs import BlobStore, verify
 from service.db import reading
 from service.errors import BlobDamaged, BlobMissing
-from service.models import TERMINAL, Checkpoint, Dataset, Event, Job, Sample, Segment, State
+from service.models import TERMINAL, Checkpoint, Dataset, Event, Flush, Job, Sample, Segment, State
 from service.spec.columns import recorded_columns
 from service.spec.resolve import parse_spec
 from service.store import history
@@ -169,10 +169,12 @@ def _judge_job(job: Job, promise: Promise) -> Iterator[str]:
 
 
 def _judge_events(session: Session, job: Job) -> Iterator[str]:
-    """I7: the record of events has no gap, and one terminal event, which is the last of its transitions."""
+    """I7: the stream has no gap, and one terminal event, which is the last of its transitions."""
     events = session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.seq)).all()
-    if [event.seq for event in events] != list(range(1, len(events) + 1)):
-        yield f"I7 {job.id}: its events have gaps"
+    flushes = session.scalars(select(Flush.seq).where(Flush.job_id == job.id)).all()
+    numbers = sorted([*(event.seq for event in events), *flushes, *(seq - 1 for seq in flushes)])
+    if numbers != list(range(1, job.event_seq + 1)):
+        yield f"I7 {job.id}: its stream has gaps"
     ends = [event.seq for event in events if event.type in TERMINAL]
     if job.state in TERMINAL and ends != [events[-1].seq]:
         yield f"I7 {job.id}: its terminal events are {ends} of {len(events)}"

@@ -37,9 +37,11 @@ from service.routes import (
     pages,
     quality,
     samples,
+    stream,
     timeline,
 )
 from service.settings import Settings
+from service.streams import Streams
 from service.tidings import Listener
 from service.web import Announcer, LongPolls, Web
 
@@ -53,6 +55,7 @@ NOUNS = tuple(
         forks,
         control,
         events,
+        stream,
         losses,
         comparison,
         charts,
@@ -89,6 +92,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         JobJson(),
         KeptAnswers(),
         Recent(REMEMBERED_MEANINGS),
+        Streams(engine, most=settings.web_watchers),
     )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes

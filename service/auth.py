@@ -56,7 +56,7 @@ def admit(request: Request, *, engine: Engine, settings: Settings, scope: Scope)
         raise Refused("unauthorized", "The key is unknown, revoked or expired.", headers=_CHALLENGE)
     if SCOPES.index(key.scope) < SCOPES.index(scope):
         raise Refused("forbidden", f"This needs a key of scope {scope}; yours is of scope {key.scope}.")
-    return Caller(key.owner_id, key.scope)  # type: ignore[arg-type]
+    return Caller(key.owner_id, key.scope, key.id)  # type: ignore[arg-type]
 
 
 def _is_loopback(host: str) -> bool:

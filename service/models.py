@@ -85,7 +85,7 @@ class Job(Table):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(default=1)  # grows with every change a client can see
-    event_seq: Mapped[int] = mapped_column(default=0)  # of the newest event
+    event_seq: Mapped[int] = mapped_column(default=0)  # of the newest event or flush
     attempt: Mapped[int] = mapped_column(default=0)  # the fencing token: grows with every claim
     worker: Mapped[str | None] = mapped_column(String(200))
     beat: Mapped[int] = mapped_column(default=0)
@@ -204,7 +204,7 @@ class JobLabel(Table):
 
 
 class Event(Table):
-    """A transition or notable fact of a job; seq has no gaps."""
+    """A transition or notable fact of a job; its flushes take the numbers that are missing in seq."""
 
     __tablename__ = "events"
 
@@ -215,6 +215,25 @@ class Event(Table):
     message: Mapped[str] = mapped_column(Text)
     attempt: Mapped[int]
     data: Mapped[dict[str, Any]]
+
+
+class Flush(Table):
+    """Steps that one flush has added to the history of a job, as its stream tells them: by two messages.
+
+    `seq` is the number of the second, progress; the first, losses, has the number before it.
+    """
+
+    __tablename__ = "flushes"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    attempt: Mapped[int]
+    from_step: Mapped[int]
+    to_step: Mapped[int]
+    max_steps: Mapped[int]
+    samples_seen: Mapped[int]
+    steps_per_second: Mapped[float | None]
 
 
 class Segment(Table):

@@ -33,6 +33,7 @@ RETRY_AFTER_S = {
     "storage_unavailable": 5,
     "storage_full": 60,
     "too_many_uploads": 10,
+    "too_many_watchers": 10,
 }
 
 DOMAIN: dict[type[GanymedeError], str] = {

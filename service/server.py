@@ -115,6 +115,7 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
             # Once is enough, and a second signal would wait for ever for the lock that the first one's handler holds.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             running.web.long_polls.stop()
+            running.web.streams.stop()
             worker.handle_exit(number, frame)
 
         signal.signal(signal.SIGTERM, stop_politely)

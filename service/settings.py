@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     )
     web_processes: int = Field(2, ge=1, le=64, description="Processes that answer requests, each on one core at most.")
     web_threads: int = Field(8, ge=2, le=1000, description="Threads of each process that answers requests.")
+    web_watchers: int = Field(500, ge=1, le=10_000, description="Streams that each of these processes sends at once.")
     slots: int = Field(1, ge=1, le=256, description="Jobs that one worker trains at once.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device of the worker's jobs.")
     threads: int | None = Field(

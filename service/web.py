@@ -18,6 +18,7 @@ from service.probe import DatabaseProbe
 from service.recent import Recent
 from service.settings import Settings
 from service.store.keys import Scope
+from service.streams import Streams
 from service.tidings import Listener
 
 LOOK_S = 0.2  # between two looks of a request that waits
@@ -84,6 +85,7 @@ class Web:
     job_json: JobJson
     kept: KeptAnswers
     meanings: Recent[str, Meaning]  # of the histories of jobs, by id
+    streams: Streams
 
 
 @dataclass(frozen=True)
@@ -92,3 +94,4 @@ class Caller:
 
     owner_id: str
     scope: Scope
+    key_id: str | None = None  # None while keys are off

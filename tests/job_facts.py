@@ -3,7 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from service.models import TERMINAL, Checkpoint, Desired, Event, Job, Sample, State
+from service.models import TERMINAL, Checkpoint, Desired, Event, Flush, Job, Sample, State
 from service.store import history
 from service.store.doomed import keys_of
 from tests.job_model import Life
@@ -42,7 +42,7 @@ def assert_alike(session: Session, job: Job, life: Life) -> None:
         "history": [row_of(attempt, number + 1) for number, attempt in enumerate(life.history)],
         "checkpoints": life.checkpoints,
         "samples": life.samples,
-        "events": list(enumerate(life.events, start=1)),
+        "events": life.events,
     }
     stored_events = list(session.scalars(select(Event).where(Event.job_id == job.id).order_by(Event.seq)))
     stored_facts = {
@@ -63,10 +63,12 @@ def assert_alike(session: Session, job: Job, life: Life) -> None:
         "history": stored_history(session, job.id),
         "checkpoints": attempts_by_step(session, Checkpoint, job.id),
         "samples": attempts_by_step(session, Sample, job.id),
-        "events": [(event.seq, event.type) for event in stored_events],
+        "events": [event.type for event in stored_events],
     }
     assert stored_facts == promised_facts
-    assert job.event_seq == len(stored_events)
+    flushes = session.scalars(select(Flush.seq).where(Flush.job_id == job.id)).all()
+    numbers = sorted([*(event.seq for event in stored_events), *flushes, *(seq - 1 for seq in flushes)])
+    assert numbers == list(range(1, job.event_seq + 1))
 
 
 def stored_history(session: Session, job_id: str) -> list[list[float]]:

@@ -118,6 +118,8 @@ class Life:
         self.state, self.reason, self.quiet_s = "running", None, None
         self.attempt += 1
         self.step = from_step
+        if len(self.history) > from_step:
+            self.events.append("rollback")
         self.history = self.history[:from_step]
         self.checkpoints = {step: attempt for step, attempt in self.checkpoints.items() if step <= from_step}
         self.samples = {step: attempt for step, attempt in self.samples.items() if step <= from_step}

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ class Served:
         head = psutil.Process(self.process.pid)
         wait_until(lambda: [titled(process) for process in head.children()] == [TITLE] * 2, "two processes answer")
         return head.children()
+
+    def watch(self, job_id: str) -> socket.socket:
+        """Return a connection into which a stream comes."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        connection.sendall(f"GET /jobs/{job_id}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return connection
 
     def read_metrics(self) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -127,6 +134,31 @@ def test_being_asked_to_stop_answers_those_who_wait_and_ends(served: Served) -> 
 
     assert [status for status, _ in answers] == [200]
     assert served.process.wait(timeout=10) == 0
+
+
+def test_watchers_take_no_thread_and_their_streams_end_with_the_process(served: Served) -> None:
+    _, job = served.post_job()
+    with ExitStack() as stack:
+        watchers = [stack.enter_context(served.watch(job["id"])) for _ in range(40)]
+        assert [watcher.recv(9) for watcher in watchers] == [b"HTTP/1.1 "] * 40
+
+        began = time.monotonic()
+        assert served.ask("POST", f"/jobs/{job['id']}/pause")[0] == 202
+        assert time.monotonic() - began < 5
+        for watcher in watchers:
+            assert b'"paused"' in receive_until(watcher, b"\n\n", count=2)
+
+        served.process.terminate()
+        assert [receive_until(watcher, b"\n\n") for watcher in watchers] == [b""] * 40
+    assert served.process.wait(timeout=10) == 0
+
+
+def receive_until(connection: socket.socket, mark: bytes, count: int = 1) -> bytes:
+    """Return what comes up to some marks, or up to the end."""
+    text = b""
+    while text.count(mark) < count and (piece := connection.recv(65_536)):
+        text += piece
+    return text
 
 
 def test_a_body_without_a_length_is_bounded_too(served: Served) -> None:

@@ -14,6 +14,7 @@ from service.clock import monotonic_s
 from service.models import Job
 from service.store import history
 from service.store.events import add_event
+from service.store.stream import add_flush
 from service.store.transitions import Progress
 from worker.attempt import Attempt
 from worker.endings import Ending
@@ -66,6 +67,7 @@ class Batch:
             history.append_rows(
                 session, job.id, attempt=self.attempt, first_step=new.first_step, columns=self.columns, rows=new.rows
             )
+            add_flush(session, job, first_step=new.first_step, last_step=new.last_step, progress=self.progress)
         for show in self.rows_to_add:
             show(session, job)
 

@@ -24,7 +24,19 @@ Reason = Literal[
     "storage_full",
     "bad_dataset",
 ]
-LINKED = ("losses", "samples", "checkpoints", "quality", "events", "diagnosis", "log", "cancel", "pause", "resume")
+LINKED = (
+    "losses",
+    "samples",
+    "checkpoints",
+    "quality",
+    "events",
+    "stream",
+    "diagnosis",
+    "log",
+    "cancel",
+    "pause",
+    "resume",
+)
 
 
 class ProgressAnswer(BaseModel):
@@ -40,14 +52,27 @@ class ProgressAnswer(BaseModel):
     @classmethod
     def of(cls, job: Job) -> "ProgressAnswer":
         """Tell a job's progress."""
-        left, speed = max(0, job.max_steps - job.step), job.steps_per_second
-        return cls(
-            step=job.step,
-            max_steps=job.max_steps,
-            fraction=round(min(1.0, job.step / job.max_steps), 6),
-            steps_per_second=speed,
-            eta_seconds=round(left / speed, 1) if speed and job.state == "running" else None,
+        return cls.at(
+            job.step,
+            job.max_steps,
             samples_seen=job.samples_seen,
+            steps_per_second=job.steps_per_second,
+            is_running=job.state == "running",
+        )
+
+    @classmethod
+    def at(
+        cls, step: int, max_steps: int, *, samples_seen: int, steps_per_second: float | None, is_running: bool
+    ) -> "ProgressAnswer":
+        """Tell the progress at a step; there is an end to expect only while the job runs."""
+        left = max(0, max_steps - step)
+        return cls(
+            step=step,
+            max_steps=max_steps,
+            fraction=round(min(1.0, step / max_steps), 6),
+            steps_per_second=steps_per_second,
+            eta_seconds=round(left / steps_per_second, 1) if steps_per_second and is_running else None,
+            samples_seen=samples_seen,
         )
 
 
@@ -185,7 +210,7 @@ class PlanAnswer(BaseModel):
 class EventAnswer(BaseModel):
     """A transition or notable fact of a job."""
 
-    seq: int = Field(description="Counts from 1 without gaps.")
+    seq: int = Field(description="Rises from 1; the numbers between are those of losses and progress in the stream.")
     at: Moment
     type: str
     message: str

@@ -1,4 +1,4 @@
-"""What happened to a job, in order and without gaps."""
+"""What happened to a job, in order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,12 @@ from service.clock import now
 from service.models import Event, Job
 from service.store.pages import Page, decode_number_cursor, make_page
 
+OF_THEIR_OWN = frozenset({"checkpoint", "diagnosis", "quality", "rollback", "sample"})
+"""Types that a stream tells by their own names; all others are news of the job's status, and say what it is."""
+
 
 def add_event(session: Session, job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
-    """Append an event. The caller's transaction holds the job's row, which makes seq gap-free."""
+    """Append an event. The caller's transaction holds the job's row, which keeps the numbers of its stream gap-free."""
     event = next_event(job, type, message, data)
     session.add(event)
     return event
@@ -20,6 +23,7 @@ def add_event(session: Session, job: Job, type: str, message: str, data: dict[st
 
 def next_event(job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
     """Return what happened to a job, which counts it; the caller adds it to the session."""
+    told = {} if type in OF_THEIR_OWN else {"status": job.status}
     job.event_seq += 1
     job.version += 1
     return Event(
@@ -29,7 +33,7 @@ def next_event(job: Job, type: str, message: str, data: dict[str, Any] | None = 
         type=type,
         message=message,
         attempt=job.attempt,
-        data=data or {},
+        data=told | (data or {}),
     )
 
 

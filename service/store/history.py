@@ -81,6 +81,11 @@ def last_step(session: Session, job_id: str) -> int | None:
     return session.scalar(_NEWEST_FIRST, {"job": job_id})
 
 
+def columns_of(session: Session, job_id: str) -> Sequence[str]:
+    """Return the columns that a job records, which are those of all its segments; none before the first step."""
+    return session.scalar(_COLUMNS, {"job": job_id}) or ()
+
+
 def span(session: Session, job_id: str) -> tuple[int, int] | None:
     """Return the first and the last recorded step, or None before the first."""
     oldest_first = select(Segment.first_step).where(Segment.job_id == job_id).order_by(Segment.first_step)
@@ -118,7 +123,7 @@ def read_overview(session: Session, job_id: str, *, columns: Sequence[str], firs
     rows = session.execute(_OVERVIEWS, {"job": job_id, "first": first, "last": last}).all()
     if not rows:
         return []
-    recorded = session.scalars(_COLUMNS, {"job": job_id}).one()
+    recorded = columns_of(session, job_id)
     overviews, first_steps = [row.overview for row in rows], [row.first_step for row in rows]
     return [unpack_overviews(overviews, first_steps, columns=len(recorded), chosen=_places(recorded, columns))]
 
@@ -152,7 +157,7 @@ def _read_segments(
     ]
 
 
-def _places(recorded: list[str], chosen: Sequence[str]) -> list[int]:
+def _places(recorded: Sequence[str], chosen: Sequence[str]) -> list[int]:
     return [recorded.index(column) for column in chosen]
 
 

@@ -3,11 +3,11 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -66,6 +66,12 @@ def find_key(session: Session, secret: str) -> Key | None:
     if key is None or not hmac.compare_digest(key.sha256, digest) or key.revoked_at is not None:
         return None
     return None if key.expires_at is not None and key.expires_at <= now() else key
+
+
+def valid_keys(session: Session, key_ids: Collection[str]) -> set[str]:
+    """Return those of some keys that are neither revoked nor expired."""
+    is_valid = Key.revoked_at.is_(None) & or_(Key.expires_at.is_(None), Key.expires_at > now())
+    return set(session.scalars(select(Key.id).where(Key.id.in_(key_ids), is_valid)))
 
 
 def revoke_key(session: Session, key_id: str) -> Key:

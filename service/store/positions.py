@@ -28,8 +28,11 @@ def branch_of(session: Session, job: Job) -> Checkpoint | None:
     return None if job.parent_step is None else session.get(Checkpoint, (job.id, job.parent_step))
 
 
-def cut_after(session: Session, job: Job, step: int) -> None:
-    """Remove everything that was recorded after a step, so that each later one will stand exactly once."""
+def cut_after(session: Session, job: Job, step: int) -> bool:
+    """Remove everything that was recorded after a step, so that each later one will stand exactly once.
+
+    Tell whether the history has lost steps by it.
+    """
     loses_steps = (history.last_step(session, job.id) or 0) > step
     history.cut_after(session, job.id, step)
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
@@ -39,3 +42,4 @@ def cut_after(session: Session, job: Job, step: int) -> None:
         rules = {name: rule for name, rule in job.diagnosis["rules"].items() if rule["since_step"] <= step}
         # The best that was ever seen may have been seen in them: judging by it would take a beginner for a collapse.
         job.diagnosis = {"rules": rules}
+    return loses_steps

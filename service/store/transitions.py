@@ -209,7 +209,9 @@ def claim(session: Session, job: Job, *, worker: str, resume_from: Checkpoint | 
     if not claimed:
         return False
     session.refresh(job)
-    cut_after(session, job, job.step)
+    if cut_after(session, job, job.step):
+        message = f"The steps after {job.step} are taken again."
+        add_event(session, job, "rollback", message, {"to_step": job.step, "attempt": job.attempt})
     begins = resume_from is None or job.attempt == 1
     word = "Started" if begins else "Resumed"
     place = f" from step {job.step}" if resume_from else ""
