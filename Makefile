@@ -18,7 +18,7 @@ run: .venv/installed-worker ## Run the service at http://127.0.0.1:8000 until Ct
 	@$(BIN)/ganymede up
 
 test: lint chromium ## Run every check: lint, types, import contracts, tests.
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 10
 
 MINUTES ?= 50
 chaos: .venv/installed-test ## Break a running service on purpose for MINUTES=50, with SEED=a random one, and judge it.
@@ -94,9 +94,9 @@ clean: ## Remove what the targets made, except the data in .ganymede.
 	  { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# One test opens /docs in a real browser.
+# Some tests open the pages in a real browser.
 chromium:
 	@command -v chromium >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
-	  { echo "The test of /docs needs a browser: install the package 'chromium'." >&2; exit 1; }
+	  { echo "The tests of the pages need a browser: install the package 'chromium'." >&2; exit 1; }

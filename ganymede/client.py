@@ -36,6 +36,13 @@ class Execution(TypedDict):
     reason: str
 
 
+class LatestSamples(TypedDict):
+    """The newest sampling point, and the formats in which its file can be had."""
+
+    step: int
+    formats: list[str]
+
+
 class Parent(TypedDict):
     """What a fork continues, and from which step."""
 
@@ -62,6 +69,7 @@ class Job(TypedDict):
     execution: Execution | None
     progress: Progress
     losses: dict[str, float | None] | None
+    latest_samples: LatestSamples | None
     parent: Parent | None
     error: dict[str, str] | None
     created_at: str

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.answers.writing import Moment, PageAnswer, StoredSpec
-from service.models import Event, Job
+from service.models import Event, Job, Sample
 from service.spec.estimate import Estimate
 from service.spec.job import JobSpec
 from service.spec.plan import Layout, Route, Way
@@ -102,6 +102,18 @@ class ExecutionAnswer(BaseModel):
     cohort: SeatAnswer | None = Field(None, description="Its place in a cohort; null where it is trained alone.")
 
 
+class LatestSamplesAnswer(BaseModel):
+    """The newest sampling point."""
+
+    step: int
+    formats: list[str] = Field(description="In which its file can be had.")
+
+    @classmethod
+    def of(cls, sample: Sample) -> "LatestSamplesAnswer":
+        """Tell a sampling point."""
+        return cls(step=sample.step, formats=sorted(sample.files))
+
+
 class JobError(BaseModel):
     """Why a job failed."""
 
@@ -144,6 +156,7 @@ class JobAnswer(BaseModel):
     )
     progress: ProgressAnswer
     losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
+    latest_samples: LatestSamplesAnswer | None = Field(description="null before the first sampling point.")
     parent: ParentAnswer | None = Field(description="What this one continues; null where it is no fork.")
     sweep: None = Field(description="The sweep this job is a member of.")
     error: JobError | None
@@ -153,7 +166,7 @@ class JobAnswer(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, job: Job, *, labels: dict[str, str], queue_position: int | None) -> "JobAnswer":
+    def of(cls, job: Job, *, labels: dict[str, str], queue_position: int | None, samples: Sample | None) -> "JobAnswer":
         """Tell a job."""
         return cls(
             id=job.id,
@@ -172,6 +185,7 @@ class JobAnswer(BaseModel):
             execution=None if job.plan is None else ExecutionAnswer(**job.plan),
             progress=ProgressAnswer.of(job),
             losses=job.last_losses,
+            latest_samples=samples and LatestSamplesAnswer.of(samples),
             parent=ParentAnswer.of(job),
             sweep=None,
             error=_error_of(job),

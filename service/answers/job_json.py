@@ -9,6 +9,7 @@ from service.models import Job
 from service.recent import Recent
 from service.store import jobs
 from service.store.jobs import Glimpse
+from service.store.samples import latest_samples
 
 MOST = 1_000  # some 6 kB each
 Key = tuple[str, int, int | None]
@@ -45,4 +46,9 @@ def describe_all(session: Session, rows: Sequence[Job]) -> list[JobAnswer]:
 
 def _describe(session: Session, rows: Sequence[Job], places: Mapping[str, int]) -> list[JobAnswer]:
     labels = jobs.labels_of(session, [job.id for job in rows]) if rows else {}
-    return [JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id)) for job in rows]
+    begun = [job.id for job in rows if job.attempt]
+    samples = latest_samples(session, begun) if begun else {}
+    return [
+        JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id), samples=samples.get(job.id))
+        for job in rows
+    ]

@@ -1,45 +1,46 @@
-"""Pages for browsers: the landing page, the documentation, the files they load. Nothing comes from elsewhere."""
+"""Pages for browsers: the dashboard, the documentation, the files they load. Nothing comes from elsewhere."""
 
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path as FilePath
+from typing import Literal
 
 from flask import Response, render_template, request
 from pydantic import Field
-from sqlalchemy.orm import Session
 
-from service.answers.job import JobAnswer
-from service.answers.job_json import describe_all
 from service.answers.writing import tagged
 from service.api import Reply, Routes
 from service.binding import Path
-from service.db import reading
 from service.errors import NotFound
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED
-from service.store.jobs import find_all, list_jobs
-from service.store.keys import LOCAL_OWNER
-from service.store.samples import latest_samples
 from service.version import VERSION
-from service.web import Web
 
 routes = Routes("pages", "Pages for browsers.")
 
-NEWEST = 20
+# Pictures that need an API key are fetched by a script, which shows them from memory: blob: URLs.
+DASHBOARD_SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 # Swagger UI sets styles from its script and draws its icons from data: URLs; scripts stay our own files all the same.
 DOCS_SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+PageName = Literal["compare", "data", "job", "new"]
+TITLES: dict[str, str] = {"jobs": "Jobs", "compare": "Compare jobs", "data": "Data", "job": "Job", "new": "New job"}
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _OURS = FilePath(__file__).parent.parent / "dashboard" / "static"
 _SWAGGER = FilePath(str(files("flask_openapi_swagger"))) / "templates" / "swagger"
-ASSETS = {
-    "docs.js": (_OURS / "docs.js", "text/javascript"),
-    "docs.css": (_OURS / "docs.css", "text/css"),
-    "icon.svg": (_OURS / "icon.svg", "image/svg+xml"),
-    "pages.css": (_OURS / "pages.css", "text/css"),
+ASSETS = {file.name: (file, _KINDS[file.suffix]) for file in sorted(_OURS.iterdir()) if file.suffix in _KINDS} | {
     "swagger-ui.css": (_SWAGGER / "css" / "swagger-ui.css", "text/css"),
     "swagger-ui.js": (_SWAGGER / "js" / "swagger-ui-bundle.js", "text/javascript"),
 }
+
+
+class PagePath(Path):
+    """Path of a page of the dashboard."""
+
+    page: PageName = Field(description="Name of the page.")
 
 
 class AssetPath(Path):
@@ -48,28 +49,22 @@ class AssetPath(Path):
     name: str = Field(max_length=40, description="Name of the file.")
 
 
-@dataclass(frozen=True)
-class Card:
-    """A job on the landing page, with a picture where its latest samples have one."""
-
-    job: JobAnswer
-    has_picture: bool
+PAGE = {200: Reply("A page.", media_types=("text/html",))}
 
 
-@routes.add("GET", "/", scope=None, replies={200: Reply("A page.", media_types=("text/html",))}, problems=(503,))
-def show_landing_page(web: Web) -> Response:
-    """Show the newest jobs, to a browser.
-
-    Where keys are required it shows none, for a browser sends no key.
-    """
-    cards = None
-    if not web.settings.keys_required:
-        with reading(web.engine) as session:
-            cards = _newest(session)
-    return Response(render_template("landing.html", cards=cards, version=VERSION))
+@routes.add("GET", "/", scope=None, replies=PAGE)
+def show_jobs_page() -> Response:
+    """Show the jobs, to a browser. What it shows it asks for itself, with a key where one is required."""
+    return _dashboard("jobs")
 
 
-@routes.add("GET", "/docs", scope=None, replies={200: Reply("A page.", media_types=("text/html",))})
+@routes.add("GET", "/dashboard/<page>", scope=None, replies=PAGE)
+def show_dashboard(path: PagePath) -> Response:
+    """Show another page of the dashboard, to a browser: a job, a form for a new one, data sets, a comparison."""
+    return _dashboard(path.page)
+
+
+@routes.add("GET", "/docs", scope=None, replies=PAGE)
 def show_docs_page() -> Response:
     """Show every operation, to a browser, to read and to try."""
     page = render_template("docs.html", version=VERSION)
@@ -94,8 +89,6 @@ def show_asset(path: AssetPath) -> Response:
     return tagged(Response(file.read_bytes(), mimetype=media_type), request)
 
 
-def _newest(session: Session) -> list[Card]:
-    newest = [job.id for job in list_jobs(session, LOCAL_OWNER, limit=NEWEST).data]
-    samples = latest_samples(session, newest)
-    with_picture = {job_id for job_id, sample in samples.items() if "png" in sample.files}
-    return [Card(job, job.id in with_picture) for job in describe_all(session, find_all(session, newest))]
+def _dashboard(name: str) -> Response:
+    page = render_template("dashboard.html", name=name, title=TITLES[name], version=VERSION)
+    return Response(page, headers={"Content-Security-Policy": DASHBOARD_SECURITY})

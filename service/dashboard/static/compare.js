@@ -1,0 +1,110 @@
+/** The page that lays jobs side by side: one chart a column with a curve a job, and what differs between their specs. */
+
+import { Chart, View } from "./chart.js";
+import { controls } from "./curves.js";
+import { fill, find, make } from "./dom.js";
+import { badge, nameOf, pageOf, thumbnail } from "./facts.js";
+import { begin, complain } from "./frame.js";
+import { ask } from "./service.js";
+import { count, lasting, measured, words } from "./words.js";
+
+const COLUMNS = [
+  { name: "value", title: "value V(G,D)" },
+  { name: "d_loss", title: "d_loss" },
+  { name: "g_loss_non_saturating", title: "g_loss non-saturating" },
+  { name: "g_grad_norm", title: "Generator's gradient norm", isLog: true },
+];
+const POINTS = 2000;
+const MOST = 8; // jobs that can be told apart by colour
+
+async function main() {
+  const ids = (new URLSearchParams(location.search).get("jobs") ?? "").split(",").filter(Boolean);
+  if (ids.length < 2) {
+    await choose(ids);
+    return;
+  }
+  const jobs = await Promise.all(ids.slice(0, MOST).map((id) => ask(`/jobs/${encodeURIComponent(id)}`)));
+  const labels = labelsOf(jobs);
+  const view = new View();
+  const charts = COLUMNS.map(({ title, isLog }) => new Chart(view, title, jobs.map((job, index) => ({ name: job.id, label: labels[index] })), { isLog }));
+  fill(find("content"), make("h1", {}, `${jobs.length} jobs side by side`), summary(jobs, labels),
+    make("h2", {}, "Curves"), controls(view, charts), charts.map((chart) => chart.root), await qualities(jobs, labels));
+  const answer = await ask(`/losses/compare?jobs=${jobs.map((job) => job.id).join(",")}&columns=${COLUMNS.map((each) => each.name).join(",")}&max_points=${POINTS}`);
+  COLUMNS.forEach(({ name }, index) => {
+    for (const { job, columns, references } of answer.data) {
+      charts[index].set(job, columns.step, columns[name]);
+      if (references[name] !== undefined) charts[index].references[answer.data[0].job] = references[name];
+    }
+  });
+}
+
+async function choose(ids) {
+  const { data } = await ask("/jobs?limit=100");
+  const boxes = data.map((job) => make("input", { type: "checkbox", value: job.id, checked: ids.includes(job.id) }));
+  const go = () => {
+    const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
+    if (chosen.length < 2) complain(new Error("Choose two jobs at least."));
+    else location.search = `?jobs=${chosen.join(",")}`;
+  };
+  fill(find("content"), make("h1", {}, "Compare jobs"),
+    data.length < 2 ? make("p", { class: "empty" }, "There are not yet two jobs to compare.") : make("form", { submit: (event) => event.preventDefault() },
+      make("ul", { class: "choices" }, data.map((job, index) => make("li", {}, make("label", {}, boxes[index], ` ${nameOf(job)} `, badge(job))))),
+      make("button", { type: "button", class: "chief", click: go }, "Compare")));
+}
+
+/** Name jobs by what tells them apart. */
+function labelsOf(jobs) {
+  const keys = differences(jobs);
+  return jobs.map((job) => job.name ?? (keys.length ? keys.slice(0, 3).map((key) => `${short(key)} ${text(at(job.resolved_spec, key))}`).join(", ") : job.id));
+}
+
+function short(key) {
+  return words(key.split("/").at(-1));
+}
+
+/** Return the keys of the specs whose values are not the same in all jobs. */
+function differences(jobs) {
+  const all = new Set(jobs.flatMap((job) => leaves(job.resolved_spec)));
+  return [...all].filter((key) => !/^\/(name|labels|versions)/.test(key) && new Set(jobs.map((job) => text(at(job.resolved_spec, key)))).size > 1);
+}
+
+function leaves(value, path = "") {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return [path];
+  return Object.entries(value).flatMap(([key, part]) => leaves(part, `${path}/${key}`));
+}
+
+function at(value, path) {
+  return path.split("/").slice(1).reduce((part, key) => part?.[key], value);
+}
+
+function text(value) {
+  return typeof value === "string" ? value : JSON.stringify(value) ?? "-";
+}
+
+function summary(jobs, labels) {
+  const row = (title, tell) => make("tr", {}, make("th", { scope: "row" }, title), jobs.map((job) => make("td", {}, tell(job))));
+  const seconds = (job) => (job.started_at ? lasting((Date.parse(job.finished_at ?? new Date().toISOString()) - Date.parse(job.started_at)) / 1000) : "-");
+  return make("div", { class: "scrolls" }, make("table", {},
+    make("thead", {}, make("tr", {}, make("td"), jobs.map((job, index) => make("th", { scope: "col", class: `color-${index}` }, make("span", { class: "mark" }), " ", make("a", { href: pageOf(job) }, labels[index]))))),
+    make("tbody", {},
+      row("samples", thumbnail), row("status", badge), row("steps", (job) => count(job.progress.step)), row("took", seconds),
+      row("steps a second", (job) => (job.progress.steps_per_second ? measured(Number(job.progress.steps_per_second.toPrecision(3))) : "-")),
+      differences(jobs).map((key) => row(key.slice(1).replaceAll("/", "."), (job) => text(at(job.resolved_spec, key)))))));
+}
+
+async function qualities(jobs, labels) {
+  const rows = await Promise.all(jobs.map(async (job) => (await newest(job.links.quality)) ?? { metrics: {} }));
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
+  if (!names.length) return null;
+  return make("section", { "aria-label": "Quality" }, make("h2", {}, "Quality, newest"), make("div", { class: "scrolls" }, make("table", {},
+    make("thead", {}, make("tr", {}, make("td"), labels.map((label) => make("th", { scope: "col" }, label)))),
+    make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row" }, words(name)), rows.map((row) => make("td", {}, name in row.metrics ? measured(row.metrics[name]) : "-"))))))));
+}
+
+/** Return the last of the measured steps, which are listed in ascending order. */
+async function newest(path) {
+  const page = await ask(`${path}?limit=200`);
+  return page.data.at(-1);
+}
+
+begin(main);

@@ -1,0 +1,136 @@
+/** A form made of a JSON schema: a field for every value, empty where the service may choose. */
+
+import { make } from "./dom.js";
+import { words } from "./words.js";
+
+/**
+ * The fields of an object; `value()` holds what was filled in and nothing else. `root` is the schema with all
+ * definitions; its `choices` are, by pointer, the names that a text can be.
+ */
+export class Fields {
+  constructor(schema, root, pointer = "") {
+    this.parts = Object.entries(schema.properties).map(([name, part]) => {
+      const at = `${pointer}/${name}`;
+      return [name, fieldOf({ ...resolved(part, root), ...(root.choices[at] && { enum: root.choices[at] }) }, root, at, name)];
+    });
+  }
+
+  /** The nodes of all fields. */
+  nodes() {
+    return this.parts.map(([, part]) => part.root);
+  }
+
+  /** Return what was filled in, undefined where nothing was. */
+  value() {
+    const filled = this.parts.map(([name, part]) => [name, part.value()]).filter(([, value]) => value !== undefined);
+    return filled.length ? Object.fromEntries(filled) : undefined;
+  }
+
+  /** Fill in values; what they do not name is emptied. */
+  fill(values) {
+    for (const [name, part] of this.parts) part.fill(values?.[name]);
+  }
+
+  /** Show behind empty fields what the service would choose. */
+  hint(values) {
+    for (const [name, part] of this.parts) part.hint(values?.[name]);
+  }
+
+  /** Return all fields of single values. */
+  leaves() {
+    return this.parts.flatMap(([, part]) => (part.leaves ? part.leaves() : [part]));
+  }
+}
+
+/** Follow references, and take of several schemas the one that a person fills in. */
+function resolved(schema, root) {
+  const found = schema.$ref ? { ...root.$defs[schema.$ref.split("/").at(-1)], ...schema } : schema;
+  const kinds = found.anyOf?.map((one) => resolved(one, root)).filter((one) => one.type !== "null");
+  if (!kinds) return found;
+  return kinds.length === 1 ? { ...kinds[0], ...found, anyOf: undefined } : { ...found, type: "json", kinds };
+}
+
+function fieldOf(schema, root, pointer, name) {
+  if (schema.type === "object" && schema.properties) return new Group(schema, root, pointer, name);
+  return new Field(schema, pointer, name);
+}
+
+class Group {
+  constructor(schema, root, pointer, name) {
+    this.fields = new Fields(schema, root, pointer);
+    this.root = make("details", { class: "group" },
+      make("summary", {}, words(name), schema.description ? make("small", {}, ` ${schema.description}`) : null),
+      make("div", { class: "fields" }, this.fields.nodes()));
+  }
+
+  value() {
+    return this.fields.value();
+  }
+
+  fill(values) {
+    this.fields.fill(values);
+    if (this.value() !== undefined) this.root.open = true;
+  }
+
+  hint(values) {
+    this.fields.hint(values);
+  }
+
+  leaves() {
+    return this.fields.leaves();
+  }
+}
+
+class Field {
+  constructor(schema, pointer, name) {
+    this.schema = schema;
+    this.pointer = pointer;
+    const id = `field${pointer.replaceAll("/", "-")}`;
+    this.input = make(...inputOf(schema, id));
+    this.fault = make("span", { class: "fault", id: `${id}-fault` });
+    this.root = make("div", { class: "field" },
+      make("label", { for: id }, words(name)), this.input,
+      schema.description ? make("small", {}, schema.description) : null, this.fault);
+  }
+
+  value() {
+    const text = this.input.value.trim();
+    if (text === "") return undefined;
+    if (this.schema.type === "string") return text;
+    if (this.schema.type === "boolean") return text === "true";
+    try {
+      return JSON.parse(text); // a number, a list, an object
+    } catch {
+      return text; // the service says what it should be
+    }
+  }
+
+  fill(value) {
+    if (value === undefined || value === null) this.input.value = "";
+    else this.input.value = typeof value === "string" ? value : JSON.stringify(value);
+  }
+
+  hint(value) {
+    if (this.schema.isDrawn) return;
+    const text = value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+    if (this.input.tagName === "SELECT") this.input.options[0].text = text ? `as the recipe has it: ${text}` : "as the recipe has it";
+    else this.input.placeholder = text;
+  }
+
+  /** Say what is wrong with the value; nothing where it is right. */
+  complain(text) {
+    this.fault.textContent = text;
+    if (text) {
+      this.input.setAttribute("aria-invalid", "true");
+      this.input.setAttribute("aria-describedby", this.fault.id);
+    } else this.input.removeAttribute("aria-invalid");
+  }
+}
+
+function inputOf(schema, id) {
+  const choices = schema.enum ?? (schema.type === "boolean" ? ["true", "false"] : null);
+  if (choices) return ["select", { id }, make("option", { value: "" }, "as the recipe has it"), ...choices.map((each) => make("option", { value: each }, String(each)))];
+  const isNumber = schema.type === "integer" || schema.type === "number";
+  if (!isNumber) return ["input", { id, type: "text", autocomplete: "off" }];
+  return ["input", { id, type: "number", step: schema.type === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum }];
+}

@@ -1,0 +1,167 @@
+/** The page of a job: everything about it, as it happens. */
+
+import { Curves } from "./curves.js";
+import { announce, fill, find, make } from "./dom.js";
+import { badge, bar, hasEnded, kindOf, nameOf, progressText } from "./facts.js";
+import { Diagnosis, Quality } from "./findings.js";
+import { begin, complain, doing } from "./frame.js";
+import { Gallery, drawing } from "./gallery.js";
+import { ask, askAll, download, pause, stream } from "./service.js";
+import { ago, count, measured, size } from "./words.js";
+
+const AGAIN_MS = 2000;
+const NEWEST_EVENTS = 30;
+
+let job = null;
+
+async function main() {
+  const id = new URLSearchParams(location.search).get("id");
+  if (!id) throw new Error("This page needs a job: /dashboard/job?id=job_...");
+  job = await ask(`/jobs/${encodeURIComponent(id)}`);
+  document.title = `${nameOf(job)} - Ganymede`;
+  const parts = build();
+  await Promise.all(parts.loaded.map((part) => part.load()));
+  await follow(parts);
+}
+
+/** Put the page together; return its parts. */
+function build() {
+  const head = new Head();
+  const [curves, gallery, quality, diagnosis, checkpoints, events] = [Curves, Gallery, Quality, Diagnosis, Checkpoints, Events].map((Part) => new Part(job));
+  fill(find("content"), head.root, make("div", { class: "halves" },
+    make("div", {}, curves.root),
+    make("div", {}, gallery.root, drawing(job), diagnosis.root, quality.root, checkpoints.root, events.root, spec())));
+  head.show();
+  return { head, curves, gallery, quality, diagnosis, checkpoints, events, loaded: [gallery, quality, diagnosis, checkpoints, events, curves] };
+}
+
+/** Follow the stream until the job has ended, over any number of connections. */
+async function follow(parts) {
+  let after = null;
+  for (;;) {
+    try {
+      for await (const message of stream(job.links.stream, after)) {
+        after = message.id ?? message.data.seq;
+        take(message, parts);
+      }
+      if (hasEnded(job)) return;
+    } catch (error) {
+      if (error.status) throw error;
+      announce("The service is away; trying again.");
+    }
+    await pause(AGAIN_MS);
+  }
+}
+
+function take({ event, data }, parts) {
+  const loads = { sample: ["gallery"], checkpoint: ["checkpoints"], quality: ["quality"], diagnosis: ["diagnosis"] };
+  if (event === "snapshot") {
+    job = data;
+    parts.curves.load().catch(complain); // whatever was recorded between the loading of the page and this
+  } else if (event === "losses") {
+    parts.curves.take(data);
+    job.losses = Object.fromEntries(Object.entries(data.columns).map(([name, values]) => [name, values.at(-1)]));
+  } else if (event === "progress") job.progress = { ...job.progress, ...data };
+  else if (event === "rollback") parts.curves.forgetAfter(data.to_step);
+  else if (event === "status") learn(parts);
+  for (const name of loads[event] ?? []) parts[name].load().catch(complain);
+  if (!["losses", "progress", "snapshot"].includes(event)) parts.events.load().catch(complain);
+  parts.head.show();
+}
+
+/** Ask for the job after its status has changed. */
+async function learn(parts) {
+  const before = job.status;
+  job = await ask(job.links.self);
+  if (job.status !== before) announce(`The job is ${job.status}.`);
+  parts.head.show();
+  if (hasEnded(job)) await Promise.all(parts.loaded.map((part) => part.load()));
+}
+
+/** Name, status, progress, and what can be asked of the job now. */
+class Head {
+  constructor() {
+    this.buttons = make("div", { class: "buttons" });
+    this.state = make("p");
+    this.progress = make("div");
+    this.facts = make("p", { class: "facts" });
+    this.error = make("p", { class: "error" });
+    this.shown = null;
+    this.root = make("div", { class: "head" }, make("div", { class: "title" }, make("h1", {}, nameOf(job)), this.buttons), this.state, this.progress, this.facts, this.error);
+  }
+
+  show() {
+    const losses = job.losses ?? {};
+    const { parent } = job;
+    fill(this.state, badge(job), kindOf(job), parent ? [" · continues ", make("a", { href: `/dashboard/job?id=${parent.job}` }, "another job"), ` from step ${count(parent.step)}`] : "", job.reason ? ` · ${job.reason.replaceAll("_", " ")}` : "", ` · created ${ago(job.created_at)}`);
+    fill(this.progress, bar(job));
+    fill(this.facts, progressText(job), "d_loss" in losses ? ` · d_loss ${measured(losses.d_loss)} · g_loss ${measured(losses.g_loss)} · value ${measured(losses.value)}` : "");
+    fill(this.error, job.error ? `${job.error.code.replaceAll("_", " ")}: ${job.error.message}` : "");
+    if (this.shown === job.status) return; // the button that has the focus stays
+    this.shown = job.status;
+    fill(this.buttons, actions());
+  }
+}
+
+function actions() {
+  const wish = (name, label) => make("button", { type: "button", click: doing(async () => {
+    job = await ask(job.links[name], { method: "POST" });
+    announce(`The job is ${job.status}.`);
+  }) }, label);
+  const again = make("a", { class: "button", href: `/dashboard/new?from=${job.id}` }, "Another like this");
+  const remove = make("button", { type: "button", click: doing(async () => {
+    if (!confirm(`Delete ${nameOf(job)} with its history, samples and checkpoints?`)) return;
+    await ask(job.links.self, { method: "DELETE" });
+    location.href = "/";
+  }) }, "Delete");
+  const archive = make("button", { type: "button", click: doing(() => download(`${job.links.self}/archive.zip`, `${job.id}.zip`)) }, "Download all");
+  if (hasEnded(job)) return [archive, again, remove];
+  const isHeld = job.status === "paused" || job.status === "pausing";
+  const save = job.status === "running" ? wish("checkpoints", "Save now") : null;
+  return [isHeld ? wish("resume", "Resume") : wish("pause", "Pause"), wish("cancel", "Cancel"), save, archive, again];
+}
+
+/** What was saved, to download. */
+class Checkpoints {
+  constructor() {
+    this.body = make("tbody");
+    this.none = make("p", { class: "empty" }, "No checkpoint yet.");
+    this.table = make("div", { class: "scrolls" }, make("table", {},
+      make("thead", {}, make("tr", {}, ["step", "kept because", "size", "files"].map((name) => make("th", { scope: "col" }, name)))), this.body));
+    this.root = make("section", { "aria-label": "Checkpoints" }, make("h2", {}, "Checkpoints"), this.none, this.table);
+  }
+
+  async load() {
+    const rows = await askAll(job.links.checkpoints);
+    this.none.hidden = rows.length > 0;
+    this.table.hidden = rows.length === 0;
+    fill(this.body, rows.reverse().map((row) => make("tr", {},
+      make("th", { scope: "row" }, count(row.step)), make("td", {}, row.kept_because.join(", ")), make("td", {}, size(row.size_bytes)),
+      make("td", { class: "links" }, Object.entries(row.parts).map(fileButton(row.step)),
+        make("a", { href: `/dashboard/new?fork=${job.id}&checkpoint=${row.step}` }, "fork")))));
+  }
+}
+
+function fileButton(step) {
+  return ([part, file]) => make("button", { type: "button", class: "quiet", click: doing(() => download(file.url, `${part}-${step}.safetensors`)) }, part);
+}
+
+/** What happened, newest first. */
+class Events {
+  constructor() {
+    this.list = make("ol", { class: "events" });
+    this.root = make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.list);
+  }
+
+  async load() {
+    const events = await askAll(`${job.links.events}?limit=200`);
+    fill(this.list, events.slice(-NEWEST_EVENTS).reverse().map((event) => make("li", {},
+      make("time", { datetime: event.at }, new Date(event.at).toLocaleString()), ` ${event.message}`)));
+  }
+}
+
+function spec() {
+  return make("details", {}, make("summary", {}, "Every value in use"), make("pre", {}, JSON.stringify(job.resolved_spec, null, 2)));
+}
+
+begin(main);

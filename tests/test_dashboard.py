@@ -1,0 +1,240 @@
+"""The dashboard in a real browser: by pointer and by keys, with and without an API key."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+from sqlalchemy import Engine
+
+from service.blobs import Directory, store_file
+from service.db import reading, writing
+from service.models import Job
+from service.spec.columns import recorded_columns
+from service.store import history, keys, samples, transitions
+from service.store.stream import add_flush
+from service.store.transitions import Progress
+from tests.browsing import Visit, visiting
+from tests.building import a_spec, add_job, add_running_job, save_checkpoint
+from tests.conversation import make_client
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
+
+expect.set_options(timeout=30_000)  # a busy machine
+COLUMNS = recorded_columns(a_spec())
+STEPS = 300
+
+
+def a_tall_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (364, 604)).save(file, "PNG")
+    return file.getvalue()
+
+
+def record(engine: Engine, job_id: str, attempt: int, first: int, last: int) -> None:
+    """Record steps and how far the job is, as a flush does."""
+    steps = np.arange(first, last + 1)[:, None]
+    rows = (np.sin(steps / 7) + np.arange(len(COLUMNS))).astype(np.float32)
+    with writing(engine) as session:
+        history.append_rows(session, job_id, attempt=attempt, first_step=first, columns=COLUMNS, rows=rows)
+        newest = dict(zip(COLUMNS, map(float, rows[-1]), strict=True))
+        progress = Progress(last, samples_seen=64 * last, trained_s=1.0, steps_per_second=300.0, last_losses=newest)
+        transitions.flush(session, job_id, attempt, progress)
+        job = transitions.fence(session, job_id, attempt)
+        add_flush(session, job, first_step=first, last_step=last, progress=progress)
+
+
+@pytest.fixture
+def blobs(tmp_path: object) -> Directory:
+    return Directory(tmp_path / "blobs")  # type: ignore[operator]
+
+
+@pytest.fixture
+def job_id(engine: Engine, blobs: Directory) -> str:
+    """A job that runs, with a history, a picture and a checkpoint."""
+    job_id, attempt = add_running_job(engine, name="<b>first</b>")
+    record(engine, job_id, attempt, 1, STEPS)
+    picture = store_file(blobs, job_id=job_id, attempt=attempt, name="samples-9.png", pieces=[a_tall_picture()])
+    with writing(engine) as session:
+        job = transitions.fence(session, job_id, attempt)
+        samples.add_sample(session, job, step=9, count=64, files={"png": picture})
+        save_checkpoint(session, job, 200)
+    return job_id
+
+
+@pytest.fixture
+def visit(engine: Engine, blobs: Directory) -> Iterator[Visit]:
+    """A browser before its first page."""
+    with visiting(make_client(engine, blobs=blobs).application) as visit:
+        yield visit
+
+
+def press_until(page: Page, key: str, text: str, most: int = 60) -> None:
+    """Press a key until what has the focus reads so."""
+    for _ in range(most):
+        page.keyboard.press(key)
+        if page.evaluate("document.activeElement.textContent").strip() == text:
+            return
+    raise AssertionError(f"{text!r} cannot be reached with {key}")
+
+
+def test_the_newest_jobs_are_shown_with_their_pictures(engine: Engine, visit: Visit, job_id: str) -> None:
+    with writing(engine) as session:
+        add_job(session, name="second")
+
+    visit.page.goto(visit.url)
+
+    expect(visit.page.locator(".job h2")).to_have_text(["second", "<b>first</b>"])
+    picture = visit.page.locator(".job .picture img")
+    assert picture.count() == 1
+    picture.evaluate("image => image.decode()")
+    assert picture.evaluate("image => image.naturalWidth") == 364
+    assert picture.evaluate("image => getComputedStyle(image).objectFit") == "contain"
+    visit.assert_quiet()
+
+
+def test_a_job_that_is_posted_while_the_page_is_open_appears(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(visit.url)
+    expect(visit.page.locator(".jobs")).to_contain_text("No job yet")
+    assert f"curl -s {visit.url}/jobs" in visit.page.locator(".jobs").inner_text()
+
+    with writing(engine) as session:
+        add_job(session, name="late")
+
+    expect(visit.page.locator(".job h2")).to_have_text(["late"])
+
+
+def test_a_job_is_followed_while_it_trains(engine: Engine, visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    expect(visit.page.locator(".head .facts")).to_contain_text(f"step {STEPS} of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+
+    record(engine, job_id, 1, STEPS + 1, STEPS + 50)
+
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 350")
+    expect(visit.page.locator("img.samples")).to_be_visible()
+    visit.assert_quiet()
+
+
+def test_a_chart_tells_its_numbers_in_words_and_as_a_table(visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    chart = visit.page.locator(".chart").first
+    expect(chart.locator(".readout")).to_contain_text("step 300")
+    chart.locator("canvas").focus()
+
+    visit.page.keyboard.press("Home")
+    expect(chart.locator(".readout")).to_contain_text("step 1")
+    label = chart.locator("canvas").get_attribute("aria-label")
+    chart.locator("summary").click()
+
+    value = np.float32(np.sin(1 / 7) + COLUMNS.index("value"))
+    assert f"value V(G,D) {value:.4g}" in (label or "")
+    rows = chart.locator("tbody tr")
+    assert rows.count() == 50
+    assert rows.first.locator("td").first.inner_text() == f"{value:.4g}"
+
+
+def test_a_part_of_a_chart_is_looked_at_closer_with_keys_and_pointer(visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.locator(".controls .part")
+    canvas = visit.page.locator(".chart canvas").first
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+
+    canvas.focus()
+    visit.page.keyboard.press("Home")
+    visit.page.keyboard.press("+")
+    expect(part).to_have_text("steps 1 to 151")
+    visit.page.keyboard.press("Escape")
+    expect(part).to_have_text("all steps")
+
+    box = canvas.bounding_box()
+    assert box is not None
+    visit.page.mouse.move(box["x"] + 100, box["y"] + 50)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + 200, box["y"] + 60)
+    visit.page.mouse.up()
+    expect(part).to_contain_text("steps ")
+    visit.assert_quiet()
+
+
+def test_a_job_is_started_watched_and_cancelled_with_keys_alone(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(visit.url)
+    expect(visit.page.locator(".jobs")).to_contain_text("No job yet")
+    press_until(visit.page, "Tab", "New job")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+    press_until(visit.page, "Tab", "Start training", most=200)
+    visit.page.keyboard.press("Enter")
+
+    expect(visit.page.locator(".head .status")).to_have_text("queued")
+    press_until(visit.page, "Tab", "Cancel")
+    visit.page.keyboard.press("Enter")
+
+    expect(visit.page.locator(".head .status")).to_have_text("cancelled")
+    with reading(engine) as session:
+        [job] = session.query(Job)
+        assert (job.resolved_spec["dataset"]["name"], job.status) == ("digits", "cancelled")
+    visit.assert_quiet()
+
+
+def test_a_value_that_is_refused_is_told_beside_its_field(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/new")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+
+    visit.page.locator("summary", has_text="loop").click()
+    visit.page.get_by_label("batch size").fill("1")
+
+    expect(visit.page.locator("#field-loop-batch_size-fault")).not_to_be_empty()
+    visit.page.get_by_label("batch size").fill("32")
+    expect(visit.page.locator("#field-loop-batch_size-fault")).to_be_empty()
+
+
+def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -> None:
+    other, attempt = add_running_job(engine, objective={"loss": "saturating"})
+    record(engine, other, attempt, 1, 100)
+
+    visit.page.goto(f"{visit.url}/dashboard/compare?jobs={job_id},{other}")
+
+    expect(visit.page.locator("tr", has_text="objective.loss")).to_contain_text("saturating")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+    visit.assert_quiet()
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/new", "/dashboard/data", "/dashboard/compare", "job"])
+def test_every_page_fits_a_phone(visit: Visit, job_id: str, path: str) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+
+    visit.page.goto(visit.url + (f"/dashboard/job?id={job_id}" if path == "job" else path))
+    expect(visit.page.locator("h1")).to_be_visible()
+    visit.page.wait_for_load_state("load")
+
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_key_is_asked_for_where_one_is_wanted(engine: Engine, blobs: Directory, job_id: str) -> None:
+    with writing(engine) as session:
+        _, secret = keys.create_key(session, owner_name="ann", name="mine", scope="submit")
+    app = make_client(engine, blobs=blobs, auth="on").application
+    with visiting(app) as visit:
+        visit.page.goto(visit.url)
+        visit.page.locator("#key").fill(secret)
+        visit.page.keyboard.press("Enter")
+
+        expect(visit.page.locator(".jobs")).to_contain_text("No job yet")  # ann has none, and sees nobody else's
+        assert "401" in "".join(visit.complaints)
+
+
+def test_a_data_set_is_uploaded(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/data")
+    rows = "a,b\n" + "\n".join(f"{step},{step * 2}" for step in range(40))
+
+    visit.page.get_by_label("File").set_input_files(
+        {"name": "rows.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    visit.page.get_by_role("button", name="Upload").click()
+
+    expect(visit.page.locator(".job", has_text="rows.csv")).to_contain_text("preparing")
+    visit.assert_quiet()
