@@ -2,7 +2,7 @@
 
 import click
 
-from ganymede.commands import datasets, home, jobs, keys, results, service
+from ganymede.commands import datasets, home, jobs, keys, results, service, webhooks
 
 
 class InOrder(click.Group):
@@ -55,6 +55,7 @@ for command in (
     jobs.pause,
     jobs.resume,
     jobs.delete,
+    webhooks.webhooks,
     jobs.catalog,
 ):
     main.add_command(command)

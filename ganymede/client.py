@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict, cast
 
 from ganymede.datasets import Datasets
 from ganymede.transport import RETRY_S, GanymedeProblem, ServiceUnreachable, Transport, write_whole
+from ganymede.webhooks import Webhooks
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -95,6 +96,7 @@ class Client:
         self._transport = Transport(url, key, patience_s=patience_s)
         self.url = self._transport.url
         self.datasets = Datasets(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         return self

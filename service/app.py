@@ -39,6 +39,7 @@ from service.routes import (
     samples,
     stream,
     timeline,
+    webhooks,
 )
 from service.settings import Settings
 from service.streams import Streams
@@ -67,6 +68,7 @@ NOUNS = tuple(
         quality,
         archive,
         datasets,
+        webhooks,
         catalog,
         operation,
         pages,

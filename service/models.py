@@ -379,6 +379,69 @@ class BlobHold(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
 
 
+class Webhook(Table):
+    """An address that an owner wants to be told at. The secret is kept as it is: every message is signed with it."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[str]]  # types of messages; `*` is all of them
+    secret: Mapped[str] = mapped_column(String(100))
+    enabled: Mapped[bool]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_webhooks_owner_id_id", "owner_id", "id"),)
+
+
+class DeliveryState(StrEnum):
+    """What became of a message. One that waits may be due, be held for a while, or stand behind one of its job."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Delivery(Table):
+    """A message to a webhook, written together with what it tells: what waits here is the outbox.
+
+    It outlives its job, which may be deleted before the receiver is back.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    job_id: Mapped[str | None] = mapped_column(String(32))  # None for a test
+    seq: Mapped[int]  # of the event: messages of a job go in this order
+    type: Mapped[str] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)  # as it is signed and sent
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(default=0)  # the fencing token: grows with every try
+    hold_s: Mapped[float | None]  # wait before the next try, counted off by whichever courier sees it
+    waited_s: Mapped[float] = mapped_column(default=0.0)  # all waits so far, also those of messages before it
+    status_code: Mapped[int | None]  # of the last answer
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_deliveries_webhook_id_id", "webhook_id", "id"),
+        # Of messages that wait alone: soon there are many more that do not.
+        Index(
+            "ix_deliveries_waiting",
+            "webhook_id",
+            "job_id",
+            "seq",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
+
+
 class IdempotencyKey(Table):
     """The answer to a request that carried an Idempotency-Key; it goes with its job."""
 

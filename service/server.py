@@ -19,9 +19,11 @@ from service.app import create_app
 from service.auth import refuse_open_bind
 from service.blobs import make_blobs
 from service.broker import Wakeups
+from service.courier import Courier
 from service.db import make_engine
 from service.logs import configure_logs
 from service.metrics import count_together
+from service.outgoing import Poster
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.web import Web
@@ -48,6 +50,7 @@ class Running:
     web: Web
     wakeups: Wakeups
     reconciler: Reconciler
+    courier: Courier
 
     def start(self) -> None:
         """Begin all work."""
@@ -55,9 +58,11 @@ class Running:
         self.web.tidings.start()
         self.wakeups.start()
         self.reconciler.start()
+        self.courier.start()
 
     def stop(self) -> None:
         """End all work, in reverse."""
+        self.courier.stop()
         self.reconciler.stop()
         self.wakeups.stop()
         self.web.tidings.stop()
@@ -103,7 +108,9 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
         engine = make_engine(settings.database, pool_size=settings.web_threads, pool_timeout_s=POOL_TIMEOUT_S)
         blobs, wakeups = make_blobs(settings.blobs), Wakeups(settings)
         app = create_app(settings, engine, blobs, wakeups)
-        self._running = Running(app.extensions["web"], wakeups, Reconciler(engine, blobs, settings, wakeups))
+        reconciler = Reconciler(engine, blobs, settings, wakeups)
+        courier = Courier(engine, settings, Poster(settings.inner_hosts))
+        self._running = Running(app.extensions["web"], wakeups, reconciler, courier)
         return app
 
     def _begin(self, worker: ThreadWorker) -> None:

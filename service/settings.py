@@ -84,6 +84,18 @@ class Settings(BaseSettings):
         3, ge=1, description="Lost attempts without a new checkpoint between them that fail a job."
     )
     losses_in_all: int = Field(20, ge=1, description="Lost attempts that fail a job.")
+    max_webhooks: int = Field(20, ge=1, description="Webhooks that one owner may have.")
+    webhook_hosts: str = Field(
+        "",
+        description="Names or addresses, with commas between, that webhooks may name although they are not on the open "
+        "Internet, such as `localhost,hooks.internal`.",
+    )
+    webhook_back_off_s: float = Field(
+        5.0, gt=0, description="Wait after a message to a webhook was not accepted; doubles each time, up to an hour."
+    )
+    webhook_give_up_s: float = Field(
+        86_400.0, gt=0, description="Waits in all after which a message that nobody accepts is given up."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console on a terminal, else JSON."
     )
@@ -100,6 +112,11 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The URL of the blob store in use."""
         return self.blobs_url or f"file://{self.home.absolute() / 'blobs'}"
+
+    @property
+    def inner_hosts(self) -> frozenset[str]:
+        """The hosts inside that webhooks may name, in lower case and without brackets."""
+        return frozenset(filter(None, (host.strip(" []").lower() for host in self.webhook_hosts.split(","))))
 
     @property
     def host(self) -> str:

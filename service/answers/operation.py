@@ -69,3 +69,5 @@ class LimitsAnswer(BaseModel):
     live_orders: int = Field(description="Yours now.")
     sample_quota_bytes: int = Field(description="Bytes of samples on demand of one owner; beyond, the oldest go.")
     sample_bytes: int = Field(description="Yours now.")
+    max_webhooks: int = Field(description="Webhooks of one owner.")
+    webhooks: int = Field(description="Yours now.")

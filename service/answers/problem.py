@@ -27,6 +27,7 @@ CODES: dict[str, tuple[int, str]] = {
     "job_is_not_running": (409, "The job does not run"),
     "job_is_cancelling": (409, "The job is being cancelled"),
     "dataset_in_use": (409, "A job needs the data set"),
+    "webhook_is_disabled": (409, "The webhook is disabled"),
     "upload_given_up": (409, "The upload was given up"),
     "idempotency_key_reused": (409, "The Idempotency-Key was used with another body"),
     "file_missing": (410, "The file is gone"),

@@ -21,6 +21,7 @@ from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, PAGED, TAGGED
 from service.store import orders
 from service.store.datasets import stored_bytes
 from service.store.jobs import count_by_state, count_live
+from service.store.webhooks import count_webhooks
 from service.store.workers import list_workers, page_workers
 from service.version import VERSION
 from service.web import Caller, Web
@@ -83,6 +84,7 @@ def show_limits(web: Web, caller: Caller) -> Response:
         dataset_bytes = stored_bytes(session, caller.owner_id)
         live_orders = orders.count_live(session, caller.owner_id)
         sample_bytes = orders.stored_bytes(session, caller.owner_id)
+        webhooks = count_webhooks(session, caller.owner_id)
     settings = web.settings
     return json_answer(
         LimitsAnswer(
@@ -97,6 +99,8 @@ def show_limits(web: Web, caller: Caller) -> Response:
             live_orders=live_orders,
             sample_quota_bytes=settings.sample_quota_bytes,
             sample_bytes=sample_bytes,
+            max_webhooks=settings.max_webhooks,
+            webhooks=webhooks,
         )
     )
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.clock import now
 from service.models import Event, Job
+from service.store.deliveries import add_messages
 from service.store.pages import Page, decode_number_cursor, make_page
 
 OF_THEIR_OWN = frozenset({"checkpoint", "diagnosis", "quality", "rollback", "sample"})
@@ -17,12 +18,18 @@ OF_THEIR_OWN = frozenset({"checkpoint", "diagnosis", "quality", "rollback", "sam
 def add_event(session: Session, job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
     """Append an event. The caller's transaction holds the job's row, which keeps the numbers of its stream gap-free."""
     event = next_event(job, type, message, data)
-    session.add(event)
+    record_event(session, job, event)
     return event
 
 
+def record_event(session: Session, job: Job, event: Event) -> None:
+    """Store what next_event has returned, with the messages to those who want to be told."""
+    session.add(event)
+    add_messages(session, job, event)
+
+
 def next_event(job: Job, type: str, message: str, data: dict[str, Any] | None = None) -> Event:
-    """Return what happened to a job, which counts it; the caller adds it to the session."""
+    """Return what happened to a job, which counts it; the caller records it."""
     told = {} if type in OF_THEIR_OWN else {"status": job.status}
     job.event_seq += 1
     job.version += 1

@@ -15,7 +15,7 @@ from service.spec.job import JobSpec
 from service.spec.shape import shape_to_share
 from service.spec.uploads import ID_PREFIX
 from service.store.doomed import doom_rows
-from service.store.events import add_event, next_event
+from service.store.events import add_event, next_event, record_event
 from service.store.idempotency import forget_answers
 from service.store.pages import Page, decode_cursor, make_page
 
@@ -75,7 +75,7 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
     session.add(job)
     session.flush()
     _add_labels(session, job, resolved.labels)
-    session.add(created)
+    record_event(session, job, created)
     session.flush()
     return job
 

@@ -1,0 +1,71 @@
+"""Webhooks from the console script and the client, against an application that is served in this process."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+from structlog.testing import capture_logs
+from werkzeug.serving import make_server
+
+from ganymede.cli import main
+from ganymede.exit_codes import ExitCode
+from service.db import make_engine
+from tests.conversation import make_client
+
+HOOK = "https://example.org/hook"
+
+
+@pytest.fixture
+def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
+    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def url(engine: Engine) -> Iterator[str]:
+    """The address of an application on the database."""
+    server = make_server("127.0.0.1", 0, make_client(engine).application, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    with capture_logs():  # they would stand in what the commands print
+        yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def webhooks(url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--url", url, "webhooks", *arguments])
+
+
+def test_the_secret_alone_is_printed_once_to_keep(url: str) -> None:
+    created = webhooks(url, "create", HOOK, "--event", "job.failed", "--event", "job.lost")
+
+    (listed,) = json.loads(webhooks(url, "list", "--json").output)
+    assert created.stdout.startswith("whsec_")
+    assert listed["id"] in created.stderr
+    assert listed["events"] == ["job.failed", "job.lost"]
+    assert "secret" not in listed
+
+
+def test_a_webhook_is_changed_tested_and_deleted(url: str) -> None:
+    webhook_id = json.loads(webhooks(url, "create", HOOK, "--name", "mine", "--json").stdout)["id"]
+
+    message_id = webhooks(url, "test", webhook_id).output.strip()
+    again = json.loads(webhooks(url, "redeliver", webhook_id, message_id, "--json").output)
+    disabled = json.loads(webhooks(url, "change", webhook_id, "--disable", "--json").output)
+    messages = webhooks(url, "deliveries", webhook_id, "--status", "waiting").output.split()
+    refused = webhooks(url, "test", webhook_id)
+    webhooks(url, "delete", webhook_id)
+
+    assert [message["id"] for message in again] == [message_id]
+    assert [(each["name"], each["enabled"], each["url"]) for each in disabled] == [("mine", False, HOOK)]
+    assert message_id in messages
+    assert refused.exit_code == ExitCode.REFUSED
+    assert json.loads(webhooks(url, "list", "--json").output) == []
