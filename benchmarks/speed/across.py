@@ -12,10 +12,10 @@ from benchmarks.speed.figures import Effort, Figure, Runner, interleave, ratio
 from benchmarks.speed.models import data_of, training_of
 from benchmarks.speed.running import peer_python
 from benchmarks.speed.steps import recorded
+from benchmarks.speed.take_steps import JOBS
 from benchmarks.speed.turns import TurnTaker
 
 LIGHTNING = Path(__file__).with_name("train_lightning.py")
-JOBS = 4
 
 
 def against_lightning(effort: Effort) -> dict[str, Figure]:
@@ -33,23 +33,21 @@ def _faster_than_lightning(model: str, effort: Effort) -> Figure:
 
 def jobs_of_one_shape(effort: Effort) -> dict[str, Figure]:
     """P5."""
-    command = [sys.executable, "-m", "benchmarks.speed.take_steps", "ring64"]
+    command, cores = [sys.executable, "-m", "benchmarks.speed.take_steps", "ring64"], len(os.sched_getaffinity(0))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with ExitStack() as stack:
         baseline = stack.enter_context(TurnTaker([*command, "baseline"], **one_thread))
-        jobs = [stack.enter_context(TurnTaker([*command, "fused"], **one_thread)) for _ in range(JOBS)]
-        for job in jobs:
-            job(1)  # compiles, or finds what the first has compiled
-        runners: dict[str, Runner] = {"baseline": baseline, "jobs": partial(_all_at_once, jobs)}
+        cohorts = [stack.enter_context(TurnTaker([*command, "cohort"], **one_thread)) for _ in range(cores)]
+        for cohort in cohorts:
+            cohort(1)  # compiles, or finds what the first has compiled
+        runners: dict[str, Runner] = {"baseline": baseline, "cohorts": partial(_all_at_once, cohorts)}
         taken = interleave(runners, effort)
-    cores = len(os.sched_getaffinity(0))
-    each = ratio(taken["baseline"], taken["jobs"])
-    in_all = JOBS / cores
-    return {"": Figure(each.value * in_all, each.low * in_all, each.high * in_all, each.rounds)}
+    each = ratio(taken["baseline"], taken["cohorts"])
+    return {"": Figure(each.value * JOBS, each.low * JOBS, each.high * JOBS, each.rounds)}
 
 
-def _all_at_once(jobs: list[TurnTaker], steps: int) -> float:
+def _all_at_once(cohorts: list[TurnTaker], steps: int) -> float:
     """Let all take so many steps and return the seconds until the last has."""
-    for job in jobs:
-        job.begin(steps)
-    return max([job.end() for job in jobs])
+    for cohort in cohorts:
+        cohort.begin(steps)
+    return max([cohort.end() for cohort in cohorts])

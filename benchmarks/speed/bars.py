@@ -75,10 +75,9 @@ BARS = (
     ),
     Bar(
         "P5",
-        "ring64, fused, 4 jobs of one shape on all cores, job-steps per core, against the baseline alone",
+        "ring64, fused, cohorts of 4 jobs on all cores, job-steps per core, against the baseline alone",
         (Rule(least=8),),
-        "Four trainings, each a process of one thread, not yet one cohort. The baseline has one thread and a machine "
-        "to itself.",
+        "A process of one thread with a cohort for each core. The baseline has one thread and the machine to itself.",
         is_quick=False,
     ),
     Bar(
