@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -15,8 +17,15 @@ def _norms(tensors: Sequence[Tensor], order: float = 2, dtype: torch.dtype | Non
     return [torch.linalg.vector_norm(tensor, order, dtype=dtype) for tensor in tensors]
 
 
-_IN_OTHER_WORDS = {torch.ops.aten._foreach_norm.Scalar: _norms}  # noqa: SLF001 (it has no other name)
-"""Operations that compilers know only as several others."""
+def _lerp_in_place(tensor: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    return tensor.copy_(torch.lerp(tensor, end, weight))
+
+
+_IN_OTHER_WORDS: dict[OpOverload, Callable[..., Any]] = {
+    torch.ops.aten._foreach_norm.Scalar: _norms,  # noqa: SLF001 (it has no other name)
+    torch.ops.aten.lerp_.Tensor: _lerp_in_place,
+}
+"""Operations that compilers, or torch.vmap, know only as several others."""
 
 
 @dataclass(frozen=True)
