@@ -1,7 +1,8 @@
-"""Taking a new job in: once for each Idempotency-Key, within the owner's quota, and told to the workers."""
+"""Taking new jobs in: once for each Idempotency-Key, within the owner's quota, and told to the workers."""
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 from flask import Response, request
@@ -12,7 +13,7 @@ from service.answers.job_json import describe
 from service.crashpoints import crash_point
 from service.db import reading, writing
 from service.errors import Fault, InvalidInput, QuotaExceeded
-from service.models import Job
+from service.models import IdempotencyKey, Job
 from service.store import jobs
 from service.store.idempotency import find_answer, remember_answer
 from service.store.keys import lock_owner
@@ -20,6 +21,17 @@ from service.web import Caller, Web
 
 HEADERS = {"Location": "Path of the job.", "Idempotent-Replayed": "true for a repeated answer."}
 REQUEST_HEADERS = {"Idempotency-Key": "1 to 255 characters; repeats get the first answer while the job exists."}
+
+
+@dataclass(frozen=True)
+class Created:
+    """What a request has created, a job or a sweep of them, and the JSON of the answer."""
+
+    id: str
+    answer: bytes
+
+
+Create = Callable[[Session], Created]
 
 
 def digest_of(wish: object) -> str:
@@ -34,44 +46,61 @@ def replay(web: Web, caller: Caller, digest: str) -> Response | None:
         return None
     with reading(web.engine) as session:
         first = find_answer(session, caller.owner_id, key, digest)
-    return None if first is None else _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
+    return None if first is None else _replayed(first)
 
 
 def admit_job(web: Web, caller: Caller, digest: str, create: Callable[[Session], Job]) -> Response:
     """Store the job that `create` makes and answer 201, or give the first answer again."""
+
+    def create_and_tell(session: Session) -> Created:
+        job = create(session)
+        return Created(job.id, describe(session, job).model_dump_json().encode())
+
+    return admit(web, caller, digest, create_and_tell, count=1)
+
+
+def admit(web: Web, caller: Caller, digest: str, create: Create, *, count: int) -> Response:
+    """Store what `create` makes, so many jobs in all, and answer 201, or give the first answer again."""
     key = _idempotency_key()
     try:
-        response = _create_or_replay(web, caller, digest, key, create)
+        response = _create_or_replay(web, caller, digest, key, create, count)
     except (IntegrityError, QuotaExceeded):
         if not key:
             raise
         # Two requests with one key came at once and the other has committed: now its answer is found, if it was that
         # which took the last free place.
-        response = _create_or_replay(web, caller, digest, key, create)
+        response = _create_or_replay(web, caller, digest, key, create, count)
     crash_point("submit.committed")
     web.wakeups.announce()
     return response
 
 
-def _create_or_replay(
-    web: Web, caller: Caller, digest: str, key: str | None, create: Callable[[Session], Job]
-) -> Response:
+def _create_or_replay(web: Web, caller: Caller, digest: str, key: str | None, create: Create, count: int) -> Response:
     with writing(web.engine) as session:
         first = find_answer(session, caller.owner_id, key, digest) if key else None
         if first is not None:
-            return _created(first.answer, first.job_id, {"Idempotent-Replayed": "true"})
-        _check_quota(session, web, caller)
-        job = create(session)
-        answer = describe(session, job).model_dump_json().encode()
+            return _replayed(first)
+        _check_quota(session, web, caller, count)
+        created = create(session)
         if key:
             remember_answer(
-                session, owner_id=caller.owner_id, key=key, request_sha256=digest, job_id=job.id, answer=answer
+                session,
+                owner_id=caller.owner_id,
+                key=key,
+                request_sha256=digest,
+                about=created.id,
+                answer=created.answer,
             )
-    return _created(answer, job.id, {})
+    return _answer(created, {})
 
 
-def _created(answer: bytes, job_id: str, headers: dict[str, str]) -> Response:
-    return Response(answer, 201, {"Location": f"/jobs/{job_id}"} | headers, mimetype="application/json")
+def _replayed(first: IdempotencyKey) -> Response:
+    return _answer(Created(first.job_id, first.answer), {"Idempotent-Replayed": "true"})
+
+
+def _answer(created: Created, headers: dict[str, str]) -> Response:
+    location = {"Location": f"/{'sweeps' if created.id.startswith('swp_') else 'jobs'}/{created.id}"}
+    return Response(created.answer, 201, location | headers, mimetype="application/json")
 
 
 def _idempotency_key() -> str | None:
@@ -81,8 +110,10 @@ def _idempotency_key() -> str | None:
     return key
 
 
-def _check_quota(session: Session, web: Web, caller: Caller) -> None:
+def _check_quota(session: Session, web: Web, caller: Caller, count: int) -> None:
     lock_owner(session, caller.owner_id)
     limit = web.settings.max_live_jobs
-    if jobs.count_live(session, caller.owner_id) >= limit:
-        raise QuotaExceeded(f"You have {limit} jobs that have not ended, which is the limit.")
+    live = jobs.count_live(session, caller.owner_id)
+    if live + count > limit:
+        more = "" if count == 1 else f"; {count} more are too many"
+        raise QuotaExceeded(f"You have {live} jobs that have not ended, and the limit is {limit}{more}.")

@@ -38,6 +38,7 @@ from service.routes import (
     quality,
     samples,
     stream,
+    sweeps,
     timeline,
     webhooks,
 )
@@ -54,6 +55,7 @@ NOUNS = tuple(
     for noun in (
         jobs,
         forks,
+        sweeps,
         control,
         events,
         stream,

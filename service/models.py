@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.spec.sweep import Goal
 from service.tables import Table
 
 
@@ -105,6 +106,7 @@ class Job(Table):
     parent_step: Mapped[int | None]  # of the checkpoint that a fork begins from
     parent_seq: Mapped[int | None]  # of the parent's newest event when it was forked
     save_wanted: Mapped[bool] = mapped_column(default=False)  # by the owner, until the next checkpoint
+    sweep_id: Mapped[str | None] = mapped_column(String(32))  # of a member
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # of the first attempt
     finished_at: Mapped[datetime | None]
@@ -120,6 +122,13 @@ class Job(Table):
             sqlite_where=text("parent_id IS NOT NULL"),
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
+        Index(
+            "ix_jobs_sweep_id_id",
+            "sweep_id",
+            "id",
+            sqlite_where=text("sweep_id IS NOT NULL"),
+            postgresql_where=text("sweep_id IS NOT NULL"),
+        ),
     )
 
     @property
@@ -133,6 +142,29 @@ class Job(Table):
     def is_terminal(self) -> bool:
         """Tell whether the job will never change its state again."""
         return self.state in TERMINAL
+
+
+class Sweep(Table):
+    """Jobs that were created together, to be compared. What varies among them, `search` tells; they tell the rest."""
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    method: Mapped[str] = mapped_column(String(16))  # grid, random or asha
+    search: Mapped[dict[str, Any]]  # as posted under the method, with its seed
+    spec: Mapped[dict[str, Any]]  # as posted
+    metric: Mapped[str] = mapped_column(String(32))
+    goal: Mapped[Goal] = mapped_column(String(8))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_sweeps_owner_id_id", "owner_id", "id"),)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the values that vary."""
+        return [*(self.search if self.method == "grid" else self.search["parameters"])]
 
 
 class DatasetState(StrEnum):
@@ -443,14 +475,14 @@ class Delivery(Table):
 
 
 class IdempotencyKey(Table):
-    """The answer to a request that carried an Idempotency-Key; it goes with its job."""
+    """The answer to a request that carried an Idempotency-Key; it goes with the job or the sweep that it is about."""
 
     __tablename__ = "idempotency_keys"
 
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(String(32), index=True)
+    job_id: Mapped[str] = mapped_column(String(32), index=True)  # or the id of a sweep
     answer: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
 

@@ -20,7 +20,7 @@ from service.errors import AttemptOver
 from service.leases import Lease, Stillness, list_leases
 from service.orphans import belongs_to, list_stored, sweep_orphans
 from service.settings import Settings
-from service.store import orders, preparation, transitions
+from service.store import orders, preparation, sweeps, transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
 from service.store.workers import forget_worker, list_workers
 
@@ -69,6 +69,7 @@ class Reconciler:
         self._expire_leases(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
+        self._stop_outperformed()
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
             self._mend()
             self._mended_at = self._clock()
@@ -147,6 +148,15 @@ class Reconciler:
             if self._workers.of(worker_id) >= self._settings.ttl_s * _WORKER_FORGOTTEN_TTLS:
                 with writing(self._engine) as session:
                     forget_worker(session, worker_id)
+
+    def _stop_outperformed(self) -> None:
+        """Stop the members of sweeps that have fallen behind: each by itself, for a write of its trainer may hang."""
+        with reading(self._engine) as session:
+            verdicts = sweeps.list_fallen_behind(session)
+        for verdict in verdicts:
+            with writing(self._engine) as session:
+                if transitions.stop_outperformed(session, verdict.member, verdict):
+                    self._log.info("member stopped", job=verdict.member, why=str(verdict))
 
     def _sweep(self) -> None:
         """Sweep after the jobs that wait for it, every so often after all, and never so long that leases go unseen."""

@@ -112,3 +112,22 @@ def test_the_experiment_on_saturation_shows_what_its_page_says(service: Service,
     assert g_grad_norm < practical_g_grad_norm / 10
     assert total_loss > 2 * means["saturating", 200][3]
     assert practical_total_loss < means["non_saturating", 200][3]
+
+
+def test_the_sweep_of_the_article_names_the_best_of_four(service: Service, tmp_path: Path) -> None:
+    (walk,) = blocks((readme_tables.ROOT / "docs" / "sweeps.md").read_text())
+
+    done = walked(walk, service, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    sweep, by_recall, by_loss, curves = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("article", "recall", "total_loss", "curves")
+    )
+    board = sweep["leaderboard"]
+    assert sweep["members"]["succeeded"] == 4
+    assert board["best"] == board["data"][0]["job"]
+    assert [place["rank"] for place in by_recall["leaderboard"]["data"]] == [1, 2, 3, 4]
+    losses = [place["value"] for place in by_loss["leaderboard"]["data"]]
+    assert losses == sorted(losses)
+    pairs = {tuple(place["parameters"].values()) for place in board["data"]}
+    assert len(pairs) == len(curves["data"]) == 4

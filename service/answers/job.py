@@ -16,6 +16,7 @@ Reason = Literal[
     "max_seconds",
     "early_stop",
     "user_request",
+    "outperformed",
     "worker_lost",
     "out_of_memory",
     "diverged",
@@ -158,7 +159,7 @@ class JobAnswer(BaseModel):
     losses: dict[str, float | None] | None = Field(description="The newest step's numbers, null before the first.")
     latest_samples: LatestSamplesAnswer | None = Field(description="null before the first sampling point.")
     parent: ParentAnswer | None = Field(description="What this one continues; null where it is no fork.")
-    sweep: None = Field(description="The sweep this job is a member of.")
+    sweep: str | None = Field(description="The sweep that this job is a member of.")
     error: JobError | None
     created_at: Moment
     started_at: Moment | None
@@ -187,7 +188,7 @@ class JobAnswer(BaseModel):
             losses=job.last_losses,
             latest_samples=samples and LatestSamplesAnswer.of(samples),
             parent=ParentAnswer.of(job),
-            sweep=None,
+            sweep=job.sweep_id,
             error=_error_of(job),
             created_at=job.created_at,
             started_at=job.started_at,

@@ -26,6 +26,7 @@ CODES: dict[str, tuple[int, str]] = {
     "job_is_terminal": (409, "The job has ended"),
     "job_is_not_running": (409, "The job does not run"),
     "job_is_cancelling": (409, "The job is being cancelled"),
+    "sweep_is_live": (409, "A member of the sweep has not ended"),
     "dataset_in_use": (409, "A job needs the data set"),
     "webhook_is_disabled": (409, "The webhook is disabled"),
     "upload_given_up": (409, "The upload was given up"),

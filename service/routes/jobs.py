@@ -50,6 +50,7 @@ class JobsQuery(PageQuery):
     label: list[str] = Field([], max_length=64, description="key:value; given several times, all must match.")
     q: str | None = Field(None, max_length=200, description="Part of the name or id.")
     parent: str | None = Field(None, max_length=32, description="Only forks of this job.")
+    sweep: str | None = Field(None, max_length=32, description="Only members of this sweep.")
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -115,6 +116,7 @@ def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
             labels=[_label(text) for text in query.label],
             q=query.q,
             parent=query.parent,
+            sweep=query.sweep,
             limit=query.limit,
             cursor=query.cursor,
         )

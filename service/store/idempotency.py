@@ -22,15 +22,18 @@ def find_answer(session: Session, owner_id: str, key: str, request_sha256: str) 
 
 
 def remember_answer(
-    session: Session, *, owner_id: str, key: str, request_sha256: str, job_id: str, answer: bytes
+    session: Session, *, owner_id: str, key: str, request_sha256: str, about: str, answer: bytes
 ) -> None:
-    """Keep an answer. Of two requests at once the second breaks on the primary key, then finds the first's answer."""
+    """Keep an answer about a new job or sweep.
+
+    Of two requests at once the second breaks on the primary key, then finds the first's answer.
+    """
     session.add(
         IdempotencyKey(
             owner_id=owner_id,
             key=key,
             request_sha256=request_sha256,
-            job_id=job_id,
+            job_id=about,
             answer=answer,
             created_at=now(),
         )
@@ -38,10 +41,10 @@ def remember_answer(
     session.flush()
 
 
-def forget_answers(session: Session, job_id: str) -> None:
-    """Drop the answers about a job that is deleted.
+def forget_answers(session: Session, about: str) -> None:
+    """Drop the answers about a job or a sweep that is deleted.
 
-    They live as long as their job and not for some hours, for that would be told by a clock: a process whose clock is a
+    They live as long as it does and not for some hours, for that would be told by a clock: a process whose clock is a
     day ahead would forget them all, and a repeated request would make a second job.
     """
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.job_id == job_id))
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.job_id == about))

@@ -51,7 +51,9 @@ _LIVE = (
 )
 
 
-def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec) -> Job:
+def create_job(
+    session: Session, *, owner_id: str, spec: dict[str, Any], resolved: JobSpec, sweep_id: str | None = None
+) -> Job:
     """Store a new queued job; `spec` is kept as posted beside the resolved one."""
     job = Job(
         id=make_id("job"),
@@ -69,6 +71,7 @@ def create_job(session: Session, *, owner_id: str, spec: dict[str, Any], resolve
         event_seq=0,
         attempt=0,
         max_steps=resolved.loop.max_steps,
+        sweep_id=sweep_id,
         created_at=now(),
     )
     created = next_event(job, "created", "Accepted.", {"status": job.status})  # first, so that the row is written once
@@ -131,6 +134,7 @@ def list_jobs(
     labels: Sequence[tuple[str, str]] = (),
     q: str | None = None,
     parent: str | None = None,
+    sweep: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Glimpse]:
@@ -142,6 +146,8 @@ def list_jobs(
         query = query.where(_has_status(status))
     if parent:
         query = query.where(Job.parent_id == parent)
+    if sweep:
+        query = query.where(Job.sweep_id == sweep)
     for key, value in labels:
         labelled = select(JobLabel.job_id).where(JobLabel.key == key, JobLabel.value == value)
         query = query.where(Job.id.in_(labelled))

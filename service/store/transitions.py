@@ -14,10 +14,13 @@ from sqlalchemy.orm import Session, aliased
 from service.clock import now
 from service.errors import AttemptOver, Conflict
 from service.models import Checkpoint, Desired, Job, State
+from service.spec.halving import Verdict
 from service.store.conditional import update_one
 from service.store.events import add_event
 from service.store.jobs import lock_job
 from service.store.positions import cut_after, position_at
+
+OUTPERFORMED = "outperformed"  # the reason of who was cancelled by its sweep
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,19 @@ def request_cancel(session: Session, job: Job) -> None:
     if job.is_terminal:
         raise Conflict("job_is_terminal", f"The job has already {job.state}; only a live job can be cancelled.")
     _desire(session, job, Desired.CANCEL, "cancel")
+
+
+def stop_outperformed(session: Session, job_id: str, verdict: Verdict) -> bool:
+    """Ask for the end of a member that has fallen behind; False where it ends or is wanted to end already."""
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+    if job is None or job.is_terminal or job.desired == Desired.CANCEL:
+        return False
+    job.desired, job.reason = Desired.CANCEL, OUTPERFORMED
+    data = {"rung": verdict.rung, "place": verdict.place, "reached": verdict.reached, "promoted": verdict.promoted}
+    add_event(session, job, "outperformed", str(verdict), {"status": job.status, **data})
+    if job.state != State.RUNNING:
+        _follow_desired(session, job)
+    return True
 
 
 def request_pause(session: Session, job: Job) -> None:
@@ -111,7 +127,8 @@ def _desire(session: Session, job: Job, desired: Desired, word: str) -> None:
 def _follow_desired(session: Session, job: Job) -> None:
     """Move a job that does not run to where its owner wants it."""
     if job.desired == Desired.CANCEL:
-        _end(session, job, State.CANCELLED, "user_request", None, None)
+        reason = OUTPERFORMED if job.reason == OUTPERFORMED else "user_request"
+        _end(session, job, State.CANCELLED, reason, None, None)
     elif job.desired == Desired.PAUSE and job.state == State.QUEUED:
         _move(session, job, State.PAUSED, "paused", "Paused.", reason="user_request")
     elif job.desired == Desired.RUN and job.state == State.PAUSED:
