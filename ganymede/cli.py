@@ -2,7 +2,7 @@
 
 import click
 
-from ganymede.commands import datasets, home, jobs, keys, results, service, webhooks
+from ganymede.commands import datasets, home, jobs, keys, results, service, sweeps, webhooks
 
 
 class InOrder(click.Group):
@@ -43,6 +43,7 @@ for command in (
     jobs.list_jobs,
     jobs.show,
     jobs.watch,
+    sweeps.sweep,
     results.losses,
     results.samples,
     results.sample,

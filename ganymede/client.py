@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
 from ganymede.datasets import Datasets
+from ganymede.sweeps import Sweeps
 from ganymede.transport import RETRY_S, GanymedeProblem, ServiceUnreachable, Transport, write_whole
 from ganymede.webhooks import Webhooks
 
@@ -72,6 +73,7 @@ class Job(TypedDict):
     losses: dict[str, float | None] | None
     latest_samples: LatestSamples | None
     parent: Parent | None
+    sweep: str | None
     error: dict[str, str] | None
     created_at: str
     started_at: str | None
@@ -97,6 +99,7 @@ class Client:
         self.url = self._transport.url
         self.datasets = Datasets(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.sweeps = Sweeps(self._transport)
 
     def __enter__(self) -> Self:
         return self

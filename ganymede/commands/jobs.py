@@ -69,6 +69,7 @@ def fork(
 @click.option("--status", help="Only jobs of this status.")
 @click.option("--label", help="Only jobs with this label, as key:value.")
 @click.option("--parent", help="Only forks of this job.")
+@click.option("--sweep", help="Only members of this sweep.")
 @click.option("-q", "text", help="Only jobs whose name holds this text.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200), help="At most so many.")
 @as_json

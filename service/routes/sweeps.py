@@ -73,7 +73,7 @@ def create_sweep(web: Web, caller: Caller, body: SweepSpec) -> Response:
         return first
     check_metric(body.metric)
     search = _search_of(body)
-    points = choose_points(body, search.get("seed", 0))
+    points = choose_points(body, 0 if body.drawn is None else search["seed"])
     with reading(web.engine) as session:
         members = resolve_members(
             body,
