@@ -203,7 +203,9 @@ def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -
     visit.assert_quiet()
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboard/new", "/dashboard/data", "/dashboard/compare", "job"])
+@pytest.mark.parametrize(
+    "path", ["/", "/dashboard/new", "/dashboard/data", "/dashboard/compare", "/dashboard/sweeps", "job"]
+)
 def test_every_page_fits_a_phone(visit: Visit, job_id: str, path: str) -> None:
     visit.page.set_viewport_size({"width": 390, "height": 800})
 
@@ -237,4 +239,21 @@ def test_a_data_set_is_uploaded(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Upload").click()
 
     expect(visit.page.locator(".job", has_text="rows.csv")).to_contain_text("preparing")
+    visit.assert_quiet()
+
+
+def test_a_sweep_is_started_and_ranked(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/sweeps")
+    visit.page.get_by_role("button", name="paired experiment").click()
+    visit.page.get_by_role("button", name="Start the sweep").click()
+
+    expect(visit.page.locator("tbody tr")).to_have_count(4)
+    expect(visit.page.locator("thead")).to_contain_text("objective.loss")
+    expect(visit.page.locator(".head")).to_contain_text("grid of 4 jobs: 4 queued")
+    visit.page.get_by_role("button", name="Cancel all").click()
+    expect(visit.page.locator(".head")).to_contain_text("4 cancelled")
+    with reading(engine) as session:
+        found = [job.resolved_spec for job in session.query(Job)]
+    pairs = {(spec["objective"]["loss"], spec["loop"]["variant"], spec["seed"]) for spec in found}
+    assert pairs == {(loss, loop, 1) for loss in ("saturating", "non_saturating") for loop in ("original", "fused")}
     visit.assert_quiet()

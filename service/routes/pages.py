@@ -26,8 +26,15 @@ DOCS_SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PageName = Literal["compare", "data", "job", "new"]
-TITLES: dict[str, str] = {"jobs": "Jobs", "compare": "Compare jobs", "data": "Data", "job": "Job", "new": "New job"}
+PageName = Literal["compare", "data", "job", "new", "sweeps"]
+TITLES: dict[str, str] = {
+    "jobs": "Jobs",
+    "compare": "Compare jobs",
+    "data": "Data",
+    "job": "Job",
+    "new": "New job",
+    "sweeps": "Sweeps",
+}
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _OURS = FilePath(__file__).parent.parent / "dashboard" / "static"
 _SWAGGER = FilePath(str(files("flask_openapi_swagger"))) / "templates" / "swagger"

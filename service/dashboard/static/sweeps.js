@@ -1,0 +1,142 @@
+/** The page of sweeps: many jobs at once, ranked while they train. */
+
+import { announce, fill, find, make } from "./dom.js";
+import { begin, doing } from "./frame.js";
+import { ask, askAll, pause } from "./service.js";
+import { ago, count, measured, words } from "./words.js";
+
+const EVERY_MS = 2000;
+const MOST_COMPARED = 8;
+const EXPERIMENT = { dataset: "ring", seed: "1", rows: [["objective.loss", "saturating, non_saturating"], ["loop.variant", "original, fused"]] };
+
+async function main() {
+  const id = new URLSearchParams(location.search).get("id");
+  await (id ? follow(`/sweeps/${encodeURIComponent(id)}`) : showAll());
+}
+
+async function showAll() {
+  const sweeps = await askAll("/sweeps");
+  fill(find("content"), make("h1", {}, "Sweeps"), form(),
+    make("section", { "aria-label": "Sweeps so far" }, make("h2", {}, "So far"),
+      sweeps.length ? make("ul", { class: "jobs" }, sweeps.map(card)) : make("p", { class: "empty" }, "No sweep yet.")));
+}
+
+function card(sweep) {
+  return make("li", { class: "job plain" }, make("div", {},
+    make("h2", {}, make("a", { href: pageOf(sweep) }, sweep.name ?? sweep.id)),
+    make("p", {}, badge(sweep), `${sweep.method} of ${count(sweep.members.total)} jobs, ranked by ${words(sweep.metric)}`),
+    make("p", { class: "facts" }, `${progress(sweep.members)} · created ${ago(sweep.created_at)}`)));
+}
+
+function pageOf(sweep) {
+  return `/dashboard/sweeps?id=${sweep.id}`;
+}
+
+function badge(sweep) {
+  return make("span", { class: `status ${sweep.status === "live" ? "running" : "succeeded"}` }, sweep.status);
+}
+
+function progress(members) {
+  return ["succeeded", "running", "queued", "paused", "cancelled", "failed"].filter((state) => members[state]).map((state) => `${count(members[state])} ${state}`).join(", ");
+}
+
+/** A form for a grid: which values are tried, of which keys of the spec. */
+function form() {
+  const name = make("input", { type: "text" });
+  const dataset = make("input", { type: "text", value: "digits", required: true });
+  const seed = make("input", { type: "number", min: "0", placeholder: "one for all" });
+  const steps = make("input", { type: "number", min: "1", placeholder: "as the recipe has it" });
+  const rows = make("div", { class: "fields" });
+  const add = (path = "", values = "") => rows.append(row(path, values));
+  add("optimizer.generator.lr", "0.0001, 0.0002, 0.0004");
+  const experiment = () => {
+    dataset.value = EXPERIMENT.dataset;
+    seed.value = EXPERIMENT.seed;
+    fill(rows, EXPERIMENT.rows.map(([path, values]) => row(path, values)));
+    announce("The form holds the paired experiment.");
+  };
+  const start = doing(async () => {
+    const spec = { dataset: dataset.value.trim() };
+    if (seed.value) spec.seed = Number(seed.value);
+    if (steps.value) spec.loop = { max_steps: Number(steps.value) };
+    const sweep = { spec, grid: gridOf(rows) };
+    if (name.value.trim()) sweep.name = name.value.trim();
+    location.href = pageOf(await ask("/sweeps", { method: "POST", json: sweep }));
+  });
+  return make("section", { "aria-label": "New sweep" }, make("h2", {}, "New sweep"),
+    make("p", { class: "empty" }, "Every combination of the values becomes a job. Jobs of one shape train together."),
+    make("p", {}, make("button", { type: "button", click: experiment }, "The paired experiment: saturating or not, original or fused, from one seed")),
+    make("div", { class: "fields" }, field("Data set", dataset), field("Name", name), field("Seed", seed), field("Steps", steps)),
+    make("h3", {}, "Values to try"), rows,
+    make("p", { class: "buttons" }, make("button", { type: "button", click: () => add() }, "Another value"), make("button", { type: "button", class: "chief", click: start }, "Start the sweep")));
+}
+
+function field(label, input) {
+  return make("label", { class: "field" }, make("span", {}, label), input);
+}
+
+function row(path, values) {
+  return make("div", { class: "field" },
+    make("input", { type: "text", class: "path", value: path, placeholder: "objective.r1", "aria-label": "Key of the spec" }),
+    make("input", { type: "text", class: "values", value: values, placeholder: "0, 0.1, 1", "aria-label": "Values, with commas between" }));
+}
+
+/** Return the grid that was filled in: by path a list of values, numbers and truths read as such. */
+function gridOf(rows) {
+  const filled = [...rows.children].map((each) => [each.querySelector(".path").value.trim(), each.querySelector(".values").value]);
+  return Object.fromEntries(filled.filter(([path]) => path).map(([path, values]) => [path, values.split(",").map((text) => valueOf(text.trim()))]));
+}
+
+function valueOf(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Show a sweep until all its members have ended. */
+async function follow(path) {
+  const leaderboard = make("div");
+  const head = make("div", { class: "head" });
+  fill(find("content"), head, leaderboard);
+  for (;;) {
+    const sweep = await ask(path);
+    show(sweep, head, leaderboard);
+    if (sweep.status === "ended") return;
+    await pause(EVERY_MS);
+  }
+}
+
+function show(sweep, head, place) {
+  const { leaderboard, members } = sweep;
+  const cancel = make("button", { type: "button", click: doing(() => ask(sweep.links.cancel, { method: "POST" })) }, "Cancel all");
+  const best = leaderboard.data.slice(0, MOST_COMPARED).map((each) => each.job);
+  const hadFocus = head.contains(document.activeElement) ? document.activeElement.textContent : null;
+  fill(head, make("div", { class: "title" }, make("h1", {}, sweep.name ?? sweep.id),
+    make("div", { class: "buttons" }, best.length > 1 ? make("a", { class: "button", href: `/dashboard/compare?jobs=${best.join(",")}` }, "Side by side") : null, sweep.status === "live" ? cancel : null)),
+  make("p", {}, badge(sweep), `${sweep.method} of ${count(members.total)} jobs: ${progress(members)}`),
+  leaderboard.best ? make("p", {}, "The best so far is ", make("a", { href: `/dashboard/job?id=${leaderboard.best}` }, parametersText(leaderboard.data[0])), ` with ${words(leaderboard.metric)} ${measured(leaderboard.data[0].value)}.`) : make("p", { class: "empty" }, `No job has a ${words(leaderboard.metric)} yet.`));
+  if (hadFocus) [...head.querySelectorAll("a, button")].find((each) => each.textContent === hadFocus)?.focus();
+  fill(place, table(leaderboard));
+}
+
+function parametersText({ parameters }) {
+  return Object.entries(parameters).map(([path, value]) => `${words(path.split(".").at(-1))} ${value}`).join(", ");
+}
+
+function table({ data, metric, goal }) {
+  const paths = [...new Set(data.flatMap((each) => Object.keys(each.parameters)))];
+  const head = ["rank", ...paths, words(metric), "at step", "status", "step", ""];
+  return make("div", { class: "scrolls" }, make("table", {},
+    make("caption", {}, `${goal === "higher" ? "Higher" : "Lower"} is better`),
+    make("thead", {}, make("tr", {}, head.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, data.map((each) => make("tr", {},
+      make("th", { scope: "row" }, each.rank ?? "-"),
+      paths.map((path) => make("td", {}, String(each.parameters[path] ?? "-"))),
+      make("td", {}, each.rank ? measured(each.value) : "-"), make("td", {}, each.value_step === null ? "-" : count(each.value_step)),
+      make("td", {}, make("span", { class: `status ${each.status}` }, each.status)), make("td", {}, count(each.step)),
+      make("td", {}, make("a", { href: `/dashboard/job?id=${each.job}` }, "open")))))));
+}
+
+begin(main);
