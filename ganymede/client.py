@@ -16,7 +16,7 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONG_POLL_S = 20.0
 
-__all__ = ["Client", "GanymedeProblem", "Job", "Progress", "ServiceUnreachable"]
+__all__ = ["Client", "GanymedeProblem", "Job", "Message", "Progress", "ServiceUnreachable"]
 
 
 class Progress(TypedDict):
@@ -81,6 +81,14 @@ class Job(TypedDict):
     links: dict[str, str]
 
 
+class Message(TypedDict):
+    """What happened to a job. Ids count from 1 without gaps; a `snapshot` has none."""
+
+    id: int | None
+    event: str
+    data: dict[str, Any]
+
+
 class Client:
     """A connection to one service, under one key.
 
@@ -96,6 +104,7 @@ class Client:
         patience_s: float = 10.0,
     ) -> None:
         self._transport = Transport(url, key, patience_s=patience_s)
+        self._patience_s = patience_s
         self.url = self._transport.url
         self.datasets = Datasets(self._transport)
         self.webhooks = Webhooks(self._transport)
@@ -147,6 +156,27 @@ class Client:
                 raise TimeoutError(f"{job_id} is still {job['status']} after {timeout_s:g} s")
             job = self.changed_job(job_id, job["version"], min(LONG_POLL_S, left_s))
         return job
+
+    def stream(self, job_id: str, after: int | None = None) -> Iterator[Message]:
+        """Yield what happens to a job, each message once and in order, until it has ended.
+
+        Without `after`, the id of a message, the first is a `snapshot`. Where a connection breaks off, another goes on
+        after the last message; raises ServiceUnreachable when the service is away for `patience_s`.
+        """
+        heard_s = time.monotonic()
+        while True:
+            is_silent = True
+            try:
+                for line in self._transport.lines(f"/jobs/{job_id}/stream", **_without_none(after=after)):
+                    message, heard_s, is_silent = cast("Message", line), time.monotonic(), False
+                    after = message["data"]["seq"] if message["id"] is None else message["id"]
+                    yield message
+                if is_silent and self.job(job_id)["status"] in TERMINAL:
+                    return
+            except ServiceUnreachable:
+                if time.monotonic() - heard_s > self._patience_s:
+                    raise
+            time.sleep(RETRY_S if is_silent else 0)
 
     def change_job(self, job_id: str, **changes: Any) -> Job:
         """Change name, labels, priority or max_steps."""
@@ -244,3 +274,7 @@ class Client:
 
     def _job(self, method: str, path: str, **request: Any) -> Job:
         return cast("Job", self._transport.send(method, path, **request).json())
+
+
+def _without_none(**query: int | None) -> dict[str, str | int]:
+    return {name: value for name, value in query.items() if value is not None}

@@ -1,5 +1,6 @@
 """HTTP on the client's side: requests that are repeated where that is safe, refusals as exceptions, pages, files."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
 RETRY_S = 0.5
+QUIET_S = 45.0  # for which a stream may say nothing; the service gives a sign of life each 15
 
 
 class GanymedeProblem(Exception):
@@ -62,6 +64,21 @@ class Transport:
                     answer.read()
                     raise _refusal(answer)
                 return write_whole(target, answer.iter_bytes())
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
+
+    def lines(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
+        """Yield the JSON objects of an answer that comes line by line, for as long as it comes.
+
+        Raises ServiceUnreachable where it breaks off.
+        """
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            with self._http.stream("GET", path, params=query, headers=headers, timeout=QUIET_S) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from (json.loads(line) for line in answer.iter_lines() if line.strip())
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
 

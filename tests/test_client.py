@@ -13,7 +13,9 @@ from werkzeug.serving import make_server
 from ganymede.client import Client, GanymedeProblem
 from service.blobs import BlobStore, make_blobs
 from service.db import reading, writing
-from service.store import orders
+from service.store import orders, transitions
+from service.store.jobs import get_job
+from service.store.keys import LOCAL_OWNER
 from tests.building import add_job
 from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
@@ -119,3 +121,20 @@ def test_samples_that_fail_while_a_client_waits_are_told_as_the_service_tells_th
         failing.join()
 
     assert (told.value.status, told.value.code, told.value.faults[0]["pointer"]) == (422, "too_rare", "/where")
+
+
+def test_a_stream_is_whole_from_any_message_on_and_ends_with_the_job(engine: Engine, served: Served) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    with Client(served.url) as client:
+        messages = client.stream(job_id)
+        snapshot = next(messages)
+        with writing(engine) as session:
+            transitions.request_cancel(session, get_job(session, LOCAL_OWNER, job_id))
+        rest = list(messages)
+
+    assert (snapshot["id"], snapshot["event"], snapshot["data"]["status"]) == (None, "snapshot", "queued")
+    assert [message["id"] for message in rest] == [*range(snapshot["data"]["seq"] + 1, rest[-1]["id"] + 1)]
+    assert rest[-1]["data"]["status"] == "cancelled"
+    with Client(served.url) as client:
+        assert [message["id"] for message in client.stream(job_id, after=0)] == [*range(1, rest[-1]["id"] + 1)]
