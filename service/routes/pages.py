@@ -67,7 +67,7 @@ def show_jobs_page() -> Response:
 
 @routes.add("GET", "/dashboard/<page>", scope=None, replies=PAGE)
 def show_dashboard(path: PagePath) -> Response:
-    """Show another page of the dashboard, to a browser: a job, a form for a new one, data sets, sweeps, a comparison."""
+    """Show another page of the dashboard, to a browser: a job, a new one, data sets, sweeps, a comparison."""
     return _dashboard(path.page)
 
 
