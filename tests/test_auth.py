@@ -16,7 +16,17 @@ from service.store.keys import Scope
 from tests.building import add_job, add_ready_dataset
 from tests.conversation import CheckedClient, make_client
 
-OPEN = {"/", "/catalog", "/docs", "/healthz", "/openapi.json", "/readyz", "/schema/job", "/static/pages.css"}
+OPEN = {
+    "/",
+    "/catalog",
+    "/dashboard/job",
+    "/docs",
+    "/healthz",
+    "/openapi.json",
+    "/readyz",
+    "/schema/job",
+    "/static/pages.css",
+}
 
 
 @pytest.fixture
@@ -35,7 +45,7 @@ def make_key(engine: Engine, scope: Scope = "admin", owner: str = "ann", **times
 def operations(app: Flask) -> list[tuple[str, str]]:
     """Return (method, path) of everything there is, ids filled in."""
     filled = {"<job_id>": "job_0123456789abcdefghjkmn", "<checkpoint>": "latest", "<step>": "latest"}
-    filled["<dataset_id>"] = "ds_0123456789abcdefghjkmn"
+    filled |= {"<dataset_id>": "ds_0123456789abcdefghjkmn", "<page>": "job"}
     found = []
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<name>", "pages.css")

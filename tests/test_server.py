@@ -19,6 +19,7 @@ import pytest
 
 from ganymede.up import free_port
 from tests.house import wait_until
+from tests.receiver import a_receiver
 
 TITLE = "ganymede: web"
 PROGRAM = "from service.server import serve; from service.settings import Settings; serve(Settings(_env_file=None))"
@@ -58,8 +59,11 @@ class Served:
         connection.request("GET", "/metrics", headers={"Connection": "close"})
         return connection.getresponse().read().decode()
 
+    def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        return self.ask("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+
     def post_job(self) -> tuple[int, Any]:
-        return self.ask("POST", "/jobs", '{"dataset": "ring"}', {"Content-Type": "application/json"})
+        return self.post("/jobs", {"dataset": "ring"})
 
 
 def titled(process: psutil.Process) -> str:
@@ -77,7 +81,7 @@ def start(home: Path, **variables: str) -> "subprocess.Popen[bytes]":
 def served(tmp_path: Path, sqlite_template: Path) -> Iterator[Served]:
     (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
     port = free_port()
-    process = start(tmp_path, GANYMEDE_BIND=f"127.0.0.1:{port}")
+    process = start(tmp_path, GANYMEDE_BIND=f"127.0.0.1:{port}", GANYMEDE_WEBHOOK_HOSTS="127.0.0.1")
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -120,6 +124,24 @@ def test_its_processes_count_together_and_go_on_where_a_killed_one_stopped(serve
         served.ask("GET", "/healthz")
 
     assert 'ganymede_requests_total{method="GET",route="/healthz",status="200"} 25.0' in served.read_metrics()
+
+
+def test_webhooks_are_told_of_everything_in_order_though_one_of_its_processes_is_killed(served: Served) -> None:
+    victims = served.wait_for_both()
+    with a_receiver() as receiver:
+        served.post("/webhooks", {"url": receiver.url, "events": ["*"]})
+        jobs = []
+        for number in range(30):
+            jobs.append(served.post_job()[1]["id"])
+            if number == 15:
+                victims[0].kill()
+            served.ask("POST", f"/jobs/{jobs[-1]}/cancel")
+        expected = {(job_id, seq) for job_id in jobs for seq in (1, 2)}
+        wait_until(lambda: {request.told for request in receiver.requests} == expected, "every message")
+
+    first = list(dict.fromkeys(request.told for request in receiver.requests))
+    assert all(first.index((job_id, 1)) < first.index((job_id, 2)) for job_id in jobs)
+    assert len({request.id for request in receiver.requests}) == 2 * len(jobs)
 
 
 def test_being_asked_to_stop_answers_those_who_wait_and_ends(served: Served) -> None:
