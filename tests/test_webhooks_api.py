@@ -1,18 +1,22 @@
 """Webhooks over HTTP: made, changed, tested, their messages shown and sent again; and nobody sees those of another."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from service.db import reading, writing
-from service.models import Job
+from service.models import TERMINAL, Job
+from service.spec.webhook import JOB_EVENTS
 from service.store import deliveries, transitions
 from service.store.deliveries import BackOff, Outcome
 from service.store.keys import create_key
 from tests.building import add_job
 from tests.conversation import CheckedClient, make_client
 
+ROOT = Path(__file__).parent.parent
 URL = "https://example.org/hook"
 
 
@@ -98,6 +102,15 @@ def test_hosts_inside_that_the_settings_name_are_taken(client: CheckedClient) ->
     path = client.post("/webhooks", json={"url": "http://[::1]:9000/"}).get_json()["links"]["self"]
 
     assert client.patch(path, json={"url": "http://10.0.0.1/"}).status_code == 422
+
+
+def test_every_event_that_the_code_records_can_be_asked_for() -> None:
+    code = "\n".join(path.read_text() for room in ("service", "worker") for path in (ROOT / room).rglob("*.py"))
+    recorded = set(re.findall(r"(?:add|next)_event\((?:session, )?job, \"(\w+)\"", code))
+    recorded |= set(re.findall(r"_move\(session, job, State\.\w+, \"(\w+)\"", code))
+
+    assert {"created", "checkpoint", "paused", "rollback"} <= recorded
+    assert {f"job.{each}" for each in recorded | {"started", "resumed", *TERMINAL}} <= set(JOB_EVENTS)
 
 
 def test_only_so_many_are_kept(client: CheckedClient) -> None:

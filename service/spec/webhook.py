@@ -20,6 +20,7 @@ JobEvent = Literal[
     "job.succeeded",
     "job.failed",
     "job.lost",
+    "job.outperformed",
     "job.checkpoint",
     "job.sample",
     "job.quality",
