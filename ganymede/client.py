@@ -163,18 +163,20 @@ class Client:
         Without `after`, the id of a message, the first is a `snapshot`. Where a connection breaks off, another goes on
         after the last message; raises ServiceUnreachable when the service is away for `patience_s`.
         """
-        heard_s = time.monotonic()
+        away_since_s: float | None = None
         while True:
             is_silent = True
             try:
                 for line in self._transport.lines(f"/jobs/{job_id}/stream", **_without_none(after=after)):
-                    message, heard_s, is_silent = cast("Message", line), time.monotonic(), False
+                    message, away_since_s, is_silent = cast("Message", line), None, False
                     after = message["data"]["seq"] if message["id"] is None else message["id"]
                     yield message
                 if is_silent and self.job(job_id)["status"] in TERMINAL:
                     return
+                away_since_s = None
             except ServiceUnreachable:
-                if time.monotonic() - heard_s > self._patience_s:
+                away_since_s = away_since_s or time.monotonic()
+                if time.monotonic() - away_since_s > self._patience_s:
                     raise
             time.sleep(RETRY_S if is_silent else 0)
 

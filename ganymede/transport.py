@@ -70,7 +70,7 @@ class Transport:
     def lines(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of an answer that comes line by line, for as long as it comes.
 
-        Raises ServiceUnreachable where it breaks off.
+        A line that breaks off in its midst is left out. Raises ServiceUnreachable where nobody answers.
         """
         headers = {"Accept": "application/x-ndjson"}
         try:
@@ -78,7 +78,7 @@ class Transport:
                 if not answer.is_success:
                     answer.read()
                     raise _refusal(answer)
-                yield from (json.loads(line) for line in answer.iter_lines() if line.strip())
+                yield from map(json.loads, _whole_lines(answer.iter_bytes()))
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
 
@@ -129,6 +129,14 @@ def write_whole(target: Path, pieces: Iterable[bytes]) -> int:
     finally:
         part.unlink(missing_ok=True)
     return size_bytes
+
+
+def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines that end, and that are not empty; JSON may hold what else text is split at."""
+    begun = b""
+    for piece in pieces:
+        *lines, begun = (begun + piece).split(b"\n")
+        yield from (line for line in lines if line.strip())
 
 
 def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread, Timer
 
@@ -138,3 +139,33 @@ def test_a_stream_is_whole_from_any_message_on_and_ends_with_the_job(engine: Eng
     assert rest[-1]["data"]["status"] == "cancelled"
     with Client(served.url) as client:
         assert [message["id"] for message in client.stream(job_id, after=0)] == [*range(1, rest[-1]["id"] + 1)]
+
+
+def test_a_stream_that_breaks_off_in_the_midst_of_a_line_goes_on_after_the_last_whole_one() -> None:
+    lines = [b'{"id":1,"event":"status","data":{"name":"a\xe2\x80\xa8b"}}\n', b'{"id":2,"event":"status","data":{}}\n']
+    asked = []
+
+    class Breaking(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            if self.path == "/jobs/job_1":
+                self.wfile.write(b'{"status": "succeeded"}')
+            elif self.path.endswith("after=0"):
+                self.wfile.write(lines[0] + lines[1][:20])
+            elif self.path.endswith("after=1"):
+                self.wfile.write(lines[1])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            messages = list(client.stream("job_1", after=0))
+        server.shutdown()
+
+    assert [message["id"] for message in messages] == [1, 2]
+    assert messages[0]["data"]["name"] == "a\u2028b"
+    assert [path.rpartition("=")[2] for path in asked if "stream" in path] == ["0", "1", "2"]

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not can_compile(), reason="no C++ compiler or no headers of Python"),
 ]
 
-STEPS = 3_000
+STEPS = 1_200
 RATES = (1e-3, 2e-3, 5e-4, 1e-3)
 TOGETHER: dict[str, Any] = {"step": "compiled", "cohort": "auto"}
 

@@ -33,13 +33,15 @@ def a_tall_picture() -> bytes:
     return file.getvalue()
 
 
-def record(engine: Engine, job_id: str, attempt: int, first: int, last: int) -> None:
+def record(
+    engine: Engine, job_id: str, attempt: int, first: int, last: int, columns: tuple[str, ...] = COLUMNS
+) -> None:
     """Record steps and how far the job is, as a flush does."""
     steps = np.arange(first, last + 1)[:, None]
-    rows = (np.sin(steps / 7) + np.arange(len(COLUMNS))).astype(np.float32)
+    rows = (np.sin(steps / 7) + np.arange(len(columns))).astype(np.float32)
     with writing(engine) as session:
-        history.append_rows(session, job_id, attempt=attempt, first_step=first, columns=COLUMNS, rows=rows)
-        newest = dict(zip(COLUMNS, map(float, rows[-1]), strict=True))
+        history.append_rows(session, job_id, attempt=attempt, first_step=first, columns=columns, rows=rows)
+        newest = dict(zip(columns, map(float, rows[-1]), strict=True))
         progress = Progress(last, samples_seen=64 * last, trained_s=1.0, steps_per_second=300.0, last_losses=newest)
         transitions.flush(session, job_id, attempt, progress)
         job = transitions.fence(session, job_id, attempt)
@@ -116,6 +118,21 @@ def test_a_job_is_followed_while_it_trains(engine: Engine, visit: Visit, job_id:
     expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
     expect(visit.page.locator(".chart .readout").first).to_contain_text("step 350")
     expect(visit.page.locator("img.samples")).to_be_visible()
+    visit.assert_quiet()
+
+
+def test_the_charts_of_a_job_are_those_of_its_objective(engine: Engine, visit: Visit, job_id: str) -> None:
+    objective = {"loss": "hinge"}
+    hinge, attempt = add_running_job(engine, objective=objective)
+    record(engine, hinge, attempt, 1, 20, recorded_columns(a_spec(objective=objective)))
+
+    visit.page.goto(f"{visit.url}/dashboard/job?id={hinge}")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 20")
+    legend = visit.page.locator(".legend").first.inner_text().split("\n")
+    visit.page.goto(f"{visit.url}/dashboard/compare?jobs={job_id},{hinge}")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+
+    assert [name.strip() for name in legend if name.strip()] == ["d_loss", "g_loss"]
     visit.assert_quiet()
 
 

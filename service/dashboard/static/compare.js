@@ -1,7 +1,7 @@
 /** The page that lays jobs side by side: one chart a column with a curve a job, and what differs between their specs. */
 
 import { Chart, View } from "./chart.js";
-import { controls } from "./curves.js";
+import { controls, recordedColumns } from "./curves.js";
 import { fill, find, make } from "./dom.js";
 import { badge, nameOf, pageOf, thumbnail } from "./facts.js";
 import { begin, complain } from "./frame.js";
@@ -12,6 +12,7 @@ const COLUMNS = [
   { name: "value", title: "value V(G,D)" },
   { name: "d_loss", title: "d_loss" },
   { name: "g_loss_non_saturating", title: "g_loss non-saturating" },
+  { name: "g_loss", title: "g_loss, what the generator minimises" },
   { name: "g_grad_norm", title: "Generator's gradient norm", isLog: true },
 ];
 const POINTS = 2000;
@@ -25,12 +26,14 @@ async function main() {
   }
   const jobs = await Promise.all(ids.slice(0, MOST).map((id) => ask(`/jobs/${encodeURIComponent(id)}`)));
   const labels = labelsOf(jobs);
+  const recorded = await Promise.all(jobs.map(recordedColumns));
+  const shared = COLUMNS.filter(({ name }) => recorded.every((names) => names.includes(name)));
   const view = new View();
-  const charts = COLUMNS.map(({ title, isLog }) => new Chart(view, title, jobs.map((job, index) => ({ name: job.id, label: labels[index] })), { isLog }));
+  const charts = shared.map(({ title, isLog }) => new Chart(view, title, jobs.map((job, index) => ({ name: job.id, label: labels[index] })), { isLog }));
   fill(find("content"), make("h1", {}, `${jobs.length} jobs side by side`), summary(jobs, labels),
     make("h2", {}, "Curves"), controls(view, charts), charts.map((chart) => chart.root), await qualities(jobs, labels));
-  const answer = await ask(`/losses/compare?jobs=${jobs.map((job) => job.id).join(",")}&columns=${COLUMNS.map((each) => each.name).join(",")}&max_points=${POINTS}`);
-  COLUMNS.forEach(({ name }, index) => {
+  const answer = await ask(`/losses/compare?jobs=${jobs.map((job) => job.id).join(",")}&columns=${shared.map((each) => each.name).join(",")}&max_points=${POINTS}`);
+  shared.forEach(({ name }, index) => {
     for (const { job, columns, references } of answer.data) {
       charts[index].set(job, columns.step, columns[name]);
       if (references[name] !== undefined) charts[index].references[answer.data[0].job] = references[name];

@@ -2,6 +2,7 @@
 
 import { Chart, View } from "./chart.js";
 import { fill, make } from "./dom.js";
+import { complain } from "./frame.js";
 import { ask } from "./service.js";
 import { indexOf } from "./trace.js";
 
@@ -9,54 +10,82 @@ const POINTS = 4000; // of an overview
 const MOST = 100_000; // steps that have come in one by one before an overview is asked for again
 const CLOSER_AFTER_MS = 250;
 
-const LOSSES = [
-  { name: "value", label: "value V(G,D)" },
-  { name: "d_loss", label: "d_loss" },
-  { name: "g_loss_saturating", label: "g_loss saturating" },
-  { name: "g_loss_non_saturating", label: "g_loss non-saturating" },
-  { name: "total_loss", label: "total_loss" },
+const CHARTS = [
+  {
+    title: "Losses",
+    series: [
+      { name: "value", label: "value V(G,D)" },
+      { name: "d_loss", label: "d_loss" },
+      { name: "g_loss_saturating", label: "g_loss saturating" },
+      { name: "g_loss_non_saturating", label: "g_loss non-saturating" },
+      { name: "g_loss", label: "g_loss" },
+      { name: "total_loss", label: "total_loss" },
+    ],
+  },
+  { title: "What D makes of reals and of fakes", series: [{ name: "d_real", label: "D(x)" }, { name: "d_fake", label: "D(G(z))" }] },
+  { title: "Gradient norms", series: [{ name: "g_grad_norm", label: "G's gradient" }, { name: "d_grad_norm", label: "D's gradient" }], isLog: true },
 ];
-const SCORES = [{ name: "d_real", label: "D(x)" }, { name: "d_fake", label: "D(G(z))" }];
-const GRADIENTS = [{ name: "g_grad_norm", label: "G's gradient" }, { name: "d_grad_norm", label: "D's gradient" }];
+
+/** Return the columns that a job records: they depend on its objective. */
+export async function recordedColumns(job) {
+  return Object.keys((await ask(`${job.links.losses}?max_points=4`)).columns);
+}
 
 /** The charts of one job, which follow its stream. */
 export class Curves {
-  constructor(job) {
+  constructor(job, recorded) {
     this.job = job;
     this.view = new View();
-    this.charts = [
-      new Chart(this.view, "Losses", LOSSES),
-      new Chart(this.view, "What D makes of reals and of fakes", SCORES),
-      new Chart(this.view, "Gradient norms", GRADIENTS, { isLog: true }),
-    ];
+    // What G minimises is one of its two losses where both are recorded.
+    const isShown = ({ name }) => recorded.includes(name) && !(name === "g_loss" && recorded.includes("g_loss_saturating"));
+    this.charts = CHARTS.map((one) => ({ ...one, series: one.series.filter(isShown) })).filter((one) => one.series.length)
+      .map(({ title, series, isLog }) => new Chart(this.view, title, series, { isLog }));
     this.view.onRange = () => this._lookCloserSoon();
+    this.loading = null;
+    this.meanwhile = []; // changes while an overview is on its way, which may not hold them
     this.root = make("section", { "aria-label": "Curves" }, make("h2", {}, "Curves"), controls(this.view, this.charts), this.charts.map((chart) => chart.root));
   }
 
   /** Load an overview of all steps so far. */
-  async load() {
+  load() {
+    this.loading ??= this._load().finally(() => { this.loading = null; });
+    return this.loading;
+  }
+
+  async _load() {
+    this.meanwhile = [];
     const answer = await ask(this._address());
     this.cameIn = 0;
     for (const [chart, name] of this._named()) {
       chart.references = answer.references;
-      chart.set(name, answer.columns.step.slice(), answer.columns[name] ?? []);
+      chart.set(name, answer.columns.step.slice(), answer.columns[name]);
     }
+    for (const change of this.meanwhile) change();
   }
 
   /** Add what a flush has recorded. */
   take({ columns }) {
-    for (const [chart, name] of this._named()) if (columns[name]) chart.append(name, columns.step, columns[name]);
+    this._change(() => {
+      for (const [chart, name] of this._named()) chart.append(name, columns.step, columns[name]);
+    });
     this.cameIn += columns.step.length;
-    if (this.cameIn > MOST) this.load();
+    if (this.cameIn > MOST) this.load().catch(complain);
   }
 
   /** Forget the steps after one: they are taken again. */
   forgetAfter(step) {
-    for (const [chart, name] of this._named()) {
-      const one = chart.series.find((each) => each.name === name);
-      const end = indexOf(one.steps, step + 1);
-      chart.set(name, one.steps.slice(0, end), one.values.slice(0, end));
-    }
+    this._change(() => {
+      for (const [chart, name] of this._named()) {
+        const one = chart.series.find((each) => each.name === name);
+        const end = indexOf(one.steps, step + 1);
+        chart.set(name, one.steps.slice(0, end), one.values.slice(0, end));
+      }
+    });
+  }
+
+  _change(change) {
+    change();
+    if (this.loading) this.meanwhile.push(change);
   }
 
   _named() {
@@ -72,7 +101,7 @@ export class Curves {
   _lookCloserSoon() {
     clearTimeout(this.timer);
     const { range } = this.view;
-    if (range) this.timer = setTimeout(() => this._lookCloser(range), CLOSER_AFTER_MS);
+    if (range) this.timer = setTimeout(() => this._lookCloser(range).catch(complain), CLOSER_AFTER_MS);
   }
 
   async _lookCloser(range) {

@@ -68,7 +68,7 @@ function preview(dataset) {
   const isSheet = ["image", "audio"].includes(dataset.content?.modality);
   if (!dataset.links.preview || !isSheet) return null;
   const image = make("img", { alt: `Some of ${dataset.name}` });
-  showIn(image, dataset.links.preview);
+  showIn(image, dataset.links.preview).catch(complain);
   return make("span", { class: "picture" }, image);
 }
 

@@ -43,3 +43,19 @@ export function once(update) {
     });
   };
 }
+
+/** Return the work, of which one is under way at a time: whoever asks meanwhile gets one more after it. */
+export function oneAtATime(work) {
+  let running = null;
+  let isWanted = false;
+  return () => {
+    isWanted = true;
+    running ??= (async () => {
+      while (isWanted) {
+        isWanted = false;
+        await work();
+      }
+    })().finally(() => { running = null; });
+    return running;
+  };
+}

@@ -1,6 +1,7 @@
 /** Parts that tell of a job on more than one page. */
 
 import { make } from "./dom.js";
+import { complain } from "./frame.js";
 import { showIn } from "./service.js";
 import { count, lasting, measured } from "./words.js";
 
@@ -58,11 +59,15 @@ export function pictureOf(job) {
   return latest && latest.formats.includes("png") ? `${job.links.samples}/${latest.step}?format=png` : null;
 }
 
+const pictures = new Map(); // by job, the image that shows its samples, wherever it stands
+
 /** The newest picture, or an empty place for it. */
 export function thumbnail(job) {
   const path = pictureOf(job);
   if (!path) return make("span", { class: "picture none" }, hasEnded(job) ? "no picture" : "no picture yet");
-  const image = make("img", { alt: `Samples of ${nameOf(job)} at step ${count(job.latest_samples.step)}` });
-  showIn(image, path);
+  const image = pictures.get(job.id) ?? make("img");
+  pictures.set(job.id, image);
+  image.alt = `Samples of ${nameOf(job)} at step ${count(job.latest_samples.step)}`;
+  showIn(image, path).catch(complain);
   return make("a", { class: "picture", href: pageOf(job) }, image);
 }

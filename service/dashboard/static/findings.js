@@ -9,32 +9,31 @@ import { count, measured, words } from "./words.js";
 export class Quality {
   constructor(job) {
     this.job = job;
+    this.rows = [];
     this.place = make("div", {}, make("p", { class: "empty" }, "Not measured yet."));
-    this.root = make("section", { "aria-label": "Quality" }, make("h2", {}, "Quality"), this.place);
+    this.choice = make("select", { "aria-label": "Metric", change: () => this._draw() });
+    this.chart = new Chart(new View(), "Over the steps", [{ name: "metric", label: "generator, with real data as a dashed line" }]);
+    this.curve = make("div", { hidden: true }, make("label", {}, "Over the steps: ", this.choice), this.chart.root);
+    this.root = make("section", { "aria-label": "Quality" }, make("h2", {}, "Quality"), this.place, this.curve);
   }
 
   async load() {
-    const [page, rows] = await Promise.all([ask(`${this.job.links.quality}?limit=1`), askAll(this.job.links.quality)]);
-    if (!rows.length) return;
-    const newest = rows.at(-1);
-    const baselines = Object.keys(newest.baselines ?? {});
-    fill(this.place, behind(newest), table(Object.keys(newest.metrics), page.legend, newest, baselines), this._curve(rows));
+    this.rows = await askAll(`${this.job.links.quality}?limit=200`);
+    if (!this.rows.length) return;
+    const { legend } = await ask(`${this.job.links.quality}?limit=1`);
+    const newest = this.rows.at(-1);
+    fill(this.place, behind(newest), table(Object.keys(newest.metrics), legend, newest, Object.keys(newest.baselines ?? {})));
+    const names = Object.keys(newest.metrics);
+    if (this.choice.length !== names.length) fill(this.choice, names.map((name) => make("option", { value: name }, words(name))));
+    this.curve.hidden = this.rows.length < 2;
+    this._draw();
   }
 
-  _curve(rows) {
-    if (rows.length < 2) return null;
-    const names = Object.keys(rows[0].metrics);
-    const choice = make("select", { "aria-label": "Metric", change: () => show() }, names.map((name) => make("option", { value: name }, words(name))));
-    const place = make("div");
-    const show = () => {
-      const name = choice.value;
-      const chart = new Chart(new View(), words(name), [{ name, label: words(name) }]);
-      if (rows[0].real?.[name] !== undefined && rows[0].real[name] !== null) chart.references = { [name]: rows[0].real[name] };
-      chart.set(name, rows.map((row) => row.step), rows.map((row) => row.metrics[name]));
-      fill(place, chart.root);
-    };
-    show();
-    return make("div", {}, make("label", {}, "Over the steps, with real data as a dashed line: ", choice), place);
+  _draw() {
+    const name = this.choice.value;
+    const real = this.rows[0].real?.[name];
+    this.chart.references = real === undefined || real === null ? {} : { metric: real };
+    this.chart.set("metric", this.rows.map((row) => row.step), this.rows.map((row) => row.metrics[name]));
   }
 }
 

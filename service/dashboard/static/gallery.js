@@ -1,9 +1,11 @@
 /** The samples of a job through its training: a slider over the sampling points, and new ones on demand. */
 
 import { fill, make } from "./dom.js";
-import { doing } from "./frame.js";
+import { complain, doing } from "./frame.js";
 import { ask, askAll, download, send, showIn } from "./service.js";
 import { count } from "./words.js";
+
+const MOST = 10_000; // sampling points
 
 /** Shows the sampling points of a job. */
 export class Gallery {
@@ -22,7 +24,7 @@ export class Gallery {
   /** Load all sampling points. Who looks at the newest goes on to what is the newest now. */
   async load() {
     const isAtEnd = Number(this.slider.value) >= this.points.length - 1;
-    this.points = await askAll(this.job.links.samples);
+    this.points = await askAll(`${this.job.links.samples}?limit=200`, MOST);
     this.nothing.hidden = this.points.length > 0;
     this.stage.hidden = this.points.length === 0;
     this.slider.max = String(Math.max(0, this.points.length - 1));
@@ -36,7 +38,7 @@ export class Gallery {
     const formats = Object.keys(point.formats);
     const isPicture = formats.includes("png");
     this.image.hidden = !isPicture;
-    if (isPicture) showIn(this.image, `${path}?format=png`);
+    if (isPicture) showIn(this.image, `${path}?format=png`).catch(complain);
     this.image.alt = `Samples at step ${count(point.step)}`;
     this.slider.setAttribute("aria-valuetext", `step ${count(point.step)}`);
     fill(this.words, `Step ${count(point.step)}, ${Number(this.slider.value) + 1} of ${this.points.length} sampling points, ${count(point.count)} samples from latents that stay the same.`);

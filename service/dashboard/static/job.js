@@ -1,7 +1,7 @@
 /** The page of a job: everything about it, as it happens. */
 
-import { Curves } from "./curves.js";
-import { announce, fill, find, make } from "./dom.js";
+import { Curves, recordedColumns } from "./curves.js";
+import { announce, fill, find, make, oneAtATime } from "./dom.js";
 import { badge, bar, hasEnded, kindOf, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
 import { begin, complain, doing } from "./frame.js";
@@ -19,63 +19,65 @@ async function main() {
   if (!id) throw new Error("This page needs a job: /dashboard/job?id=job_...");
   job = await ask(`/jobs/${encodeURIComponent(id)}`);
   document.title = `${nameOf(job)} - Ganymede`;
-  const parts = build();
-  await Promise.all(parts.loaded.map((part) => part.load()));
+  const parts = build(await recordedColumns(job));
+  await Promise.all(Object.values(parts.loads).map((load) => load()));
   await follow(parts);
 }
 
-/** Put the page together; return its parts. */
-function build() {
+/** Put the page together; return its parts, and what loads each of them anew. */
+function build(recorded) {
   const head = new Head();
-  const [curves, gallery, quality, diagnosis, checkpoints, events] = [Curves, Gallery, Quality, Diagnosis, Checkpoints, Events].map((Part) => new Part(job));
+  const curves = new Curves(job, recorded);
+  const [gallery, quality, diagnosis, checkpoints, events] = [Gallery, Quality, Diagnosis, Checkpoints, Events].map((Part) => new Part(job));
   fill(find("content"), head.root, make("div", { class: "halves" },
     make("div", {}, curves.root),
     make("div", {}, gallery.root, drawing(job), diagnosis.root, quality.root, checkpoints.root, events.root, spec())));
   head.show();
-  return { head, curves, gallery, quality, diagnosis, checkpoints, events, loaded: [gallery, quality, diagnosis, checkpoints, events, curves] };
+  const loaded = { gallery, quality, diagnosis, checkpoints, events, curves };
+  return { head, curves, events, loads: Object.fromEntries(Object.entries(loaded).map(([name, part]) => [name, oneAtATime(() => part.load())])) };
 }
 
 /** Follow the stream until the job has ended, over any number of connections. */
 async function follow(parts) {
   let after = null;
-  for (;;) {
+  while (!hasEnded(job)) {
     try {
       for await (const message of stream(job.links.stream, after)) {
         after = message.id ?? message.data.seq;
         take(message, parts);
       }
-      if (hasEnded(job)) return;
+      await learn(parts); // what ends a stream may be the end of the job
     } catch (error) {
-      if (error.status) throw error;
+      if (error.status && error.status < 500) throw error;
       announce("The service is away; trying again.");
     }
-    await pause(AGAIN_MS);
+    if (!hasEnded(job)) await pause(AGAIN_MS);
   }
 }
 
+const CHANGED = { sample: "gallery", checkpoint: "checkpoints", quality: "quality", diagnosis: "diagnosis", snapshot: "curves" };
+
 function take({ event, data }, parts) {
-  const loads = { sample: ["gallery"], checkpoint: ["checkpoints"], quality: ["quality"], diagnosis: ["diagnosis"] };
-  if (event === "snapshot") {
-    job = data;
-    parts.curves.load().catch(complain); // whatever was recorded between the loading of the page and this
-  } else if (event === "losses") {
+  if (event === "snapshot") job = data;
+  else if (event === "losses") {
     parts.curves.take(data);
     job.losses = Object.fromEntries(Object.entries(data.columns).map(([name, values]) => [name, values.at(-1)]));
   } else if (event === "progress") job.progress = { ...job.progress, ...data };
   else if (event === "rollback") parts.curves.forgetAfter(data.to_step);
-  else if (event === "status") learn(parts);
-  for (const name of loads[event] ?? []) parts[name].load().catch(complain);
-  if (!["losses", "progress", "snapshot"].includes(event)) parts.events.load().catch(complain);
+  else if (event === "status") learn(parts).catch(complain);
+  if (event in CHANGED) parts.loads[CHANGED[event]]().catch(complain);
+  if (!["losses", "progress", "snapshot"].includes(event)) parts.loads.events().catch(complain);
   parts.head.show();
 }
 
-/** Ask for the job after its status has changed. */
+/** Ask for the job, as after a change of its status; an answer that was overtaken is no news. */
 async function learn(parts) {
-  const before = job.status;
-  job = await ask(job.links.self);
-  if (job.status !== before) announce(`The job is ${job.status}.`);
+  const answer = await ask(job.links.self);
+  if (answer.version < job.version) return;
+  if (answer.status !== job.status) announce(`The job is ${answer.status}.`);
+  job = answer;
   parts.head.show();
-  if (hasEnded(job)) await Promise.all(parts.loaded.map((part) => part.load()));
+  if (hasEnded(job)) await Promise.all(Object.values(parts.loads).map((load) => load()));
 }
 
 /** Name, status, progress, and what can be asked of the job now. */
@@ -149,13 +151,18 @@ function fileButton(step) {
 /** What happened, newest first. */
 class Events {
   constructor() {
+    this.newest = [];
     this.list = make("ol", { class: "events" });
     this.root = make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.list);
   }
 
   async load() {
-    const events = await askAll(`${job.links.events}?limit=200`);
-    fill(this.list, events.slice(-NEWEST_EVENTS).reverse().map((event) => make("li", {},
+    let page;
+    do {
+      page = await ask(`${job.links.events}?limit=200&after=${this.newest[0]?.seq ?? 0}`);
+      this.newest = [...page.data.reverse(), ...this.newest].slice(0, NEWEST_EVENTS);
+    } while (page.has_more);
+    fill(this.list, this.newest.map((event) => make("li", {},
       make("time", { datetime: event.at }, new Date(event.at).toLocaleString()), ` ${event.message}`)));
   }
 }

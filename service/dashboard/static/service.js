@@ -77,13 +77,18 @@ export async function* stream(path, after, signal) {
   }
 }
 
+const wanted = new WeakMap(); // by image, the path that it was last asked to show
+
 /** Let an image show a file of the service; images themselves send no key. */
 export async function showIn(image, path) {
+  if (wanted.get(image) === path) return;
+  wanted.set(image, path);
   if (!apiKey()) {
     image.src = path;
     return;
   }
   const file = await (await send(path)).blob();
+  if (wanted.get(image) !== path) return; // another was asked for meanwhile
   if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(file);
 }

@@ -101,9 +101,14 @@ async function follow(path) {
   const head = make("div", { class: "head" });
   fill(find("content"), head, leaderboard);
   for (;;) {
-    const sweep = await ask(path);
-    show(sweep, head, leaderboard);
-    if (sweep.status === "ended") return;
+    try {
+      const sweep = await ask(path);
+      show(sweep, head, leaderboard);
+      if (sweep.status === "ended") return;
+    } catch (error) {
+      if (error.status && error.status < 500) throw error;
+      announce("The service is away; trying again.");
+    }
     await pause(EVERY_MS);
   }
 }
