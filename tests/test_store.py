@@ -110,7 +110,7 @@ def test_a_key_opens_until_it_is_revoked_or_expires(session: Session) -> None:
 
 def test_a_repeated_request_finds_its_answer_and_another_body_is_refused(session: Session) -> None:
     idempotency.remember_answer(
-        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, job_id="job_1", answer=b"{}"
+        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, about="job_1", answer=b"{}"
     )
 
     found = idempotency.find_answer(session, LOCAL_OWNER, "k", "1" * 64)
@@ -123,7 +123,7 @@ def test_a_repeated_request_finds_its_answer_and_another_body_is_refused(session
 def test_an_answer_is_kept_as_long_as_its_job(session: Session) -> None:
     job = add_job(session)
     idempotency.remember_answer(
-        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, job_id=job.id, answer=b"{}"
+        session, owner_id=LOCAL_OWNER, key="k", request_sha256="1" * 64, about=job.id, answer=b"{}"
     )
     transitions.request_cancel(session, job)
 
