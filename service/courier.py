@@ -6,7 +6,7 @@ process's monotonic clock while the database answers, as the reconciler counts l
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
@@ -24,8 +24,13 @@ from service.store.deliveries import BackOff, Letter
 LONGEST_WAIT_S = 3600.0
 JITTER = 0.2  # of a wait, either way, so that what failed together is not tried together
 HANDS = 4  # webhooks that one process sends to at once
+MOST_HANDS_OF_OWNER = 2  # so that the slow receivers of one leave some for everybody else
 MOST_IN_ROUND = 20  # messages that one of them sends before it is another webhook's turn
+ROUND_S = 5.0  # after which it is as well; the message that is on its way may take as long again
 _random = secrets.SystemRandom()
+
+Target = tuple[str, str]
+"""The owner of a webhook, and the webhook."""
 
 
 class Courier:
@@ -38,7 +43,8 @@ class Courier:
         self._back_off = BackOff(settings.webhook_back_off_s, LONGEST_WAIT_S, settings.webhook_give_up_s)
         self._holds = Stillness()
         self._last_look_at: float | None = None  # None after a failure: the time since then does not count
-        self._rounds: dict[str, Future[None]] = {}  # by webhook; one is sent one message at a time
+        self._rounds: dict[Target, Future[None]] = {}  # a webhook is sent one message at a time
+        self._turns: dict[Target, float] = {}  # when those that still have something due had their last one
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="courier")
         self._look_again = threading.Event()
         self._stopping = threading.Event()
@@ -60,13 +66,22 @@ class Courier:
         """Look once and have sent what is due. Raises when the database is away."""
         elapsed_s = self._elapsed()
         self._end_holds(elapsed_s)
-        self._rounds = {webhook_id: future for webhook_id, future in self._rounds.items() if not future.done()}
+        self._rounds = {target: future for target, future in self._rounds.items() if not future.done()}
         with reading(self._engine) as session:
             due = deliveries.list_due(session, most=MOST_IN_ROUND)
         self._last_look_at = self._clock()
-        for webhook_id, letters in _by_webhook(due).items():
-            if webhook_id not in self._rounds:
-                self._rounds[webhook_id] = self._hands.submit(self._send_round, webhook_id, letters)
+        self._begin_rounds(_by_webhook(due))
+
+    def _begin_rounds(self, due: Mapping[Target, Sequence[Letter]]) -> None:
+        """Give each webhook a hand whose owner has one left, first those that have waited longest for it."""
+        self._turns = {target: at_s for target, at_s in self._turns.items() if target in due}
+        for target in sorted(due, key=lambda each: self._turns.get(each, -float("inf"))):
+            owner_id, webhook_id = target
+            hands = sum(owner == owner_id for owner, _ in self._rounds)
+            if target not in self._rounds and hands < MOST_HANDS_OF_OWNER:
+                self._turns[target] = self._clock()
+                self._rounds[target] = self._hands.submit(self._send_round, webhook_id, due[target])
+                self._rounds[target].add_done_callback(lambda _: self._look_again.set())
 
     def join(self) -> None:
         """Wait until all that was looked up is sent or put off."""
@@ -98,10 +113,11 @@ class Courier:
                     deliveries.end_hold(session, message_id, attempt)
 
     def _send_round(self, webhook_id: str, letters: Sequence[Letter]) -> None:
-        """Send what is due to one webhook, until it refuses one: then it is another's turn."""
+        """Send what is due to one webhook, until it refuses one or has taken its time: then it is another's turn."""
+        until_s = self._clock() + ROUND_S
         try:
             for letter in letters:
-                if self._stopping.is_set() or not self._send(letter):
+                if self._stopping.is_set() or not self._send(letter) or self._clock() > until_s:
                     break
             with writing(self._engine) as session:
                 deliveries.forget_old(session, webhook_id)
@@ -109,15 +125,15 @@ class Courier:
             self._log.warning("database away, a message may be sent twice", webhook=webhook_id, error=str(error))
         except Exception:  # noqa: BLE001 (the rim of this thread)
             self._log.exception("sending failed", webhook=webhook_id)
-        self._look_again.set()
 
     def _send(self, letter: Letter) -> bool:
         """Send a message that nobody else is at; False when it was not accepted."""
         with writing(self._engine) as session:
-            if not deliveries.claim(session, letter):
-                return True
-        headers = sign(letter.secret, letter.id, now(), letter.body)
-        outcome = self._poster.post(letter.url, letter.body, headers)
+            address = deliveries.claim(session, letter)
+        if address is None:
+            return True
+        headers = sign(address.secret, letter.id, now(), letter.body)
+        outcome = self._poster.post(address.url, letter.body, headers)
         stretch = 1 + _random.uniform(-JITTER, JITTER)
         with writing(self._engine) as session:
             if outcome.error is None:
@@ -128,8 +144,8 @@ class Courier:
         return outcome.error is None
 
 
-def _by_webhook(letters: Iterable[Letter]) -> dict[str, list[Letter]]:
-    rounds: dict[str, list[Letter]] = {}
+def _by_webhook(letters: Iterable[Letter]) -> dict[Target, list[Letter]]:
+    rounds: dict[Target, list[Letter]] = {}
     for letter in letters:
-        rounds.setdefault(letter.webhook_id, []).append(letter)
+        rounds.setdefault((letter.owner_id, letter.webhook_id), []).append(letter)
     return rounds

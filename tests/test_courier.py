@@ -1,6 +1,7 @@
 """The courier: every message at least once, those of a job in order, whatever fails; its clock is moved by the test."""
 
 import itertools
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,14 +11,16 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from service.courier import JITTER, LONGEST_WAIT_S, Courier
+from service.clock import now
+from service.courier import JITTER, LONGEST_WAIT_S, MOST_HANDS_OF_OWNER, ROUND_S, Courier
 from service.db import reading, writing
-from service.models import Delivery, Job, State, Webhook
+from service.ids import make_id
+from service.models import Delivery, DeliveryState, Job, State, Webhook
 from service.outgoing import Poster
 from service.settings import Settings
 from service.signing import sign
 from service.store import deliveries, jobs, transitions, webhooks
-from service.store.deliveries import LEASE_S, Letter
+from service.store.deliveries import LEASE_S, Address, Letter
 from service.store.events import add_event
 from service.store.keys import LOCAL_OWNER, create_key
 from tests.building import add_job
@@ -415,6 +418,75 @@ def test_what_waits_for_a_disabled_webhook_is_sent_once_it_is_enabled(
 
     assert before == []
     assert receiver.types == ["job.created"]
+
+
+def test_what_is_due_goes_where_its_webhook_points_by_now_or_nowhere(engine: Engine, post: Post) -> None:
+    with writing(engine) as session:
+        webhook_id = add_webhook(session, "http://127.0.0.1:9/old").id
+    add_told_job(engine)
+    (letter,) = post.due
+
+    def claim_after(**changes: object) -> Address | None:
+        with writing(engine) as session:
+            webhooks.change_webhook(session.get_one(Webhook, webhook_id), changes)
+        with writing(engine) as session:
+            return deliveries.claim(session, letter)
+
+    assert claim_after(enabled=False, url="http://127.0.0.1:9/new") is None
+    assert post.tries == 0
+    address = claim_after(enabled=True, secret="whsec_new")
+
+    assert address == Address("http://127.0.0.1:9/new", "whsec_new")
+
+
+def test_the_waits_of_all_messages_are_counted_however_many_there_are(engine: Engine) -> None:
+    with writing(engine) as session:
+        dead, other = (add_webhook(session, f"http://127.0.0.1:9/{name}").id for name in ("dead", "other"))
+        held = {"seq": 1, "type": "job.created", "body": "{}", "state": DeliveryState.WAITING, "hold_s": 5.0}
+        for webhook_id in [*[dead] * 1_200, other]:
+            at = {"job_id": make_id("job"), "created_at": now()}
+            session.add(Delivery(id=make_id("dlv"), webhook_id=webhook_id, **at, **held))
+
+    with reading(engine) as session:
+        assert len(deliveries.list_held(session)) == 1_201
+
+
+def test_slow_receivers_of_one_owner_leave_hands_for_others(engine: Engine, post: Post, receiver: Receiver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with writing(engine) as session:
+            for number in range(6):
+                add_webhook(session, f"http://127.0.0.1:{silent.getsockname()[1]}/{number}")
+            other = create_key(session, owner_name="bob", name="", scope="submit")[0].owner_id
+            webhooks.create_webhook(session, owner_id=other, url=receiver.url, events=["*"])
+            add_job(session)
+            add_job(session, owner_id=other)
+
+        post.courier.look()
+        wait_until(lambda: bool(receiver.requests), "the message of another", within_s=30)
+    post.courier.join()
+
+    assert post.tries == MOST_HANDS_OF_OWNER + 1
+
+
+def test_a_slow_receiver_has_its_turn_and_then_others_have_theirs(
+    engine: Engine, post: Post, receiver: Receiver
+) -> None:
+    with writing(engine) as session:
+        for name in ("a", "b", "c"):
+            add_webhook(session, f"{receiver.url}/{name}")
+    for _ in range(6):
+        add_told_job(engine)
+
+    def take_long(_: Received) -> int:
+        post.clock.now_s += ROUND_S + 1
+        return 204
+
+    receiver.answer = take_long
+    for _ in range(2):
+        post._look_once()
+
+    assert len(receiver.requests) == 2 * MOST_HANDS_OF_OWNER
+    assert {request.path[-1] for request in receiver.requests} == {"a", "b", "c"}
 
 
 def test_only_so_many_settled_messages_are_kept_and_all_that_wait(

@@ -149,6 +149,15 @@ def test_pages_of_messages_hold_each_once(engine: Engine, client: CheckedClient)
     assert (len(first["data"]), len(second["data"]), second["has_more"]) == (3, 2, False)
 
 
+def test_only_so_many_tests_of_a_webhook_wait(client: CheckedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MOST_TESTS", 2)
+    path = make_webhook(client)["links"]["self"] + "/test"
+
+    answers = [client.post(path) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+
+
 def test_what_was_given_up_is_sent_again_by_hand(engine: Engine, client: CheckedClient) -> None:
     path = make_webhook(client)["links"]["deliveries"]
     cancel_a_job(engine)

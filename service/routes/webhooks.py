@@ -132,7 +132,7 @@ def delete_webhook(web: Web, caller: Caller, path: WebhookPath) -> Response:
     "/webhooks/<webhook_id>/test",
     scope="submit",
     replies={202: Reply("The message, soon on its way.", DeliveryAnswer, headers=LOCATED)},
-    problems=(409,),
+    problems=(409, 429),
 )
 def test_webhook(web: Web, caller: Caller, path: WebhookPath) -> Response:
     """Send a message of the type `webhook.test`, to see whether it arrives."""

@@ -12,14 +12,14 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.clock import now, rfc3339
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, NotFound, QuotaExceeded
 from service.ids import make_id
 from service.models import Delivery, DeliveryState, Event, Job, Webhook
 from service.store.conditional import update_one
 from service.store.pages import Page, decode_cursor, make_page
 
 MOST_KEPT = 1_000  # settled messages of a webhook, for its owner to look at
-MOST_HELD = 1_000  # messages whose waits are counted off at once; others follow
+MOST_TESTS = 20  # of a webhook that wait: nothing stands before one, so each is tried by itself
 LEASE_S = 60.0  # for which who has claimed a message has it alone: far more than a try takes
 ALL = "*"
 TEST = "webhook.test"
@@ -47,14 +47,21 @@ _IS_FIRST = ~(
 
 @dataclass(frozen=True)
 class Letter:
-    """A message that is due, with all that it takes to send it."""
+    """A message that is due."""
 
     id: str
     attempt: int  # the tries before
     webhook_id: str
+    owner_id: str
     job_id: str | None
     seq: int
     body: str
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a message goes, and what it is signed with."""
+
     url: str
     secret: str
 
@@ -96,8 +103,14 @@ def add_messages(session: Session, job: Job, event: Event) -> None:
 
 
 def add_test(session: Session, webhook: Webhook) -> Delivery:
-    """Write a message that tells nothing, to see whether it arrives. Raise Conflict where nothing is sent."""
+    """Write a message that tells nothing, to see whether it arrives.
+
+    Raise Conflict where nothing is sent, QuotaExceeded where so many wait that one more would say nothing new.
+    """
     _refuse_unless_enabled(webhook)
+    tests = (Delivery.webhook_id == webhook.id, Delivery.job_id.is_(None), _WAITING)
+    if session.scalars(select(func.count()).select_from(Delivery).where(*tests)).one() >= MOST_TESTS:
+        raise QuotaExceeded(f"{MOST_TESTS} tests of the webhook wait already, which is the limit.")
     data = {"webhook": webhook.id, "links": {"webhook": f"/webhooks/{webhook.id}"}}
     body = orjson.dumps({"type": TEST, "timestamp": rfc3339(now()), "data": data}).decode()
     message = _message(webhook.id, TEST, body, job_id=None, seq=0)
@@ -140,9 +153,9 @@ def list_due(session: Session, *, most: int) -> list[Letter]:
     """Return messages that may be sent now, oldest first, at most so many of a webhook: the first of each job."""
     place = func.row_number().over(partition_by=Delivery.webhook_id, order_by=Delivery.id).label("place")
     due = select(Delivery.id, place).where(_WAITING, Delivery.hold_s.is_(None), _IS_FIRST).subquery()
-    message = (Delivery.id, Delivery.attempt, Delivery.webhook_id, Delivery.job_id, Delivery.seq, Delivery.body)
+    message = (Delivery.id, Delivery.attempt, Delivery.webhook_id, Webhook.owner_id)
     query = (
-        select(*message, Webhook.url, Webhook.secret)
+        select(*message, Delivery.job_id, Delivery.seq, Delivery.body)
         .join(due, due.c.id == Delivery.id)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
         .where(due.c.place <= most, Webhook.enabled.is_(True))
@@ -152,13 +165,11 @@ def list_due(session: Session, *, most: int) -> list[Letter]:
 
 
 def list_held(session: Session) -> list[tuple[str, int, float]]:
-    """Return (id, attempt, hold_s) of messages that wait out a try: one that failed, or one that somebody is at."""
-    query = (
-        select(Delivery.id, Delivery.attempt, Delivery.hold_s)
-        .where(_WAITING, Delivery.hold_s.is_not(None))
-        .order_by(Delivery.id)
-        .limit(MOST_HELD)
-    )
+    """Return (id, attempt, hold_s) of messages that wait out a try: one that failed, or one that somebody is at.
+
+    All of them: beyond any limit the waits of one owner's dead receivers would keep those of others from being counted.
+    """
+    query = select(Delivery.id, Delivery.attempt, Delivery.hold_s).where(_WAITING, Delivery.hold_s.is_not(None))
     return [(row.id, row.attempt, row.hold_s) for row in session.execute(query)]
 
 
@@ -168,11 +179,19 @@ def end_hold(session: Session, delivery_id: str, attempt: int) -> bool:
     return update_one(session, update(Delivery).where(*held).values(hold_s=None))
 
 
-def claim(session: Session, letter: Letter) -> bool:
-    """Begin a try at a message; False: somebody else was first. Who dies with it only keeps it waiting for a lease."""
+def claim(session: Session, letter: Letter) -> Address | None:
+    """Begin a try at a message and return where it goes by now; who dies with it only keeps it waiting for a lease.
+
+    None: somebody else was first, or its webhook was disabled since it was listed.
+    """
+    enabled = (Webhook.id == letter.webhook_id, Webhook.enabled.is_(True))
+    row = session.execute(select(Webhook.url, Webhook.secret).where(*enabled)).one_or_none()
+    if row is None:
+        return None
     due = (Delivery.id == letter.id, Delivery.attempt == letter.attempt, _WAITING, Delivery.hold_s.is_(None))
     values = {"attempt": letter.attempt + 1, "hold_s": LEASE_S, "tried_at": now()}
-    return update_one(session, update(Delivery).where(*due).values(values))
+    is_mine = update_one(session, update(Delivery).where(*due).values(values))
+    return Address(*row) if is_mine else None
 
 
 def settle(session: Session, letter: Letter, outcome: Outcome) -> None:
