@@ -20,6 +20,7 @@ from service.errors import AttemptOver
 from service.leases import Lease, Stillness, list_leases
 from service.orphans import belongs_to, list_stored, sweep_orphans
 from service.settings import Settings
+from service.spec.halving import Verdict
 from service.store import orders, preparation, sweeps, transitions
 from service.store.doomed import doom, forget_doomed, list_doomed
 from service.store.workers import forget_worker, list_workers
@@ -69,14 +70,15 @@ class Reconciler:
         self._expire_leases(elapsed_s)
         self._end_holds(elapsed_s)
         self._forget_workers(elapsed_s)
-        self._stop_outperformed()
         if self._clock() - self._mended_at >= self._settings.wake_again_s:
             self._mend()
             self._mended_at = self._clock()
         self._last_scan_at = self._clock()
-        # Last, with the time already noted: blobs that are out of reach must keep nobody from being judged.
+        # Last, with the time already noted: neither blobs that are out of reach nor a fault in what follows may keep
+        # leases from running out.
         self._sweep()
         self._remove_doomed()
+        self._stop_outperformed()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._settings.scan_s):
@@ -154,9 +156,16 @@ class Reconciler:
         with reading(self._engine) as session:
             verdicts = sweeps.list_fallen_behind(session)
         for verdict in verdicts:
-            with writing(self._engine) as session:
-                if transitions.stop_outperformed(session, verdict.member, verdict):
-                    self._log.info("member stopped", job=verdict.member, why=str(verdict))
+            try:
+                self._stop(verdict)
+            except DATABASE_AWAY as error:
+                self._log.warning("member not stopped yet", job=verdict.member, error=str(error))
+
+    def _stop(self, verdict: Verdict) -> None:
+        with writing(self._engine) as session:
+            is_new = transitions.stop_outperformed(session, verdict.member, verdict)
+        if is_new:
+            self._log.info("member stopped", job=verdict.member, why=str(verdict))
 
     def _sweep(self) -> None:
         """Sweep after the jobs that wait for it, every so often after all, and never so long that leases go unseen."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.store import S3Store
@@ -13,9 +14,11 @@ from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, make_blobs, store_file
 from service.broker import Wakeups
+from service.clock import now
 from service.db import reading, writing
+from service.ids import make_id
 from service.leases import Lease, list_leases
-from service.models import Dataset, Job, Order, State
+from service.models import Dataset, Job, Order, State, Sweep
 from service.object_store import ObjectStore
 from service.reconcile import Reconciler
 from service.settings import Settings
@@ -165,6 +168,23 @@ def test_an_attempt_that_beats_lives(setting: Setting) -> None:
     setting.scan_for(5 * TTL_S, between=lambda: setting.beat(job_id, attempt))
 
     assert setting.job(job_id).state == "running"
+
+
+def test_a_fault_in_judging_sweeps_keeps_no_lease_from_running_out(setting: Setting) -> None:
+    job_id, _ = add_running_job(setting.engine)
+    facts: dict[str, Any] = {"search": {}, "spec": {}, "metric": "coverage", "goal": "higher", "created_at": now()}
+    with writing(setting.engine) as session:
+        broken = Sweep(id=make_id("swp"), owner_id=LOCAL_OWNER, name=None, method="asha", **facts)
+        session.add(broken)
+        session.flush()
+        session.get_one(Job, job_id).sweep_id = broken.id
+
+    for _ in range(int(TTL_S / SCAN_S) + 2):
+        setting.clock.now_s += SCAN_S
+        with pytest.raises(KeyError):
+            setting.reconciler.scan()
+
+    assert setting.job(job_id).reason == "worker_lost"
 
 
 def test_a_new_attempt_begins_with_a_whole_time_to_live(setting: Setting) -> None:
