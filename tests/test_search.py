@@ -78,6 +78,7 @@ def test_any_values_can_be_chosen_from() -> None:
         {"grid": {"../lr": [1]}},
         {"random": {"parameters": {RATE: {"low": 2, "high": 1}}, "count": 1}},
         {"random": {"parameters": {RATE: {"low": 0, "high": 1, "log": True}}, "count": 1}},
+        {"random": {"parameters": {RATE: {"low": 0, "high": 1, "step": 1e-300}}, "count": 1}},
         {"random": {"parameters": {RATE: {"low": 1, "high": 2, "log": True, "step": 1}}, "count": 1}},
         {"asha": {"parameters": {RATE: {"choices": [1]}}, "count": 3}},
     ],

@@ -55,7 +55,7 @@ def run_all(session: Session) -> list[Job]:
     return [claim_next(session) for _ in transitions.next_claimable(session, devices=["auto"], limit=99)]
 
 
-def measure(session: Session, job: Job, step: int, coverage: float) -> None:
+def measure(session: Session, job: Job, step: int, coverage: float | None) -> None:
     job = transitions.fence(session, job.id, job.attempt)
     add_quality(session, job, step=step, metrics={"coverage": coverage}, metric="coverage", merit=coverage)
 
@@ -140,6 +140,11 @@ def test_every_fault_of_every_member_is_told_at_its_parameter(client: CheckedCli
         ({"grid": GRID, "random": {"parameters": {RATE: {"choices": [1e-4]}}, "count": 1}}, ""),
         ({"grid": {"dataset": ["ring", "grid"]}}, "/grid/dataset"),
         ({"grid": {"quality.count": [10, 20]}}, "/grid/quality.count"),
+        ({"grid": {"objective.r1.initial": [0.1], "objective.r1": [0.5]}}, "/grid/objective.r1.initial"),
+        (
+            {"random": {"parameters": {RATE: {"low": 0, "high": 1, "step": 1e-300}}, "count": 1}},
+            f"/random/parameters/{RATE}",
+        ),
         ({"grid": GRID, "metric": "coverag"}, "/metric"),
         ({"grid": GRID, "metric": "frechet"}, "/metric"),
         ({"grid": GRID, "metric": "g_loss"}, "/goal"),
@@ -255,6 +260,21 @@ def test_who_falls_behind_at_a_rung_is_stopped_once_and_told_why(engine: Engine,
     assert told["message"] == "In place 3 of the 3 members that have reached step 10; one goes on."
     board = client.get(f"/sweeps/{made['id']}").get_json()["leaderboard"]["data"]
     assert (board[2]["job"], board[2]["reason"], board[2]["value"]) == (jobs[0].id, "outperformed", 0.1)
+
+
+def test_a_member_whose_metric_is_no_number_has_reached_its_rung_and_is_the_worst(
+    engine: Engine, client: CheckedClient
+) -> None:
+    sweep(client, asha=ASHA)
+    with writing(engine) as session:
+        jobs = run_all(session)
+        for job, coverage in zip(jobs, (None, 0.1, 0.2), strict=False):
+            measure(session, job, 10, coverage)
+
+    scan(engine)
+
+    statuses = [client.get(f"/jobs/{job.id}").get_json()["status"] for job in jobs]
+    assert statuses == ["cancelling", "cancelling", "running", "running"]
 
 
 def test_a_member_that_waits_is_stopped_at_once(engine: Engine, client: CheckedClient) -> None:

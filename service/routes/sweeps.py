@@ -74,19 +74,21 @@ def create_sweep(web: Web, caller: Caller, body: SweepSpec) -> Response:
     check_metric(body.metric)
     search = _search_of(body)
     points = choose_points(body, 0 if body.drawn is None else search["seed"])
-    with reading(web.engine) as session:
-        members = resolve_members(
-            body,
-            points,
-            seed=secrets.randbelow(LARGEST_SEED + 1),
-            memory_limit_bytes=web.settings.job_memory_bytes,
-            find_upload=uploads_of(session, caller.owner_id),
-        )
+    dataset_id = upload_of(body.spec)
+    with reading(web.engine) as session:  # and no longer than it takes to look the one data set up
+        uploads = {dataset_id: uploads_of(session, caller.owner_id)(dataset_id)} if dataset_id else {}
+    members = resolve_members(
+        body,
+        points,
+        seed=secrets.randbelow(LARGEST_SEED + 1),
+        memory_limit_bytes=web.settings.job_memory_bytes,
+        find_upload=uploads.get,
+    )
     metric = body.metric or members[0].resolved.quality.metric or ""
     goal = goal_for(metric, body.goal)
 
     def create(session: Session) -> Created:
-        if dataset_id := upload_of(members[0].resolved):
+        if dataset_id:
             hold_for_job(session, dataset_id)
         sweep = sweeps.create_sweep(
             session, members, owner_id=caller.owner_id, posted=body, search=search, metric=metric, goal=goal
@@ -146,8 +148,8 @@ def cancel_sweep(web: Web, caller: Caller, path: SweepPath) -> Response:
     with writing(web.engine) as session:
         sweep = sweeps.get_sweep(session, caller.owner_id, path.sweep_id)
         sweeps.cancel_sweep(session, sweep)
-        session.flush()
-        answer = _ranked(session, sweep)
+    with reading(web.engine) as session:  # the ranking reads much: nobody shall wait for it who wants to write
+        answer = _ranked(session, sweeps.get_sweep(session, caller.owner_id, path.sweep_id))
     return json_answer(answer, status=202)
 
 

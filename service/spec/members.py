@@ -118,10 +118,14 @@ def _place_of(sweep: SweepSpec, path: str, value: Any) -> str:
 
 def _sweep_faults(sweep: SweepSpec) -> Iterator[Fault]:
     for path in sweep.paths:
+        place = ("grid", path) if sweep.grid is not None else (sweep.method, "parameters", path)
         if path.split(".")[0] in FIXED:
-            place = ("grid", path) if sweep.grid is not None else (sweep.method, "parameters", path)
             message = "members are compared with each other, so this is the same for all"
             yield Fault(pointer_to(place), "fixed_in_sweeps", message)
+        for outer in sweep.paths:
+            if path.startswith(f"{outer}."):
+                message = f"{outer} varies as a whole, so no part of it can vary by itself"
+                yield Fault(pointer_to(place), "paths_overlap", message)
     if sweep.asha is not None:
         yield from _halving_faults(sweep, sweep.asha)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.spec.job import JobSpec
@@ -10,6 +10,7 @@ from service.spec.parts.strict import MAX_STEPS, Strict
 
 MOST_MEMBERS = 256
 MOST_PARAMETERS = 16
+MOST_VALUES = 10**9  # of an interval with a step: a sampler counts them, and not to any number
 METHODS = ("grid", "random", "asha")
 
 Method = Literal["grid", "random", "asha"]
@@ -36,6 +37,8 @@ class Interval(Strict):
             raise PydanticCustomError("log_of_nothing", "log needs a low above 0")
         if self.log and self.step is not None:
             raise PydanticCustomError("log_with_step", "log and step exclude each other")
+        if self.step is not None and self.high - self.low > self.step * MOST_VALUES:
+            raise PydanticCustomError("too_many_steps", "step is too small for low and high; leave it out")
         return self
 
 
@@ -45,7 +48,16 @@ class Choices(Strict):
     choices: Values = Field(description="The values.")
 
 
-Parameters = Annotated[dict[ParameterPath, Interval | Choices], Field(min_length=1, max_length=MOST_PARAMETERS)]
+def _kind(value: Any) -> str:
+    """Tell what is meant, so that faults are told of that alone."""
+    means_choices = isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value)
+    return Choices.__name__ if means_choices else Interval.__name__
+
+
+Parameter = Annotated[
+    Annotated[Interval, Tag(Interval.__name__)] | Annotated[Choices, Tag(Choices.__name__)], Discriminator(_kind)
+]
+Parameters = Annotated[dict[ParameterPath, Parameter], Field(min_length=1, max_length=MOST_PARAMETERS)]
 
 
 class RandomSearch(Strict):

@@ -57,7 +57,7 @@ def _best_measured(session: Session, sweep: Sweep, metric: str, sign: float) -> 
 
 
 def _last_recorded(session: Session, members: Sequence[Job], column: str) -> dict[str, Reached]:
-    found = {job.id: _last_of(session, job.id, column) for job in members}
+    found = {job.id: _last_of(session, job.id, column) for job in members if job.attempt}  # others have not begun
     return {job_id: reached for job_id, reached in found.items() if reached is not None}
 
 

@@ -2,10 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 from sqlalchemy import exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from service.clock import now
 from service.errors import Conflict, NotFound
@@ -83,9 +85,9 @@ def count_members(session: Session, sweep_ids: Sequence[str]) -> Mapping[str, Co
 def cancel_sweep(session: Session, sweep: Sweep) -> None:
     """Ask for the end of every member that has not ended."""
     for job in members_of(session, sweep.id):  # in the order of ids, so that two who cancel never wait for each other
-        jobs.lock_job(session, job)
         if not job.is_terminal:
-            request_cancel(session, job)
+            with suppress(Conflict, NotFound):  # it has ended meanwhile, or was deleted
+                request_cancel(session, job)
 
 
 def delete_sweep(session: Session, sweep: Sweep, *, keeps_members: bool) -> None:
@@ -113,19 +115,28 @@ def delete_sweep(session: Session, sweep: Sweep, *, keeps_members: bool) -> None
 def list_fallen_behind(session: Session) -> list[Verdict]:
     """Return the members of all sweeps by halving that are to be stopped, by what has been measured of them."""
     lives = exists().where(Job.sweep_id == Sweep.id, Job.state.not_in(TERMINAL), Job.desired != Desired.CANCEL)
-    sweeps = session.scalars(select(Sweep).where(Sweep.method == "asha", lives)).all()
+    judged_by = load_only(Sweep.search, Sweep.metric, Sweep.goal)
+    sweeps = session.scalars(select(Sweep).where(Sweep.method == "asha", lives).options(judged_by)).all()
     return [verdict for sweep in sweeps for verdict in _judge(session, sweep)]
 
 
 def _judge(session: Session, sweep: Sweep) -> Sequence[Verdict]:
     measured: dict[str, dict[int, float]] = defaultdict(dict)
-    rows = select(Quality).join(Job, Job.id == Quality.job_id).where(Job.sweep_id == sweep.id)
-    for row in session.scalars(rows):
-        if (value := row.metrics.get(sweep.metric)) is not None:
-            measured[row.job_id][row.step] = value if sweep.goal == "higher" else -value
+    rows = select(Quality.job_id, Quality.step, Quality.metrics).join(Job, Job.id == Quality.job_id)
+    for job_id, step, metrics in session.execute(rows.where(Job.sweep_id == sweep.id)):
+        if sweep.metric in metrics:
+            measured[job_id][step] = _merit(metrics[sweep.metric], sweep.goal)
+    members = select(Job.id, Job.max_steps, Job.state, Job.desired).where(Job.sweep_id == sweep.id).order_by(Job.id)
     standings = {
-        job.id: Standing(measured[job.id], job.max_steps, job.is_terminal or job.desired == Desired.CANCEL)
-        for job in members_of(session, sweep.id)
+        job_id: Standing(measured[job_id], max_steps, state in TERMINAL or desired == Desired.CANCEL)
+        for job_id, max_steps, state, desired in session.execute(members)
     }
     rule = {key: sweep.search[key] for key in ("reduction", "min_steps")}
     return fallen_behind(standings, **rule)
+
+
+def _merit(value: float | None, goal: str) -> float:
+    """Return a measured value, turned so that more is better. One that is no number is worse than any: it diverged."""
+    if value is None:
+        return -inf
+    return value if goal == "higher" else -value
