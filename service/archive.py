@@ -90,7 +90,7 @@ def read_contents(session: Session, job: Job) -> Contents:
         job_id=job.id,
         texts={
             "README.md": README.format(job=job.id).encode(),
-            "job.json": _json(describe(session, job)),
+            "job.json": _json(describe(session, job), "queue_position"),  # that changes with other jobs
             "spec.json": orjson.dumps(job.resolved_spec, option=orjson.OPT_INDENT_2),
             "quality.json": _json(_quality_of(session, job)),
             "events.ndjson": _events_of(session, job.id),
@@ -161,5 +161,5 @@ def _events_of(session: Session, job_id: str) -> bytes:
     return b"".join(EventAnswer.of(row).model_dump_json().encode() + b"\n" for row in rows)
 
 
-def _json(answer: BaseModel) -> bytes:
-    return answer.model_dump_json(indent=2).encode()
+def _json(answer: BaseModel, *leave_out: str) -> bytes:
+    return answer.model_dump_json(indent=2, exclude={*leave_out}).encode()

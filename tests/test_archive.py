@@ -74,7 +74,7 @@ def test_an_archive_holds_everything_of_a_job(client: CheckedClient, job_id: str
     held = ["samples/10.npz", "samples/10.png", "generator.safetensors", "ema.safetensors"]
     assert sorted(files) == sorted([*texts, *held])
     shown = client.get(f"/jobs/{job_id}").get_json()
-    assert json.loads(files["job.json"]) == shown
+    assert json.loads(files["job.json"]) == {key: value for key, value in shown.items() if key != "queue_position"}
     assert json.loads(files["spec.json"]) == shown["resolved_spec"]
     assert json.loads(files["quality.json"])["data"] == client.get(f"/jobs/{job_id}/quality").get_json()["data"]
     events = client.get(f"/jobs/{job_id}/events").get_json()["data"]
@@ -102,6 +102,16 @@ def test_the_same_job_is_the_same_bytes(client: CheckedClient, job_id: str) -> N
     assert first.data == again.data
     assert known.status_code == 304
     assert renamed.status_code == 200
+
+
+def test_what_becomes_of_other_jobs_changes_nothing_of_an_archive(client: CheckedClient) -> None:
+    before, job = (client.post("/jobs", json={"dataset": "ring"}).get_json()["id"] for _ in range(2))
+    first = client.get(f"/jobs/{job}/archive.zip")
+    client.post(f"/jobs/{before}/cancel")
+
+    again = client.get(f"/jobs/{job}/archive.zip")
+
+    assert (again.headers["ETag"], again.data) == (first.headers["ETag"], first.data)
 
 
 def test_what_is_lost_is_named_and_the_rest_is_there(client: CheckedClient, blobs: BlobStore, job_id: str) -> None:

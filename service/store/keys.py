@@ -54,7 +54,8 @@ def _find_or_create_owner(session: Session, name: str) -> Owner:
 def lock_owner(session: Session, owner_id: str) -> None:
     """Let nobody else count what an owner has until the transaction ends: of two, both would take the last place.
 
-    On SQLite no two transactions write at once anyway. Whoever locks a data set as well does that first.
+    On SQLite no two transactions write at once anyway. Whoever changes a data set that is not ready yet has locked that
+    first; who admits jobs holds only ready ones, and those after this. So no two ever wait for each other.
     """
     session.execute(_LOCK, {"owner": owner_id})
 
