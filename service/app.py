@@ -78,6 +78,7 @@ NOUNS = tuple(
 )
 log = structlog.get_logger(__name__)
 REMEMBERED_MEANINGS = 1_000
+PICTURES = 2  # made at once, each by a thread that computes all the while
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 
@@ -93,6 +94,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         Metrics(engine),
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
+        threading.BoundedSemaphore(PICTURES),
         JobJson(),
         KeptAnswers(),
         Recent(REMEMBERED_MEANINGS),

@@ -32,6 +32,7 @@ RETRY_AFTER_S = {
     "database_unavailable": 2,
     "storage_unavailable": 5,
     "storage_full": 60,
+    "too_many_pictures": 5,
     "too_many_uploads": 10,
     "too_many_watchers": 10,
 }

@@ -82,6 +82,7 @@ class Web:
     metrics: Metrics
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
+    pictures: threading.BoundedSemaphore  # so that those who look at timelines leave processor time
     job_json: JobJson
     kept: KeptAnswers
     meanings: Recent[str, Meaning]  # of the histories of jobs, by id

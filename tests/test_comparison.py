@@ -53,6 +53,7 @@ def test_what_has_not_changed_is_not_sent_again(engine: Engine, client: CheckedC
         ("jobs=", 422, "jobs"),
         ("", 422, "jobs"),
         ("jobs=" + ",".join(f"job_{number:022}" for number in range(33)), 422, "jobs"),
+        ("jobs=" + ",".join(f"job_{number:022}" for number in range(3)) + "&max_points=66667", 422, "max_points"),
         ("jobs=job_" + 22 * "0", 404, None),
     ],
 )

@@ -85,6 +85,20 @@ def test_a_new_sampling_point_makes_a_new_picture(engine: Engine, blobs: BlobSto
     assert after.data != before.data
 
 
+def test_pictures_leave_processors_for_everybody_else(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
+    job_id = sampled(engine, blobs, 0)
+    pictures = client.application.extensions["web"].pictures
+    while pictures.acquire(blocking=False):
+        pass
+
+    answer = client.get(f"/jobs/{job_id}/timeline.png")
+
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "too_many_pictures")
+    pictures.release()
+    assert client.get(f"/jobs/{job_id}/timeline.png").status_code == 200
+    assert client.get(f"/jobs/{job_id}/timeline.gif").status_code == 200
+
+
 def test_there_is_no_picture_before_the_first_samples_and_of_what_cannot_be_seen(
     engine: Engine, blobs: BlobStore, client: CheckedClient
 ) -> None:

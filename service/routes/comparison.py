@@ -1,6 +1,7 @@
 """Several jobs side by side: the same columns of each, for one chart."""
 
 import re
+from typing import Any
 
 from flask import Response, request
 from pydantic import Field
@@ -21,6 +22,7 @@ from service.web import Caller, Web
 routes = Routes("comparison", "Several jobs side by side.")
 
 MOST_JOBS = 32
+MOST_POINTS = 200_000  # of all jobs together: all of them are in memory before the answer begins
 _ID = re.compile(r"job_[0-9a-z]{22}")
 
 
@@ -29,7 +31,9 @@ class ComparisonQuery(Query):
 
     jobs: str = Field(max_length=1000, description=f"Ids of jobs with commas between, {MOST_JOBS} at most.")
     columns: str | None = Field(None, max_length=1000, description="Names with commas between; all when not given.")
-    max_points: int = Field(1000, ge=1, le=100_000, description="Most steps of each job.")
+    max_points: int = Field(
+        1000, ge=1, le=100_000, description=f"Most steps of each job; of all together {MOST_POINTS:,}."
+    )
     downsample: question.Downsample = Field(
         "minmax", description="How to choose where there are more, as for the losses of one job."
     )
@@ -49,11 +53,24 @@ def compare_losses(web: Web, caller: Caller, query: ComparisonQuery) -> Response
         max_points=query.max_points,
         downsample=query.downsample,
     )
-    with reading(web.engine) as session:
-        ids = [glimpse(session, caller.owner_id, job_id).id for job_id in _ids(query.jobs)]
-        found = [(job_id, *read_losses(web, session, job_id, asked)) for job_id in ids]
-    data = [tell(job_id, meaning, result) for job_id, meaning, result in found]
+    ids = _ids(query.jobs)
+    _refuse_too_much(len(ids), query.max_points)
+    data = [_tell_one(web, caller, job_id, asked) for job_id in ids]
     return tagged(Response(formats.to_json({"data": data}), mimetype="application/json"), request)
+
+
+def _tell_one(web: Web, caller: Caller, job_id: str, asked: question.Query) -> dict[str, Any]:
+    """Read and tell one job, in a transaction of its own: with a rollback journal whoever writes waits for that."""
+    with reading(web.engine) as session:
+        meaning, result = read_losses(web, session, glimpse(session, caller.owner_id, job_id).id, asked)
+    return tell(job_id, meaning, result)
+
+
+def _refuse_too_much(count: int, max_points: int) -> None:
+    if count * max_points > MOST_POINTS:
+        most = {"maximum": MOST_POINTS // count}
+        message = f"{count} jobs of so many steps would be more than {MOST_POINTS:,} steps in all"
+        raise InvalidInput([Fault("max_points", "too_many", message, allowed=most, got=max_points)])
 
 
 def _ids(text: str) -> list[str]:

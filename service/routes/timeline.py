@@ -61,7 +61,13 @@ def _show(
         response = tagged_by(request, job.id, *(sample.files["png"]["sha256"] for sample in chosen))
         if response.status_code == 304:
             return response
-    response.set_data(draw([Point(sample.step, read_verified(web.blobs, sample.files["png"])) for sample in chosen]))
+    if not web.pictures.acquire(blocking=False):
+        raise Refused("too_many_pictures", "Too many pictures are made at once. Try again soon.")
+    try:
+        points = [Point(sample.step, read_verified(web.blobs, sample.files["png"])) for sample in chosen]
+        response.set_data(draw(points))
+    finally:
+        web.pictures.release()
     response.mimetype = media_type
     return response
 
