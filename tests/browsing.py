@@ -1,7 +1,6 @@
 """A real browser on a real application, for tests of pages."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 from playwright.sync_api import Page, sync_playwright
-from werkzeug.serving import make_server
+
+from tests.conversation import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = [
@@ -45,15 +45,11 @@ class Visit:
 @contextmanager
 def visiting(app: Flask) -> Iterator[Visit]:
     """Serve an application and yield a browser before its first page."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
+    with serving(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        visit = Visit(f"http://127.0.0.1:{server.port}", browser.new_page())
+        visit = Visit(url, browser.new_page())
         visit.page.on("request", lambda request: visit.requests.append(request.url))
         visit.page.on("console", lambda message: visit.complaints.append(message.text))
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         yield visit
         browser.close()
-    server.shutdown()
-    server.server_close()

@@ -2,7 +2,10 @@
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from flask import Flask
@@ -12,6 +15,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from service.app import create_app
@@ -69,6 +73,18 @@ def make_client(
     client = app.test_client()
     assert isinstance(client, CheckedClient)
     return client
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """Serve an application from threads of this process; yield its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def document_of(app: Flask) -> dict[str, Any]:

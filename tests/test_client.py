@@ -9,7 +9,6 @@ from threading import Thread, Timer
 import pytest
 from flask import request
 from sqlalchemy import Engine
-from werkzeug.serving import make_server
 
 from ganymede.client import Client, GanymedeProblem
 from service.blobs import BlobStore, make_blobs
@@ -18,7 +17,7 @@ from service.store import orders, transitions
 from service.store.jobs import get_job
 from service.store.keys import LOCAL_OWNER
 from tests.building import add_job
-from tests.conversation import make_client
+from tests.conversation import make_client, serving
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 from tests.house import wait_until
 
@@ -40,15 +39,10 @@ def blobs() -> BlobStore:
 def served(engine: Engine, blobs: BlobStore) -> Iterator[Served]:
     """Serve an application that lets one client wait at a time."""
     app = make_client(engine, blobs=blobs, web_threads=2).application
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    served = Served(f"http://127.0.0.1:{server.port}")
-    app.before_request(lambda: served.asked.append(request.full_path))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield served
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    asked: list[str] = []
+    app.before_request(lambda: asked.append(request.full_path))
+    with serving(app) as url:
+        yield Served(url, asked)
 
 
 def test_a_client_that_the_service_cannot_let_wait_asks_again_seldom(engine: Engine, served: Served) -> None:

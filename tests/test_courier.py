@@ -24,21 +24,12 @@ from service.store.deliveries import LEASE_S, Address, Letter
 from service.store.events import add_event
 from service.store.keys import LOCAL_OWNER, create_key
 from tests.building import add_job
+from tests.clock import Clock
 from tests.house import wait_until
 from tests.receiver import Received, Receiver, a_receiver
 
 SCAN_S, DAY_S = 2.0, 86_400.0
 LOOPBACK = frozenset({"127.0.0.1"})
-
-
-@dataclass
-class Clock:
-    """A clock that only a test moves."""
-
-    now_s: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @dataclass

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 
 from ganymede.cli import main
 from ganymede.client import Client, GanymedeProblem
@@ -20,7 +19,7 @@ from service.models import Dataset
 from service.spec.datasets import DATASETS
 from service.store import preparation
 from tests.building import QUOTA_BYTES, claim_dataset
-from tests.conversation import make_client
+from tests.conversation import make_client, serving
 from tests.house import wait_until
 
 
@@ -41,14 +40,8 @@ def blobs() -> BlobStore:
 def url(engine: Engine, blobs: BlobStore) -> Iterator[str]:
     """The address of an application on the database."""
     app = make_client(engine, blobs=blobs, dataset_max_bytes=2**21).application
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    with capture_logs():  # they would stand in what the commands print
-        yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with capture_logs(), serving(app) as address:  # they would stand in what the commands print
+        yield address
 
 
 @pytest.fixture

@@ -36,19 +36,10 @@ from tests.building import (
     claim_next,
     save_checkpoint,
 )
+from tests.clock import Clock
 
 TTL_S, SCAN_S, BACK_OFF_S, SWEEP_S = 20.0, 2.0, 5.0, 60.0
 NO_PROGRESS = Progress(step=0, samples_seen=0, trained_s=0.0, steps_per_second=None, last_losses=None)
-
-
-@dataclass
-class Clock:
-    """A clock that only a test moves."""
-
-    now_s: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @dataclass

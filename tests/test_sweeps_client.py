@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 
 from ganymede.cli import main
 from ganymede.client import Client, GanymedeProblem
@@ -22,7 +20,7 @@ from service.models import State
 from service.store import transitions
 from service.store.quality import add_quality
 from tests.building import claim_next
-from tests.conversation import make_client
+from tests.conversation import make_client, serving
 
 RATE = "optimizer.generator.lr"
 RING = ["dataset=ring", "loop.max_steps=100"]
@@ -39,14 +37,11 @@ def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def url(engine: Engine) -> Iterator[str]:
     """The address of an application on the database."""
-    server = make_server("127.0.0.1", 0, make_client(engine).application, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    with capture_logs():  # they would stand in what the commands print
-        yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with (
+        capture_logs(),
+        serving(make_client(engine).application) as address,
+    ):  # they would stand in what the commands print
+        yield address
 
 
 def run(url: str, *arguments: str) -> Result:

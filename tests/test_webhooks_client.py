@@ -3,18 +3,16 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 
 from ganymede.cli import main
 from ganymede.exit_codes import ExitCode
 from service.db import make_engine
-from tests.conversation import make_client
+from tests.conversation import make_client, serving
 
 HOOK = "https://example.org/hook"
 
@@ -30,14 +28,11 @@ def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def url(engine: Engine) -> Iterator[str]:
     """The address of an application on the database."""
-    server = make_server("127.0.0.1", 0, make_client(engine).application, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    with capture_logs():  # they would stand in what the commands print
-        yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with (
+        capture_logs(),
+        serving(make_client(engine).application) as address,
+    ):  # they would stand in what the commands print
+        yield address
 
 
 def webhooks(url: str, *arguments: str) -> Result:

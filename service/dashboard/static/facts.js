@@ -54,7 +54,7 @@ export function progressText(job) {
 }
 
 /** The address of a job's newest picture, null where it has none. */
-export function pictureOf(job) {
+function pictureOf(job) {
   const latest = job.latest_samples;
   return latest && latest.formats.includes("png") ? `${job.links.samples}/${latest.step}?format=png` : null;
 }

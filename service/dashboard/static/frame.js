@@ -29,7 +29,7 @@ export function forgive() {
 }
 
 /** Tell one fault: where, what, and what would be right. */
-export function faultText(fault) {
+function faultText(fault) {
   const allowed = fault.allowed === undefined || fault.allowed === null ? "" : ` (${allowedText(fault.allowed)})`;
   return `${fault.pointer}: ${fault.message}${allowed}`;
 }
