@@ -2,7 +2,7 @@
 
 import click
 
-from ganymede.commands import datasets, home, jobs, keys, results, service, sweeps, webhooks
+from ganymede.commands import datasets, home, jobs, keys, results, sampling, service, sweeps, webhooks
 
 
 class InOrder(click.Group):
@@ -46,7 +46,7 @@ for command in (
     sweeps.sweep,
     results.losses,
     results.samples,
-    results.sample,
+    sampling.sample,
     results.checkpoints,
     results.quality,
     results.archive,

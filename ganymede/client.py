@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypedDict, cast
@@ -15,8 +15,9 @@ from ganymede.webhooks import Webhooks
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONG_POLL_S = 20.0
+SOON_S = 2.0  # within which most samples are drawn; who waits longer hears how far they are
 
-__all__ = ["Client", "GanymedeProblem", "Job", "Message", "Progress", "ServiceUnreachable"]
+__all__ = ["Client", "Drawn", "GanymedeProblem", "Job", "Message", "Progress", "ServiceUnreachable"]
 
 
 class Progress(TypedDict):
@@ -77,6 +78,30 @@ class Job(TypedDict):
     error: dict[str, str] | None
     created_at: str
     started_at: str | None
+    finished_at: str | None
+    links: dict[str, str]
+
+
+class Made(TypedDict):
+    """How far samples on demand are."""
+
+    made: int
+    n: int
+    fraction: float
+
+
+class Drawn(TypedDict):
+    """Samples on demand as the service shows them."""
+
+    id: str
+    job: str
+    status: str
+    version: int
+    progress: Made
+    request: dict[str, Any]
+    file: dict[str, Any] | None
+    error: dict[str, str] | None
+    created_at: str
     finished_at: str | None
     links: dict[str, str]
 
@@ -225,20 +250,38 @@ class Client:
         """Yield the sampling points of a job, by step."""
         return self._transport.pages(f"/jobs/{job_id}/samples", {})
 
-    def sample(self, job_id: str, target: Path, timeout_s: float = float("inf"), **wish: Any) -> int:
+    def sample(
+        self,
+        job_id: str,
+        target: Path,
+        timeout_s: float = float("inf"),
+        *,
+        tell: Callable[[Drawn], object] = lambda _: None,
+        **wish: Any,
+    ) -> int:
         """Draw samples and write their file; return its size in bytes. The wish is that of POST /jobs/ID/samples.
+
+        While they take long, tell hears how far they are.
 
         Raises:
             TimeoutError: they were not drawn within `timeout_s`; the service goes on, and the same wish with
                 a seed finds them.
         """
         deadline_s = time.monotonic() + timeout_s
-        wait = {"wait": min(LONG_POLL_S, timeout_s)}
+        wait = {"wait": min(SOON_S, timeout_s)}
         answer = self._transport.send("POST", f"/jobs/{job_id}/samples", json=wish, params=wait)
         if answer.status_code != HTTPStatus.ACCEPTED:
             return write_whole(target, [answer.content])
-        self._wait_for_samples(answer.headers["Location"], answer.json(), deadline_s)
+        self._wait_for_samples(cast("Drawn", answer.json()), deadline_s, tell)
         return self.download(f"{answer.headers['Location']}/file", target)
+
+    def drawn(self, sample_id: str) -> Drawn:
+        """Return how far samples on demand are."""
+        return cast("Drawn", self._transport.object("GET", f"/samples/{sample_id}"))
+
+    def delete_sample(self, sample_id: str) -> None:
+        """Remove samples on demand; those that wait or are being drawn are drawn no more."""
+        self._transport.send("DELETE", f"/samples/{sample_id}")
 
     def quality(self, job_id: str) -> Iterator[dict[str, Any]]:
         """Yield the measured steps of a job, each with the metrics of real data and of baselines."""
@@ -264,13 +307,15 @@ class Client:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
         return self._transport.download(path, target, **query)
 
-    def _wait_for_samples(self, location: str, order: dict[str, Any], deadline_s: float) -> None:
+    def _wait_for_samples(self, order: Drawn, deadline_s: float, tell: Callable[[Drawn], object]) -> None:
         """Wait until samples are ready or have failed; of the latter the download tells why."""
+        path = f"/samples/{order['id']}"
         while order["status"] in {"queued", "rendering"}:
+            tell(order)
             if (left_s := deadline_s - time.monotonic()) <= 0:
                 raise TimeoutError(f"{order['id']} is still {order['status']}")
             before, query = order["version"], {"wait": min(LONG_POLL_S, left_s), "since": order["version"]}
-            order = self._transport.object("GET", location, params=query)
+            order = cast("Drawn", self._transport.object("GET", path, params=query))
             if order["version"] == before:
                 time.sleep(RETRY_S)  # more clients wait than the service has threads for
 

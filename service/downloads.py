@@ -12,6 +12,7 @@ from service.web import Web
 PIECE_BYTES = 64 * 1024
 MEDIA_TYPES = {
     "csv": "text/csv",
+    "gif": "image/gif",
     "npz": "application/octet-stream",
     "parquet": "application/vnd.apache.parquet",
     "png": "image/png",

@@ -338,6 +338,7 @@ class Order(Table):
     losses: Mapped[int] = mapped_column(default=0)  # attempts that were lost
     worker: Mapped[str | None] = mapped_column(String(200))
     beat: Mapped[int] = mapped_column(default=0)
+    made: Mapped[int] = mapped_column(default=0)  # samples of the attempt that goes on
     stored_bytes: Mapped[int] = mapped_column(default=0)
     files: Mapped[dict[str, Any]]  # once it is ready, `samples`: key, size and SHA-256
     error_code: Mapped[str | None] = mapped_column(String(64))

@@ -167,6 +167,21 @@ def test_new_samples_are_drawn_under_conditions(service: Service, job_id: str, t
     assert not (tmp_path / "none.csv").exists()
 
 
+def test_a_path_is_drawn_and_latents_of_another_width_are_refused(
+    service: Service, job_id: str, tmp_path: Path
+) -> None:
+    path, latents = tmp_path / "path.csv", tmp_path / "latents"
+    latents.write_text("1, 0\n\n0 2.5\n")
+
+    drawn = run(service, "sample", job_id, "--interpolate", "-n", "9", "--keys", "3", "--open", "-o", str(path))
+    refused = run(service, "sample", job_id, "--latents", str(latents), "-o", str(path))
+
+    assert drawn.exit_code == ExitCode.SUCCESS, drawn.output
+    assert len(path.read_text().splitlines()) == 1 + 9
+    assert refused.exit_code == ExitCode.REFUSED
+    assert re.search(r"/latents/1: this generator takes \d+ normal latents", refused.output)
+
+
 def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id: str, tmp_path: Path) -> None:
     picture, weights = tmp_path / "samples.png", tmp_path / "generator.safetensors"
 

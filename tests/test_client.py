@@ -10,7 +10,7 @@ import pytest
 from flask import request
 from sqlalchemy import Engine
 
-from ganymede.client import Client, GanymedeProblem
+from ganymede.client import Client, Drawn, GanymedeProblem
 from service.blobs import BlobStore, make_blobs
 from service.db import reading, writing
 from service.store import orders, transitions
@@ -74,7 +74,9 @@ def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
         waiting = Thread(target=waiter.changed_job, args=(job_id, waiter.job(job_id)["version"], 3.0))
         waiting.start()
         wait_until(lambda: len(served.asked) == 2, "nobody else may wait")
-        sampling = Thread(target=client.sample, args=(job_id, target), kwargs={"n": 2, "seed": 1})
+        told: list[Drawn] = []
+        wish = {"n": 2, "seed": 1, "tell": told.append}
+        sampling = Thread(target=client.sample, args=(job_id, target), kwargs=wish)
         sampling.start()
         wait_until(is_ordered, "the samples are asked for")
 
@@ -83,8 +85,13 @@ def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
         waiting.join()
 
         assert target.read_bytes() == ROWS
+        assert told[0]["progress"] == {"made": 0, "n": 2, "fraction": 0.0}
+        assert client.drawn(told[0]["id"])["status"] == "ready"
         assert any(path.endswith("/file?") for path in served.asked)
         assert client.sample(job_id, target, n=2, seed=1) == len(ROWS)
+        client.delete_sample(told[0]["id"])
+        with pytest.raises(GanymedeProblem, match="no sample"):
+            client.drawn(told[0]["id"])
 
 
 def test_samples_that_take_longer_than_a_client_waits_are_its_time_out(

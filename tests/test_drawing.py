@@ -10,10 +10,11 @@ import pytest
 from service.errors import Fault, InvalidInput
 from service.spec.conditions import Condition
 from service.spec.datasets import DIGITS, SURVEY, TONES, WINE
-from service.spec.drawing import Drawing, drawing_from_json, drawing_to_json, most_samples, parse_sample, resolve_sample
+from service.spec.drawing import Drawing, Walk, drawing_from_json, drawing_to_json, parse_sample
 from service.spec.facts import DAY_FORMAT, DatasetFacts, TableColumn
 from service.spec.faults import MOST_NAMES, MOST_UNKNOWN
 from service.spec.headers import GeneratorHeader
+from service.spec.wishes import most_samples, resolve_sample
 
 PLACES = {column.name: place for place, column in enumerate(SURVEY.table)}
 MANY = tuple(f"label {number:04d} {'x' * 60_000}" for number in range(1_000))
@@ -27,7 +28,8 @@ SPELLED = (
 
 
 def drawn(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> Drawing:
-    return resolve_sample(parse_sample(wish), GeneratorHeader(facts, conditional), memory_bytes=2 * 2**30)
+    header = GeneratorHeader(facts, conditional, latent_dim=2)
+    return resolve_sample(parse_sample(wish), header, memory_bytes=2 * 2**30)
 
 
 def faults_in(facts: DatasetFacts = SURVEY, *, conditional: bool = True, **wish: Any) -> dict[str, Fault]:
@@ -53,7 +55,26 @@ def test_what_is_left_open_is_filled_in_and_the_seed_is_drawn() -> None:
 def test_a_drawing_survives_json() -> None:
     drawing = drawn(n=7, seed=1, classes=["yes"], where={"age": {"minimum": 30}, "contract": None}, truncation=0.5)
 
-    assert drawing_from_json(drawing_to_json(drawing)) == drawing
+    path = drawn(DIGITS, mode="interpolate", latents=[[0.1, -2], [3, 4.5]], closed=False, classes=["3"], fps=12)
+
+    assert [drawing_from_json(drawing_to_json(each)) for each in (drawing, path)] == [drawing, path]
+
+
+def test_a_path_leads_through_as_many_keys_as_are_asked_for_or_given() -> None:
+    usual, short = drawn(DIGITS, mode="interpolate"), drawn(WINE, mode="interpolate", n=5)
+    given = drawn(DIGITS, mode="interpolate", n=30, latents=[[0, 0], [1, 1], [2, 2]], closed=False, format="png")
+
+    assert (usual.n, usual.walk, usual.format, usual.fps) == (64, Walk(8), "gif", 20)
+    assert (short.walk, short.format, short.fps) == (Walk(5), "csv", None)
+    assert (given.n, given.walk, given.fps) == (30, Walk(3, closed=False), None)
+
+
+def test_as_many_samples_are_drawn_as_latents_are_given_always_the_same() -> None:
+    first, second = drawn(latents=[[0, 1]] * 3), drawn(latents=[[0, 1]] * 3, n=3)
+
+    assert first == second
+    assert (first.n, first.seed, first.latents) == (3, 0, ((0.0, 1.0),) * 3)
+    assert drawn(latents=[[0, 1]] * 3, seed=1) != first
 
 
 @pytest.mark.parametrize(
@@ -188,6 +209,22 @@ def test_all_that_there_is_not_is_told_at_once_with_the_nearest_name() -> None:
         ({"n": 10_001}, "/n"),
         ({"checkpoint": "newest"}, "/checkpoint"),
         ({"fromat": "csv"}, "/fromat"),
+        ({"latents": [[0, 0], [1]]}, "/latents/1"),
+        ({"latents": [[0, math.inf]]}, "/latents/0/1"),
+        ({"latents": [[1e4, 0]]}, "/latents/0/0"),
+        ({"latents": [[0, 0]], "n": 2}, "/n"),
+        ({"latents": [[0, 0]], "where": {"age": 30}}, "/where"),
+        ({"mode": "interpolate", "latents": [[0, 0]]}, "/latents"),
+        ({"mode": "interpolate", "latents": [[0, 0]] * 3, "n": 2}, "/latents"),
+        ({"mode": "interpolate", "latents": [[0, 0]] * 2, "keys": 3}, "/keys"),
+        ({"mode": "interpolate", "keys": 9, "n": 8}, "/keys"),
+        ({"mode": "interpolate", "keys": 2, "classes": ["no", "yes", "no"]}, "/classes"),
+        ({"mode": "interpolate", "where": {"age": 30}}, "/where"),
+        ({"mode": "interpolate", "n": 1}, "/n"),
+        ({"mode": "interpolate", "format": "gif"}, "/format"),
+        ({"keys": 3}, "/keys"),
+        ({"closed": False}, "/closed"),
+        ({"fps": 10}, "/fps"),
     ],
 )
 def test_a_wish_that_means_nothing_is_refused_at_its_place(wish: dict[str, Any], pointer: str) -> None:
@@ -217,6 +254,11 @@ def test_of_usual_samples_ten_thousand_fit(facts: DatasetFacts) -> None:
 
 def test_of_the_longest_sounds_there_is_memory_for_a_few() -> None:
     assert 10 < most_samples(replace(TONES, shape=(1, 2**20)), 2 * 2**30) < 100
+
+
+def test_a_gif_has_not_too_many_frames_and_moves() -> None:
+    assert faults_in(DIGITS, mode="interpolate", n=1_001)["/n"].allowed == {"maximum": 1_000}
+    assert faults_in(DIGITS, format="gif").keys() == {"/format"}
 
 
 def test_classes_are_named_or_numbered() -> None:

@@ -3,18 +3,21 @@
 import re
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from small_training import small_spec, small_training
 
 from service.spec.datasets import DATASETS
+from service.spec.drawing import Drawing, Walk
 from tests.readme_tables import ROOT
 from worker.gan.files import Part, UnreadableState, generator_file, write_state
 from worker.gan.generation import OpenedGenerator, open_generator
+from worker.gan.randomness import Stream, random_for
 from worker.gan.samples import exporter_for
 from worker.gan.state import TrainingState
 from worker.gan.training import Training
@@ -34,6 +37,11 @@ def trained(dataset: str, *, half_life_samples: int = 100, dtype: torch.dtype = 
 
 def opened(dataset: str) -> OpenedGenerator:
     return open_generator(generator_file(trained(dataset).state(), "ema"))
+
+
+def numbers_in(npz: bytes) -> dict[str, np.ndarray]:
+    with np.load(BytesIO(npz)) as arrays:
+        return dict(arrays)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -87,6 +95,42 @@ def test_labels_that_are_asked_for_are_drawn_for() -> None:
     assert labels is not None
     assert labels.tolist() == [7, 7, 7, 7]
     assert not np.array_equal(sevens, generator.sample(4, seed=1, labels=[1, 1, 1, 1])[0])
+
+
+@pytest.mark.parametrize("dataset", ["digits", "survey"])
+def test_a_path_leads_through_the_samples_of_its_seed(dataset: str) -> None:
+    generator = opened(dataset)
+    path = Drawing(12, 5, "npz", walk=Walk(4))
+
+    frames, keys = (numbers_in(generator.carry_out(each)) for each in (path, Drawing(4, 5, "npz")))
+
+    assert np.array_equal(frames["samples"][::3], keys["samples"], equal_nan=True)
+    assert not np.array_equal(frames["samples"][1], frames["samples"][0])
+    if "labels" in keys:
+        assert np.array_equal(frames["labels"][::3], keys["labels"])
+
+
+def test_latents_that_are_given_are_those_that_are_drawn_from() -> None:
+    generator = opened("digits")
+    latents = generator.network.draw_latents(5, random_for(3, Stream.SAMPLES, 0))[:, generator.network.normals]
+    given = tuple(map(tuple, latents.tolist()))
+
+    drawn = generator.carry_out(Drawing(5, 3, "png", truncation=0.7))
+
+    assert generator.carry_out(Drawing(5, 3, "png", truncation=0.7, latents=given)) == drawn
+    assert generator.carry_out(Drawing(5, 3, "png", truncation=0.7, latents=given[:4] + given[:1])) != drawn
+
+
+def test_a_path_of_pictures_moves_and_as_a_grid_shows_all_of_it() -> None:
+    generator = opened("digits")
+    moving = generator.carry_out(Drawing(100, 1, "gif", classes=(3,), walk=Walk(4), fps=25.0))
+    grid = generator.carry_out(Drawing(100, 1, "png", walk=Walk(4)))
+
+    with Image.open(BytesIO(moving)) as film, Image.open(BytesIO(grid)) as picture:
+        lasting_ms = [frame.info["duration"] for frame in ImageSequence.Iterator(film)]  # longer where two are alike
+        assert (film.format, film.size, film.info["loop"]) == ("GIF", (256, 256), 0)
+        assert (sum(lasting_ms), min(lasting_ms)) == (100 * 40, 40)
+        assert picture.width == picture.height  # of all classes in its own order, and 64 of the 100
 
 
 @pytest.mark.parametrize(

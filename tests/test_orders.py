@@ -97,6 +97,36 @@ def test_what_was_drawn_without_a_claim_is_shown_unless_the_order_waits_no_more(
     assert stored.version > order.version
 
 
+def test_what_an_attempt_has_made_is_told_and_another_begins_with_nothing(session: Session) -> None:
+    order = add_order(session, add_job(session))
+    attempt, told = claim(session, order), []
+    for made in (2, 2, 3):
+        orders.beat_order(session, order.id, attempt, made=made)
+        told.append((order.made, order.version))
+
+    orders.release_order(session, order.id, attempt)
+
+    (first, begun), (second, again), (third, last) = told
+    assert (first, second, third, order.made) == (2, 2, 3, 0)
+    assert begun == again < last < order.version
+
+
+def test_a_deleted_order_is_worked_at_no_more_and_its_file_is_doomed(session: Session) -> None:
+    job = add_job(session)
+    done, begun = add_order(session, job, seed=1), add_order(session, job, seed=2)
+    finish(session, done, 5)
+    attempt = claim(session, begun)
+
+    for order in (done, begun):
+        orders.delete_order(session, LOCAL_OWNER, order.id)
+
+    assert session.get(DoomedBlob, f"{done.id}/1/samples.csv") is not None
+    with pytest.raises(AttemptOver):
+        orders.beat_order(session, begun.id, attempt, made=1)
+    with pytest.raises(NotFound):
+        orders.delete_order(session, LOCAL_OWNER, begun.id)
+
+
 def test_an_order_that_is_lost_three_times_fails_and_may_be_asked_for_again(session: Session) -> None:
     order = add_order(session, add_job(session))
     states = []
@@ -207,7 +237,7 @@ def test_a_deleted_job_takes_its_orders_and_their_files_along(session: Session) 
     with pytest.raises(NotFound):
         orders.get_order(session, LOCAL_OWNER, done.id)
     with pytest.raises(AttemptOver):
-        orders.beat_order(session, begun.id, attempt)
+        orders.beat_order(session, begun.id, attempt, made=0)
 
 
 def test_orders_that_wait_or_are_worked_at_count_as_live(session: Session) -> None:

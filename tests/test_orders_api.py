@@ -16,7 +16,8 @@ from service.store import orders, transitions
 from service.store.keys import create_key
 from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
-from tests.generators import ROWS, carry_out, claim_order, job_with_generator
+from tests.generators import ROWS, a_generator, carry_out, claim_order, job_with_generator
+from worker.gan.generation import open_generator
 
 
 @pytest.fixture
@@ -69,6 +70,10 @@ def test_what_is_not_ready_in_time_is_found_at_its_location(
 
     assert (accepted.status_code, accepted.headers["Sample-Seed"], announcements.orders) == (202, "3", 1)
     assert (order["status"], order["file"], before) == ("queued", None, 404)
+    assert (order["progress"], ready["progress"]) == (
+        {"made": 0, "n": 5, "fraction": 0.0},
+        {"made": 5, "n": 5, "fraction": 1.0},
+    )
     assert order["request"] == {
         "checkpoint": 10,
         "part": "generator",
@@ -78,6 +83,11 @@ def test_what_is_not_ready_in_time_is_found_at_its_location(
         "where": {"petal width (cm)": {"minimum": 0.1, "maximum": None}},
         "truncation": 1.0,
         "format": "csv",
+        "mode": "random",
+        "keys": None,
+        "closed": True,
+        "latents": None,
+        "fps": None,
     }
     assert (ready["status"], ready["file"]["sha256"], ready["version"] > order["version"]) == (
         "ready",
@@ -254,6 +264,37 @@ def test_samples_whose_file_is_gone_are_drawn_again_when_they_are_asked_for(
     assert client.get(f"{location}/file").data == ROWS
 
 
+def test_a_path_is_told_in_full_and_asked_for_again_the_same(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    width = open_generator(a_generator("iris")).header.latent_dim
+    latents = [[number / 10] * width for number in range(3)]
+
+    told = ask(client, job_id, mode="interpolate", n=9, latents=latents, closed=False).get_json()
+    again = ask(client, job_id, **told["request"]).get_json()
+
+    wish = {name: told["request"][name] for name in ("mode", "n", "seed", "keys", "closed", "latents", "format")}
+    assert [*wish.values()] == ["interpolate", 9, 0, 3, False, latents, "csv"]
+    assert again["id"] == told["id"]
+
+
+def test_deleted_samples_are_gone_at_once_and_are_asked_for_anew(
+    engine: Engine, blobs: BlobStore, client: CheckedClient
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    location = ask(client, job_id, seed=1).headers["Location"]
+
+    deleted = client.delete(location)
+
+    assert (deleted.status_code, client.get(location).status_code, client.delete(location).status_code) == (
+        204,
+        404,
+        404,
+    )
+    assert ask(client, job_id, seed=1).headers["Location"] != location
+
+
 def test_an_owner_waits_for_so_many_samples_at_once(engine: Engine, blobs: BlobStore, client: CheckedClient) -> None:
     job_id = job_with_generator(engine, blobs)
 
@@ -301,4 +342,5 @@ def test_samples_of_somebody_else_are_not_there(engine: Engine, blobs: BlobStore
 
     assert [client.get(path, headers=keys[0]).status_code for path in paths] == [200, 200]
     assert [client.get(path, headers=keys[1]).status_code for path in paths] == [404, 404]
+    assert client.delete(paths[0], headers=keys[1]).status_code == 404
     assert client.post(f"/jobs/{job_id}/samples", json={}, headers=keys[1]).status_code == 404

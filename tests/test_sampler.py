@@ -18,7 +18,8 @@ from service.db import reading, writing
 from service.errors import StorageAway
 from service.models import Job, Order
 from service.settings import Settings
-from service.spec.drawing import drawing_from_json, parse_sample, resolve_sample
+from service.spec.drawing import drawing_from_json, parse_sample
+from service.spec.wishes import resolve_sample
 from service.store import jobs, orders
 from service.store.checkpoints import get_checkpoint
 from service.store.doomed import list_doomed
@@ -194,13 +195,14 @@ def test_a_draining_worker_gives_the_order_back_uncharged(
     sampler = make_sampler()
     working = threading.Thread(target=sampler.work)
     working.start()
-    wait_until(lambda: see(engine, order_id).state == "rendering", "it is drawn")
+    wait_until(lambda: see(engine, order_id).made, "some samples are made")
 
     sampler.drain()
     working.join(10)
 
     given_back = see(engine, order_id)
     assert (working.is_alive(), given_back.state, given_back.losses, given_back.worker) == (False, "queued", 0, None)
+    assert given_back.made == 0
 
 
 def test_an_outage_at_the_end_of_an_order_is_waited_for_and_charges_nothing(
@@ -230,13 +232,14 @@ def test_a_claim_whose_answer_was_lost_is_held_all_the_same(
 
 
 @pytest.mark.parametrize(("n", "quick_s"), [(1, 60.0), (10_000, 0.0)])
-def test_two_workers_at_the_same_orders_keep_their_warm_processes(
+def test_two_workers_draw_the_same_and_at_the_same_orders_keep_their_warm_processes(
     engine: Engine, blobs: BlobStore, make_sampler: MakeSampler, n: int, quick_s: float
 ) -> None:
-    job_id = job_with_generator(engine, blobs)
+    job_id, same = job_with_generator(engine, blobs), job_with_generator(engine, blobs)
     samplers = [make_sampler(quick_s=quick_s), make_sampler(quick_s=quick_s)]
-    for number, sampler in enumerate(samplers):
-        order(engine, job_id, n=2, seed=number)
+    firsts = []
+    for each, sampler in zip((job_id, same), samplers, strict=True):
+        firsts.append(order(engine, each, n=300, seed=42))
         sampler.work()
     before = [warm_process(sampler) for sampler in samplers]
     ids = [order(engine, job_id, n=n, seed=seed) for seed in range(10)]
@@ -249,6 +252,8 @@ def test_two_workers_at_the_same_orders_keep_their_warm_processes(
 
     assert {see(engine, order_id).state for order_id in ids} == {"ready"}
     assert [warm_process(sampler) for sampler in samplers] == before
+    first, second = (see(engine, each).files["samples"] for each in firsts)
+    assert (first["sha256"], first["key"] == second["key"]) == (second["sha256"], False)
 
 
 def test_owners_take_turns(engine: Engine, blobs: BlobStore, make_sampler: MakeSampler) -> None:

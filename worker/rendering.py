@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from service.blobs import NO_SPACE, BlobStore, make_blobs, read_verified, store_lightly
+from service.clock import monotonic_s
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 from service.settings import Settings
 from service.spec.drawing import drawing_from_json
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from worker.gan.generation import OpenedGenerator
 
 TITLE = "ganymede: sampler"
+_TELL_S = 0.25  # between two words of how many samples are made
 _NICENESS = 5  # between training and those who answer people: somebody waits for it
 _SHARE_HELD = 0.25  # of the memory, for generators that are kept; drawing and writing take the rest
 _OPENED_PER_BYTE = 3  # of a generator's file: its weights, its encoding, and what torch keeps beside them
@@ -45,11 +47,32 @@ class Answer:
     file: dict[str, Any] | None = None
     refusal: LastWords | None = None
 
-    @classmethod
-    def receive(cls, channel: Connection) -> "Answer":
-        """Return what the process says; raises EOFError when it has ended."""
-        told = json.loads(channel.recv_bytes())
-        return cls(told["file"], LastWords(**told["refusal"]) if told["refusal"] else None)
+    def send(self, channel: Connection) -> None:
+        """Tell who has asked."""
+        channel.send_bytes(json.dumps(asdict(self)).encode())
+
+
+class Tally:
+    """How many samples of a request are made; who has asked hears of it now and then, besides the answer."""
+
+    def __init__(self, channel: Connection) -> None:
+        self._channel = channel
+        self._made, self._told_at = 0, monotonic_s()
+
+    def add(self, more: int) -> None:
+        """Count samples that were made."""
+        self._made += more
+        if monotonic_s() - self._told_at >= _TELL_S:
+            self._channel.send_bytes(json.dumps({"made": self._made}).encode())
+            self._told_at = monotonic_s()
+
+
+def receive(channel: Connection) -> Answer | int:
+    """Return an answer, or how many samples are made; raises EOFError when the process has ended."""
+    told = json.loads(channel.recv_bytes())
+    if "made" in told:
+        return int(told["made"])
+    return Answer(told["file"], LastWords(**told["refusal"]) if told["refusal"] else None)
 
 
 class Shelf:
@@ -90,21 +113,21 @@ def render_on_demand(channel: Connection, settings: Settings, *, words: Connecti
     try:
         while True:
             request = Request(**json.loads(channel.recv_bytes()))
-            channel.send_bytes(json.dumps(asdict(_answer(request, shelf, blobs))).encode())
+            _answer(request, shelf, blobs, channel).send(channel)
     except EOFError:
         sys.stdout.flush()
         os._exit(0)
 
 
-def _answer(request: Request, shelf: Shelf, blobs: BlobStore) -> Answer:
+def _answer(request: Request, shelf: Shelf, blobs: BlobStore, channel: Connection) -> Answer:
     try:
         try:
-            return Answer(file=_carry_out(request, shelf, blobs))
+            return Answer(file=_carry_out(request, shelf, blobs, Tally(channel)))
         except (MemoryError, RuntimeError) as error:
             if not _lacks_memory(error):
                 raise
             shelf.clear()  # generators that are kept open share the memory that the samples may have
-            return Answer(file=_carry_out(request, shelf, blobs))
+            return Answer(file=_carry_out(request, shelf, blobs, Tally(channel)))
     except Exception as error:  # noqa: BLE001 (the rim of the process: whoever asked hears what no one else can tell)
         shelf.clear()  # what there was no memory for may fit now, and what is broken is read again
         return Answer(refusal=describe(error))
@@ -114,9 +137,9 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
-def _carry_out(request: Request, shelf: Shelf, blobs: BlobStore) -> dict[str, Any]:
+def _carry_out(request: Request, shelf: Shelf, blobs: BlobStore, tally: Tally) -> dict[str, Any]:
     drawing = drawing_from_json(request.drawing)
-    data = shelf.take(request.generator).carry_out(drawing)
+    data = shelf.take(request.generator).carry_out(drawing, tally.add)
     name = f"samples.{drawing.format}"
     return store_lightly(blobs, job_id=request.order_id, attempt=request.attempt, name=name, data=data)
 

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import orders
 from worker.attempt import LastWords
 from worker.forkserver import ForkedProcess, ForkServer, make_channel
-from worker.rendering import Answer, Request, render_on_demand
+from worker.rendering import Answer, Request, receive, render_on_demand
 
 QUICK_S = 0.1
 _LOOK_S = 0.5  # between two looks while nothing happens
@@ -39,6 +39,7 @@ class _Hold:
     order: Order  # as it was seen to wait
     attempt: int
     is_claimed: bool = False
+    made: int = 0  # samples so far
 
     @property
     def order_id(self) -> str:
@@ -154,15 +155,20 @@ class Sampler:
             self._keep(hold)
         try:
             request.send(warm.channel)
-            patience_s = self._quick_s or look_s
-            while not warm.channel.poll(patience_s):
-                patience_s = look_s
+            look_at = monotonic_s() + (self._quick_s or look_s)
+            while True:
+                if warm.channel.poll(max(0.0, look_at - monotonic_s())):
+                    told = receive(warm.channel)
+                    if isinstance(told, Answer):
+                        return told
+                    hold.made = told
+                    continue
+                look_at = monotonic_s() + look_s
                 self._keep(hold)
                 if monotonic_s() > until:
                     self._end_warm()
                     message = f"Drawing took more than {self._settings.sample_s:g} s; ask for less."
                     return Answer(refusal=LastWords("samples_too_slow", message))
-            return Answer.receive(warm.channel)
         except (AttemptOver, Drained):
             self._end_warm()
             raise
@@ -177,7 +183,7 @@ class Sampler:
         try:
             with writing(self._engine) as session:
                 if hold.is_claimed:
-                    orders.beat_order(session, hold.order_id, hold.attempt)
+                    orders.beat_order(session, hold.order_id, hold.attempt, made=hold.made)
                 else:
                     self._claim(session, hold)
         except DATABASE_AWAY as error:

@@ -1,6 +1,6 @@
-"""Commands on what a job made: losses, samples, checkpoints, quality, all of it."""
+"""Commands on what a job made: losses, samples, checkpoints, quality, all of it. New samples are drawn elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,14 +8,11 @@ import click
 
 from ganymede.commands.connection import with_client
 from ganymede.commands.jobs import as_json, show_json
-from ganymede.condition_arguments import read_conditions
-from ganymede.spec_arguments import read_value
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
     from ganymede.client import Client
 
-_OPEN: tuple[Any, ...] = (None, "", [], {})  # options that were not given
 CHARTS = frozenset({"svg", "png"})
 
 into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file.")
@@ -69,43 +66,6 @@ def samples(client: "Client", job_id: str, step: str, output: Path | None, as_js
     header = ("STEP", "COUNT", "CREATED", "FORMATS")
     rows = [(point["step"], point["count"], point["created_at"], " ".join(point["formats"])) for point in points]
     click.echo(format_table(header, rows))
-
-
-@click.command()
-@click.argument("job_id", metavar="JOB")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
-@click.option("-n", "count", type=int, help="How many.")
-@click.option("--checkpoint", default="latest", show_default=True, help="A step, latest or best.")
-@click.option("--seed", type=int, help="The same seed, the same samples.")
-@click.option("--class", "classes", multiple=True, help="Name or place of a class; may be repeated.")
-@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Or COLUMN=MINIMUM..MAXIMUM; may be repeated.")
-@click.option("--truncation", type=float, help="Below 1: more typical, less varied.")
-@click.option("--format", "format_", help="When the name does not tell.")
-@with_client
-def sample(
-    client: "Client",
-    job_id: str,
-    output: Path,
-    count: int | None,
-    classes: Sequence[str],
-    where: Sequence[str],
-    format_: str | None,
-    **wish: Any,
-) -> None:
-    """Draw new samples of a job into a file, the format of which follows its name.
-
-    Of a table, --where keeps rows that meet a condition: contract=permanent, age=30..40, age=..40; null is a missing
-    cell. A column that is named twice may have either value.
-    """
-    wish |= {
-        "checkpoint": read_value(wish["checkpoint"]),
-        "n": count,
-        "classes": list(classes),
-        "where": read_conditions(where),
-        "format": format_ or output.suffix[1:],
-    }
-    size_bytes = client.sample(job_id, output, **{name: value for name, value in wish.items() if value not in _OPEN})
-    click.echo(f"{output} ({size_bytes:,} bytes)")
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.answers.artifact import FileAnswer
 from service.answers.writing import Moment
-from service.models import Order
+from service.models import Order, OrderState
 from service.spec.drawing import SampleSpec
 
 OrderStatus = Literal["queued", "rendering", "ready", "failed"]
@@ -19,6 +19,21 @@ class OrderError(BaseModel):
     message: str = Field(description="What happened, and what would help.")
 
 
+class MadeAnswer(BaseModel):
+    """How far samples are: made so far, of all; once all are made, their file is still to be written."""
+
+    made: int
+    n: int
+    fraction: float
+
+    @classmethod
+    def of(cls, order: Order) -> "MadeAnswer":
+        """Tell how far an order is."""
+        n = order.drawing["n"]
+        made = n if order.state == OrderState.READY else order.made
+        return cls(made=made, n=n, fraction=made / n)
+
+
 class OrderAnswer(BaseModel):
     """Samples that were asked for."""
 
@@ -26,6 +41,7 @@ class OrderAnswer(BaseModel):
     job: str
     status: OrderStatus
     version: int = Field(description="Grows with every change; wait for the next one with ?wait=&since=.")
+    progress: MadeAnswer
     request: SampleSpec = Field(description="With every value filled in; posted again, it gives the same bytes.")
     file: FileAnswer | None = Field(description="Once it is ready.")
     error: OrderError | None
@@ -43,6 +59,7 @@ class OrderAnswer(BaseModel):
             job=order.job_id,
             status=cast("OrderStatus", order.state),
             version=order.version,
+            progress=MadeAnswer.of(order),
             request=SampleSpec.model_validate(order.request),
             file=FileAnswer.of(file, f"{url}/file") if file else None,
             error=_error_of(order),

@@ -1,7 +1,7 @@
 """Samples on demand: ask for some of a stored generator, see how far they are, fetch them."""
 
 import threading
-from typing import Any
+from typing import Any, get_args
 
 from flask import Response, request
 from pydantic import Field
@@ -15,14 +15,14 @@ from service.binding import Path, Query
 from service.blobs import BlobStore
 from service.broker import SAMPLE
 from service.db import reading, writing
-from service.downloads import HEADERS, REQUEST_HEADERS, SAME_FILE, send_file
+from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
 from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, NotYet, QuotaExceeded
 from service.models import Order, OrderState
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
-from service.routes.samples import FILE
-from service.spec.drawing import Drawing, SampleSpec, resolve_sample
+from service.spec.drawing import Drawing, DrawnFormat, SampleSpec
 from service.spec.headers import GeneratorHeader, read_header
+from service.spec.wishes import resolve_sample
 from service.store import orders
 from service.store.checkpoints import get_checkpoint
 from service.store.jobs import glimpse
@@ -32,6 +32,7 @@ from service.web import Caller, Web
 
 routes = Routes("samples on demand", "As many as you like, of any stored generator.")
 
+FILE = tuple(sorted({MEDIA_TYPES[name] for name in get_args(DrawnFormat)}))
 LOCATED = {"Location": "Path of the samples."}
 TOLD = LOCATED | {"Sample-Seed": "Seed of the draws, as given or drawn."}
 _BLAMED = {"too_rare": ("/where",), "samples_too_large": ("/n",), "samples_too_slow": ("/n",)}  # what to change
@@ -86,6 +87,16 @@ def show_order(web: Web, caller: Caller, path: OrderPath, query: WaitQuery) -> R
     with reading(web.engine) as session:
         answer = OrderAnswer.of(orders.get_order(session, caller.owner_id, path.sample_id))
     return tagged(json_answer(answer), request)
+
+
+@routes.add("DELETE", "/samples/<sample_id>", scope="submit", replies={204: Reply("Gone.")})
+def delete_order(web: Web, caller: Caller, path: OrderPath) -> Response:
+    """Delete samples on demand. Those that wait or are being drawn are drawn no more."""
+    with writing(web.engine) as session:
+        orders.delete_order(session, caller.owner_id, path.sample_id)
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 @routes.add(
@@ -201,6 +212,9 @@ def _tell(body: SampleSpec, generator: dict[str, Any], drawing: Drawing) -> dict
         "seed": drawing.seed,
         "truncation": drawing.truncation,
         "format": drawing.format,
+        "mode": body.mode,
+        "keys": drawing.walk and drawing.walk.keys,
+        "fps": drawing.fps,
     }
     return body.model_dump(mode="json", exclude_unset=True) | filled
 

@@ -14,10 +14,11 @@ _MOST_BYTES = 64 * 2**20  # a longer header is none of ours
 
 @dataclass(frozen=True)
 class GeneratorHeader:
-    """What can be asked of a generator: the data it imitates, and whether it is told classes."""
+    """What can be asked of a generator: the data it imitates, whether it is told classes, how many latents it takes."""
 
     facts: DatasetFacts
     conditional: bool
+    latent_dim: int
 
 
 def read_metadata(file: io.BufferedIOBase) -> dict[str, Any]:
@@ -32,4 +33,5 @@ def read_metadata(file: io.BufferedIOBase) -> dict[str, Any]:
 def read_header(file: io.BufferedIOBase) -> GeneratorHeader:
     """Return what a generator's file says; raises ValueError or KeyError for a file of another kind."""
     metadata = read_metadata(file)
-    return GeneratorHeader(facts_from_json(metadata["data"]), metadata["model"]["conditional"])
+    model = metadata["model"]
+    return GeneratorHeader(facts_from_json(metadata["data"]), model["conditional"], model["latent_dim"])

@@ -104,6 +104,15 @@ def get_order(session: Session, owner_id: str, order_id: str) -> Order:
     return order
 
 
+def delete_order(session: Session, owner_id: str, order_id: str) -> None:
+    """Delete an owner's order with its file, whatever its state; who is at it finds it gone. Raises NotFound."""
+    mine = select(Order).where(Order.id == order_id, Order.owner_id == owner_id).with_for_update()
+    order = session.scalars(mine).first()
+    if order is None:
+        raise NotFound("sample", order_id)
+    doom_rows(session, [order])
+
+
 def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bool]:
     """Return the version of an owner's order and whether it is settled, for a long poll; raise NotFound."""
     query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id)
@@ -149,9 +158,9 @@ def next_orders(session: Session) -> Sequence[Order]:
 
 
 def is_small() -> ColumnElement[bool]:
-    """Return the condition that an order takes moments: it draws a few samples and searches for none."""
-    condition = Order.drawing["restriction", "conditions", 0].as_string()
-    return and_(Order.drawing["n"].as_integer() <= SMALL_N, condition.is_(None))
+    """Return the condition that an order takes moments: it draws a few samples, searches for none, and no gif."""
+    condition, form = Order.drawing["restriction", "conditions", 0].as_string(), Order.drawing["format"].as_string()
+    return and_(Order.drawing["n"].as_integer() <= SMALL_N, condition.is_(None), form != "gif")
 
 
 def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -> None:
@@ -171,9 +180,12 @@ def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -
         _fence(session, order_id, attempt, Order.worker == worker)
 
 
-def beat_order(session: Session, order_id: str, attempt: int) -> None:
-    """Say that an attempt goes on; raise AttemptOver when it is not wanted any more."""
-    _fence(session, order_id, attempt)
+def beat_order(session: Session, order_id: str, attempt: int, *, made: int) -> None:
+    """Say that an attempt goes on and what it has made; raise AttemptOver when it is not wanted any more."""
+    order = _fence(session, order_id, attempt)
+    if order.made != made:
+        order.made = made
+        order.version += 1
 
 
 def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[str, Any], quota_bytes: int) -> None:
@@ -263,7 +275,7 @@ def _put_back(order: Order) -> None:
 
 
 def _leave(order: Order, state: OrderState) -> None:
-    order.state, order.worker = state, None
+    order.state, order.worker, order.made = state, None, 0
     order.version += 1
 
 

@@ -1,6 +1,6 @@
 """A generator opened from its file alone: as many samples as wanted, far from the service that trained it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count as count_from
 from pathlib import Path
@@ -11,19 +11,21 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from service.spec.conditions import Where
-from service.spec.drawing import Drawing, parse_sample, restrict
+from service.spec.drawing import USUAL_FPS, Drawing, parse_sample
 from service.spec.facts import DatasetFacts, facts_from_json
 from service.spec.headers import GeneratorHeader
 from service.spec.parts.model import ModelSpec
+from service.spec.wishes import restrict
 from worker.gan.data.encoding import restore_encoding
 from worker.gan.data.training_data import Rows
 from worker.gan.files import UnreadableState, read_state
 from worker.gan.networks.players import Generator
 from worker.gan.networks.registry import make_generator
+from worker.gan.paths import follow, frames_of
 from worker.gan.randomness import Stream, random_for
 from worker.gan.rejection import DRAWS_PER_ROW, SPARE_DRAWS, joined, keep_drawing
-from worker.gan.samples import Exporter
-from worker.gan.sampling import even_labels, label_odds, sample, shown_labels
+from worker.gan.samples import Exporter, spread_out, write_film
+from worker.gan.sampling import even_labels, label_odds, sample, shown_labels, tell_nobody
 from worker.gan.state import BACKDROP, ENCODING, load_network, part
 
 
@@ -48,7 +50,7 @@ class OpenedGenerator:
     @property
     def header(self) -> GeneratorHeader:
         """What can be asked of it."""
-        return GeneratorHeader(self.facts, self.conditional)
+        return GeneratorHeader(self.facts, self.conditional, self.network.latent_dim)
 
     def sample(
         self,
@@ -80,9 +82,14 @@ class OpenedGenerator:
         """Draw the same as files, in each format of the data: csv, png, wav, npz, parquet, zip."""
         return self.exporter.write_all(self._draw(count, seed, labels, where, truncation))
 
-    def carry_out(self, drawing: Drawing) -> bytes:
-        """Draw what was asked for and write it. Raises TooRare."""
-        return self.exporter.write(drawing.format, self._carry_out(drawing))
+    def carry_out(self, drawing: Drawing, tell: Callable[[int], None] = tell_nobody) -> bytes:
+        """Draw what was asked for and write it; tell hears of how many more samples, now and then. Raises TooRare."""
+        rows = self._carry_out(drawing, tell)
+        if drawing.format == "gif":
+            return write_film(self.facts, rows.values, drawing.fps or USUAL_FPS)
+        if drawing.walk is not None:
+            rows = spread_out(self.facts, drawing.format, rows)
+        return self.exporter.write(drawing.format, rows)
 
     def _draw(
         self, count: int, seed: int, labels: Sequence[int] | None, where: Where | None, truncation: float
@@ -96,21 +103,32 @@ class OpenedGenerator:
         restriction = restrict(asked.where or {}, self.header)
         return self._carry_out(Drawing(count, seed, "npz", tuple(labels or ()), restriction, asked.truncation))
 
-    def _carry_out(self, drawing: Drawing) -> Rows:
+    def _carry_out(self, drawing: Drawing, tell: Callable[[int], None] = tell_nobody) -> Rows:
         if drawing.restriction.conditions:
-            return self._draw_kept(drawing)
-        random = random_for(drawing.seed, Stream.SAMPLES, 0)
-        return self._make(self.network.draw_latents(drawing.n, random), self._labels(drawing), drawing.truncation)
+            return self._draw_kept(drawing, tell)
+        latents, labels = self._latents(drawing), self._labels(drawing)
+        if drawing.walk is not None:
+            frames = frames_of(drawing.walk, drawing.n)
+            latents = follow(latents, self.network.normals, frames)
+            labels = None if labels is None else labels[frames.nearer]
+        return self._make(latents, labels, drawing.truncation, tell)
+
+    def _latents(self, drawing: Drawing) -> Tensor:
+        """Return the latents of each sample, or of each key of a path: drawn, but for those that are given."""
+        latents = self.network.draw_latents(drawing.points, random_for(drawing.seed, Stream.SAMPLES, 0))
+        if drawing.latents:
+            latents[:, self.network.normals] = torch.tensor(drawing.latents)
+        return latents
 
     def _labels(self, drawing: Drawing) -> Tensor | None:
-        """Return the label of each sample, evenly from what is asked for or as the data has them."""
+        """Return the label of each sample or key, evenly from what is asked for or as the data has them."""
         if not self.conditional:
             return None
         if drawing.classes:
-            return torch.tensor(drawing.classes)[even_labels(drawing.n, len(drawing.classes))]
-        return shown_labels(drawing.n, self.facts, drawing.restriction.labels)
+            return torch.tensor(drawing.classes)[even_labels(drawing.points, len(drawing.classes))]
+        return shown_labels(drawing.points, self.facts, drawing.restriction.labels)
 
-    def _draw_kept(self, drawing: Drawing) -> Rows:
+    def _draw_kept(self, drawing: Drawing, tell: Callable[[int], None]) -> Rows:
         """Draw rows that meet conditions: of each class that is asked for as many as are, else of any."""
         numbers = count_from(1)  # draw 0 is that of the job's own samples
         conditions = drawing.restriction.conditions
@@ -122,7 +140,7 @@ class OpenedGenerator:
                 labels = None if odds is None else torch.multinomial(odds, size, replacement=True, generator=random)
                 return self._make(latents, labels, drawing.truncation)
 
-            return keep_drawing(draw, conditions, wanted, most=most)
+            return keep_drawing(draw, conditions, wanted, most=most, tell=tell)
 
         if not drawing.classes:
             odds = label_odds(self.facts, drawing.restriction.labels) if self.conditional else None
@@ -137,10 +155,12 @@ class OpenedGenerator:
         back = torch.argsort(torch.argsort(wanted, stable=True))
         return joined(parts).taken(back.numpy())
 
-    def _make(self, latents: Tensor, labels: Tensor | None, truncation: float) -> Rows:
+    def _make(
+        self, latents: Tensor, labels: Tensor | None, truncation: float, tell: Callable[[int], None] = tell_nobody
+    ) -> Rows:
         if truncation < 1:
             latents = self.network.truncate(latents, truncation)
-        samples = sample(self.network, latents.to(_dtype_of(self.network.state_dict())), labels)
+        samples = sample(self.network, latents.to(_dtype_of(self.network.state_dict())), labels, tell)
         return Rows(self.exporter.encoding.backward(samples), None if labels is None else labels.numpy())
 
 

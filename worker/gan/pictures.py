@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 GRID_PIXELS = 640  # about the longer side of a grid
+FRAME_PIXELS, LARGEST_FRAME = 256, 480  # about the longer side of a small picture that moves; that of a large one
 GAP = 4
 PAPER = 255
 BLANK = 232  # fills a cell without a picture: neither the paper nor what a generator would draw
@@ -28,6 +29,26 @@ def to_png(picture: np.ndarray | Image.Image) -> bytes:
     file = io.BytesIO()
     (as_image(picture) if isinstance(picture, np.ndarray) else picture).save(file, "PNG")
     return file.getvalue()
+
+
+def to_gif(pictures: np.ndarray, fps: float) -> bytes:
+    """Write pictures (N, C, H, W) uint8 as an animation that begins anew after its end; what is clear is paper."""
+    frames = map(_as_frame, pictures)
+    file = io.BytesIO()
+    next(frames).save(file, "GIF", save_all=True, append_images=frames, duration=round(1000 / fps), loop=0)
+    return file.getvalue()
+
+
+def _as_frame(picture: np.ndarray) -> Image.Image:
+    """Return a picture as large as a person looks at, magnified without blur."""
+    image = as_image(picture)
+    if image.mode == "RGBA":
+        paper = Image.new("RGBA", image.size, (PAPER,) * 4)
+        image = Image.alpha_composite(paper, image).convert("RGB")
+    if max(image.size) > LARGEST_FRAME:
+        image.thumbnail((LARGEST_FRAME, LARGEST_FRAME), Image.Resampling.BOX)
+    scale = max(1, FRAME_PIXELS // max(image.size))
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
 def as_image(picture: np.ndarray) -> Image.Image:

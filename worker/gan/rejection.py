@@ -9,6 +9,7 @@ import numpy as np
 
 from service.spec.conditions import Condition
 from worker.gan.data.training_data import Rows
+from worker.gan.sampling import tell_nobody
 
 DRAWS_PER_ROW, SPARE_DRAWS = 1_000, 100_000  # together the most that are drawn before conditions are given up
 ENOUGH_TO_TELL = DRAWS_PER_ROW + SPARE_DRAWS  # draws after which a search that will not end is given up
@@ -26,16 +27,24 @@ class TooRare(Exception):
         )
 
 
-def keep_drawing(draw: Callable[[int], Rows], conditions: Sequence[Condition], wanted: int, *, most: int) -> Rows:
+def keep_drawing(
+    draw: Callable[[int], Rows],
+    conditions: Sequence[Condition],
+    wanted: int,
+    *,
+    most: int,
+    tell: Callable[[int], None] = tell_nobody,
+) -> Rows:
     """Return the first `wanted` rows that meet the conditions; draw makes so many new ones, at most `most` in all.
 
-    Raises TooRare.
+    tell hears of those that are kept. Raises TooRare.
     """
     kept: list[Rows] = []
     drawn = found = 0
     for size in batch_sizes(most):
         rows = draw(size)
         kept.append(rows.taken(np.flatnonzero(meeting(conditions, rows.values))))
+        tell(min(len(kept[-1].values), wanted - found))
         drawn, found = drawn + size, found + len(kept[-1].values)
         if found >= wanted:
             return joined(kept).taken(np.arange(wanted))

@@ -15,10 +15,11 @@ from worker.gan.data.encoding import Encoding
 from worker.gan.data.loudness import parts_of
 from worker.gan.data.training_data import Rows, TrainingData
 from worker.gan.parquet import write_parquet
-from worker.gan.pictures import draw_grid, draw_scatter, shown, to_png
+from worker.gan.pictures import PICTURED, draw_grid, draw_scatter, shown, to_gif, to_png
 from worker.gan.sounds import draw_sounds, in_sequence, to_wav
 from worker.gan.spreadsheets import write_csv
 
+PARTIAL = {("image", "png"), ("audio", "png"), ("audio", "wav")}  # show PICTURED of many samples, by class
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say, so that equal content gives equal bytes
 
 
@@ -97,6 +98,19 @@ def rate_of(facts: DatasetFacts) -> int:
     if facts.sample_rate is None:
         raise ValueError(f"the sounds of {facts.name} have no sample rate")
     return facts.sample_rate
+
+
+def write_film(facts: DatasetFacts, values: np.ndarray, fps: float) -> bytes:
+    """Write pictures one after the other, as an animation without end."""
+    return to_gif(to_greys(facts, values), fps)
+
+
+def spread_out(facts: DatasetFacts, name: Format, rows: Rows) -> Rows:
+    """Return what a format shows of a path: where that is a part alone, frames from all of it, in its order."""
+    if (facts.modality, name) not in PARTIAL:
+        return rows
+    numbers = np.linspace(0, len(rows.values) - 1, min(len(rows.values), PICTURED)).round().astype(int)
+    return Rows(rows.values[numbers], None)
 
 
 def to_greys(facts: DatasetFacts, values: np.ndarray) -> np.ndarray:

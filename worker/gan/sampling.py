@@ -1,6 +1,6 @@
 """Samples from a generator, as a person would draw them: fixed latents, evaluation mode, no graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,25 @@ from service.spec.facts import DatasetFacts
 SAMPLES_PER_CALL = 256  # bounds the memory of a large request; part of the bytes, so never a setting
 
 
+def tell_nobody(_: int) -> None:
+    """Hear of so many more samples, and do nothing."""
+
+
 @torch.no_grad()
-def sample(generator: nn.Module, latents: Tensor, labels: Tensor | None) -> Tensor:
-    """Return samples (N, *shape) on the host, in network units. The generator's mode is left as it was."""
+def sample(
+    generator: nn.Module, latents: Tensor, labels: Tensor | None, tell: Callable[[int], None] = tell_nobody
+) -> Tensor:
+    """Return samples (N, *shape) on the host, in network units. The generator's mode is left as it was.
+
+    tell hears how many more there are, now and then.
+    """
     was_training = generator.training
     generator.eval()
     batches = []
     for first in range(0, len(latents), SAMPLES_PER_CALL):
         rows = slice(first, first + SAMPLES_PER_CALL)
         batches.append(generator(latents[rows], None if labels is None else labels[rows]))
+        tell(len(batches[-1]))
     generator.train(was_training)
     return torch.cat(batches).cpu()  # sync: once per call
 

@@ -51,11 +51,13 @@ export function drawing(job) {
   const number = make("input", { type: "number", min: "1", max: "10000", value: "16", required: true });
   const seed = make("input", { type: "number", min: "0", value: "1", required: true });
   const truncation = make("input", { type: "number", min: "0.05", max: "1", step: "0.05", value: "1", required: true });
+  const path = make("input", { type: "checkbox" });
   const classes = job.resolved_spec.model.conditional ? make("input", { type: "text", placeholder: "all" }) : null;
   const place = make("div", { class: "drawn", "aria-live": "polite" });
   const draw = doing(async () => {
     fill(place, make("p", { class: "empty" }, "A worker draws them..."));
     const wish = { n: Number(number.value), seed: Number(seed.value), truncation: Number(truncation.value) };
+    if (path.checked) wish.mode = "interpolate";
     if (classes?.value.trim()) wish.classes = classes.value.split(",").map((name) => name.trim());
     try {
       const file = await ordered(`${job.links.samples}?wait=30`, wish);
@@ -68,6 +70,7 @@ export function drawing(job) {
   return make("section", { "aria-label": "Draw samples" }, make("h2", {}, "Draw samples"),
     make("div", { class: "filters" },
       make("label", {}, "How many ", number), make("label", {}, "Seed ", seed), make("label", {}, "Truncation ", truncation),
+      make("label", {}, "From one to the next ", path),
       classes && make("label", {}, "Classes ", classes),
       make("button", { type: "button", click: draw }, "Draw")),
     place);
@@ -75,13 +78,15 @@ export function drawing(job) {
 
 /** Ask for samples until they are ready; return the response with the file. */
 async function ordered(path, wish) {
-  let response = await send(path, { method: "POST", json: wish });
-  while (response.status === 202) {
-    const order = await response.json();
-    const settled = await ask(`${order.links.self}?wait=30&since=${order.version}`);
-    if (settled.status === "ready" || settled.status === "failed") response = await send(`${order.links.self}/file`);
+  const response = await send(path, { method: "POST", json: wish });
+  if (response.status !== 202) return response;
+  let order = await response.json();
+  while (order.status === "queued" || order.status === "rendering") {
+    const { version } = order;
+    order = await ask(`${order.links.self}?wait=30&since=${version}`);
+    if (order.version === version) await new Promise((resume) => setTimeout(resume, 500)); // others wait, too
   }
-  return response;
+  return send(`${order.links.self}/file`);
 }
 
 /** Show a file as what it is: a picture, a sound, or rows of a table. */
@@ -90,7 +95,7 @@ async function shown(response, wish) {
   const file = await response.blob();
   const address = URL.createObjectURL(file);
   const save = make("a", { class: "button", href: address, download: `samples-${wish.seed}.${kind.split("/").at(-1)}` }, "Save");
-  if (kind === "image/png") return make("div", {}, make("img", { class: "samples", src: address, alt: `${wish.n} samples, seed ${wish.seed}` }), save);
+  if (kind.startsWith("image/")) return make("div", {}, make("img", { class: "samples", src: address, alt: `${wish.n} samples, seed ${wish.seed}` }), save);
   if (kind.startsWith("audio/")) return make("div", {}, make("audio", { controls: true, src: address }), save);
   if (kind === "text/csv") return make("div", {}, make("pre", {}, (await file.text()).split("\n").slice(0, 12).join("\n")), save);
   return save;

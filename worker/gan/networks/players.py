@@ -31,11 +31,16 @@ class Generator(nn.Module):
         codes = torch.randint(self.latent_codes, (count, 1), generator=random, device=random.device)
         return torch.cat([codes.to(normals.dtype), normals], dim=1)
 
+    @property
+    def normals(self) -> slice:
+        """The columns of the normals among some latents."""
+        first = 1 if self.latent_codes else 0
+        return slice(first, first + self.latent_dim)
+
     def truncate(self, latents: Tensor, factor: float) -> Tensor:
         """Shrink the normals among some latents towards 0, where samples are more typical and vary less."""
-        first = 1 if self.latent_codes else 0
         shrunk = latents.clone()
-        shrunk[:, first : first + self.latent_dim] *= factor
+        shrunk[:, self.normals] *= factor
         return shrunk
 
     def start_from(self, data: TrainingData) -> None:
