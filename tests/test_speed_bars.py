@@ -141,6 +141,15 @@ def test_a_row_takes_the_place_of_its_older_one(tmp_path: Path) -> None:
     assert rows == read_rows(record) == [other, new]
 
 
+def test_a_row_that_cannot_be_measured_here_leaves_what_was_measured_elsewhere(tmp_path: Path) -> None:
+    record = tmp_path / "performance.json"
+    absent = a_row("G1", trouble="no GPU here", is_absent=True)
+
+    assert add_row(absent, record) == [absent]
+    measured = add_row(a_row("G1", 24.8), record)
+    assert add_row(absent, record) == measured
+
+
 def test_the_page_shows_the_rows_and_keeps_what_was_written_by_hand() -> None:
     page = rewritten(PAGE_BEFORE, [a_row("P1", 2.6), replace(a_row("P2", 2.9), machine="another")])
 

@@ -53,8 +53,13 @@ def read_rows(record: Path = RECORD) -> list[Row]:
 
 
 def add_row(row: Row, record: Path = RECORD) -> list[Row]:
-    """Record a row in the place of its older one, and return all, rounded as they are recorded."""
-    rows = {one.id: one for one in [*read_rows(record), row]}
+    """Record a row in the place of its older one, and return all, rounded as they are recorded.
+
+    What cannot be measured on this machine takes nothing away from what was measured on another.
+    """
+    rows = {one.id: one for one in read_rows(record)}
+    if not row.is_absent or row.id not in rows:
+        rows[row.id] = row
     kept = [rows[bar.id] for bar in BARS if bar.id in rows]
     write_rows(kept, record)
     return read_rows(record)
