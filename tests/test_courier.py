@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from chaos.receiver import Received, Receiver, a_receiver
 from service.clock import now
 from service.courier import JITTER, LONGEST_WAIT_S, MOST_HANDS_OF_OWNER, ROUND_S, Courier
 from service.db import reading, writing
@@ -26,7 +27,6 @@ from service.store.keys import LOCAL_OWNER, create_key
 from tests.building import add_job
 from tests.clock import Clock
 from tests.house import wait_until
-from tests.receiver import Received, Receiver, a_receiver
 
 SCAN_S, DAY_S = 2.0, 86_400.0
 LOOPBACK = frozenset({"127.0.0.1"})

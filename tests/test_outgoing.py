@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from chaos.receiver import Receiver, a_receiver
 from service.outgoing import Poster, is_open, may_reach
 from service.signing import make_secret, sign
-from tests.receiver import Receiver, a_receiver
 
 LOOPBACK = frozenset({"127.0.0.1"})
 

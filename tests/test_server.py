@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
+from chaos.receiver import a_receiver
 from ganymede.up import free_port
 from tests.house import wait_until
-from tests.receiver import a_receiver
 
 TITLE = "ganymede: web"
 PROGRAM = "from service.server import serve; from service.settings import Settings; serve(Settings(_env_file=None))"

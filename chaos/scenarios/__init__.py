@@ -3,7 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.scenarios import black_hole, broker, clocks, database, death, drain, frozen_worker, load, poison, resume
+from chaos.scenarios import (
+    black_hole,
+    broker,
+    clocks,
+    database,
+    death,
+    drain,
+    frozen_worker,
+    load,
+    poison,
+    resume,
+    webhooks,
+)
 from chaos.scenarios.findings import Findings
 from chaos.stack import Database
 
@@ -20,4 +32,5 @@ REGISTRY: dict[str, Scenario] = {
     "death": death.run,
     "clocks": clocks.run,
     "load": load.run,
+    "webhooks": webhooks.run,
 }

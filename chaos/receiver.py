@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, which answers as a test says and keeps what it was sent."""
+"""A receiver of webhooks on this machine, which answers as it is told and keeps what it was sent."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,16 +20,18 @@ class Received:
 
     @property
     def id(self) -> str:
+        """Of the message, the same each time it is sent."""
         return self.headers["webhook-id"]
 
     @property
     def payload(self) -> dict[str, Any]:
+        """What the message says."""
         payload: dict[str, Any] = orjson.loads(self.body)
         return payload
 
     @property
     def told(self) -> tuple[str, int]:
-        """The job's name in links aside: its id and the number of the event."""
+        """The job that is told of, and the number of the event."""
         return self.payload["data"]["job"], self.payload["data"]["seq"]
 
 
@@ -43,7 +45,13 @@ class Receiver:
     location: str = ""  # sent with every answer
 
     @property
+    def told(self) -> list[tuple[str, int]]:
+        """The jobs and the numbers of the events of all that was received, in order."""
+        return [request.told for request in self.requests]
+
+    @property
     def types(self) -> list[str]:
+        """Of what was received, in order."""
         return [request.payload["type"] for request in self.requests]
 
 
@@ -58,7 +66,7 @@ def a_receiver() -> Iterator[Receiver]:
             received = Received(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             with lock:
                 receiver.requests.append(received)
-                status = receiver.answer(received)
+            status = receiver.answer(received)
             self.send_response(status)
             self.send_header("Location", receiver.location)
             self.send_header("Content-Length", "0")
