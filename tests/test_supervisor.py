@@ -131,7 +131,7 @@ def test_jobs_whose_checkpoints_cannot_be_read_now_wait_and_hold_up_no_other(
     with writing(engine) as session:
         other = add_job(session).id
     supervisor = make_supervisor()
-    supervisor._blobs = cast("BlobStore", FailingBlobs(blobs, dict.fromkeys(keys, why)))
+    supervisor._claims._blobs = cast("BlobStore", FailingBlobs(blobs, dict.fromkeys(keys, why)))
 
     attempt, nothing = supervisor._claim(), supervisor._claim()
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_on_a_bad_sector_falls_back_to_the_one_before_and_the_owner
     keys = add_job_with_checkpoints(engine, blobs, 10, 20)
     supervisor = make_supervisor()
     bad_sector = OSError(errno.EIO, "Input/output error")
-    supervisor._blobs = cast("BlobStore", FailingBlobs(blobs, {keys[20]: bad_sector}))
+    supervisor._claims._blobs = cast("BlobStore", FailingBlobs(blobs, {keys[20]: bad_sector}))
 
     attempt = supervisor._claim()
 
@@ -175,7 +175,7 @@ def test_one_slot_reads_a_checkpoint_while_another_claims_the_next_job(
             go_on.wait(10)
             return super().open(key)
 
-    supervisor._blobs = cast("BlobStore", SlowBlobs(blobs, {}))
+    supervisor._claims._blobs = cast("BlobStore", SlowBlobs(blobs, {}))
     slow_slot = threading.Thread(target=lambda: claims.append(supervisor._claim()))
 
     slow_slot.start()
@@ -235,7 +235,7 @@ def test_a_job_claimed_since_it_was_seen_is_left_alone(
         job = claim_next(session)
         transitions.release(session, job.id, job.attempt)
 
-    assert make_supervisor()._claim_one(seen, Choice(None)) is None
+    assert make_supervisor()._claims._claim_one(seen, Choice(None)) is None
 
 
 def spoil_the_spec(_session: Session, job: Job) -> None:

@@ -2,40 +2,34 @@
 
 import queue
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
 from service.broker import Wakeups
 from service.clock import monotonic_s
 from service.crashpoints import crash_point
-from service.db import DATABASE_AWAY, reading, writing
+from service.db import DATABASE_AWAY, writing
 from service.errors import AttemptOver
 from service.leases import loss_limits
-from service.models import Checkpoint, Dataset, Job
+from service.models import Job
 from service.orphans import sweep_orphans
 from service.settings import Settings
 from service.spec.estimate import estimate
 from service.spec.plan import Plan, Seat, choose_plan, plan_to_follow
 from service.store import transitions
-from service.store.checkpoints import newest_checkpoints
-from service.store.events import add_event
 from worker.attempt import Attempt, LastWords, Task, carry_out
+from worker.claims import Claimed, Claims
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.machine import Machine
-from worker.origins import Choice, choose_origin
 
 _LOOK_S = 1.0  # between two looks at a trainer while nothing happens
-_CANDIDATES = 5  # claimable jobs to look at in one go
 _MOST_TOGETHER = 8  # jobs in one process; of more each step gains little, and one loss is one for each
 
 
@@ -60,9 +54,7 @@ class Supervisor:
             self._slots.put(slot)
         self._trainers: set[ForkedProcess] = set()
         self._wanted = False
-        self._claiming = threading.Lock()
-        self._in_hand: set[str] = set()  # jobs whose checkpoints a slot reads
-        self._in_doubt: list[tuple[str, int]] = []  # (job id, attempt): the answer to the commit of a claim was lost
+        self._claims = Claims(engine, blobs, worker_id=worker_id, devices=machine.claimable)
         self._drain_until: float | None = None
         self._log = structlog.get_logger().bind(worker=worker_id)
 
@@ -89,6 +81,7 @@ class Supervisor:
 
     def drain(self) -> None:
         """Claim nothing more and ask all trainers to save and leave. Safe in a signal handler: takes no lock."""
+        self._claims.stop()
         self._drain_until = self._drain_until or monotonic_s() + self._settings.drain_s
         for trainer in list(self._trainers):
             trainer.ask_to_stop()
@@ -98,114 +91,37 @@ class Supervisor:
         for _ in range(self._settings.slots):
             self._slots.get()
         try:
-            self._release_doubtful()
+            self._claims.settle_doubts()
         except DATABASE_AWAY as error:
             self._log.warning("database away, a claim stays in doubt", error=str(error))
 
     def _claim(self) -> Attempt | None:
         """Begin the next attempt of the job that the database says is next."""
         try:
-            with self._claiming:
-                self._release_doubtful()  # one of them may be next
+            self._claims.settle_doubts()  # one of them may be next
             self._fork_server.get_warm()
-            return self._claim_first_possible()
+            while claimed := self._claims.claim_next():
+                if attempt := self._describe(claimed):
+                    return attempt
         except DATABASE_AWAY as error:
             self._log.warning("database away, nothing claimed", error=str(error))
         except (OSError, EOFError) as error:
             self._log.error("no fork server, nothing claimed", error=repr(error))
         return None
 
-    def _release_doubtful(self) -> None:
-        """Give back the jobs that this worker has claimed without learning of it; an outage charges nobody."""
-        while self._in_doubt:
-            job_id, attempt = self._in_doubt[0]
-            with writing(self._engine) as session, suppress(AttemptOver):
-                # The lock waits for a commit that is still on its way.
-                job = session.get(Job, job_id, with_for_update=True)
-                if job is not None and job.worker == self._worker_id:
-                    transitions.release(session, job_id, attempt)
-            self._in_doubt.pop(0)
-
-    def _claim_first_possible(self) -> Attempt | None:
-        for job, checkpoints in self._candidates():
-            if self._drain_until is not None:
-                return None
-            if job.id in self._in_hand:
-                continue  # another slot reads its checkpoint
-            self._in_hand.add(job.id)
-            try:
-                attempt = self._claim_from_newest(job, checkpoints)
-            finally:
-                self._in_hand.discard(job.id)
-            if attempt is not None:
-                return attempt
-        return None
-
-    def _candidates(self) -> Iterator[tuple[Job, Sequence[Checkpoint]]]:
-        """Yield claimable jobs in order, with their checkpoints, until the caller has one or there are no more."""
-        seen: set[str] = set()
-        while True:
-            with reading(self._engine) as session:
-                limit = len(seen) + _CANDIDATES
-                jobs = transitions.next_claimable(session, devices=self._machine.claimable, limit=limit)
-                new = [(job, _checkpoints_of(session, job)) for job in jobs if job.id not in seen]
-            if not new:
-                return
-            yield from new
-            seen.update(job.id for job, _ in new)
-
-    def _claim_from_newest(self, job: Job, checkpoints: Sequence[Checkpoint]) -> Attempt | None:
-        """Claim a job from its newest whole checkpoint; one whose checkpoint cannot be read now waits until it can."""
-        try:
-            choice = choose_origin(self._blobs, checkpoints)
-        except OSError as error:
-            self._log.error("checkpoint out of reach, job not claimed", job=job.id, error=repr(error))
-            return None
-        claimed = self._claim_one(job, choice)
-        return None if claimed is None else self._describe(*claimed, choice.origin)
-
-    def _claim_one(self, seen: Job, choice: Choice) -> tuple[Job, Dataset | None] | None:
-        # One slot after the other: what one of them has in doubt must not be what another has just claimed for good.
-        with self._claiming:
-            if self._drain_until is not None:
-                return None
-            self._release_doubtful()
-            try:
-                return self._commit_claim(seen, choice)
-            except DATABASE_AWAY:
-                self._in_doubt.append((seen.id, seen.attempt + 1))
-                raise
-
-    def _commit_claim(self, seen: Job, choice: Choice) -> tuple[Job, Dataset | None] | None:
-        with writing(self._engine) as session:
-            job = session.get(Job, seen.id)
-            # The checkpoint was chosen, and its hash taken, for the job as it was seen.
-            if job is None or job.attempt != seen.attempt:
-                return None
-            claimed = transitions.claim(session, job, worker=self._worker_id, resume_from=choice.origin)
-            if not claimed:
-                return None
-            for step in choice.unusable:
-                add_event(session, job, "note", f"The checkpoint at step {step} was damaged and is given up.")
-            dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
-            crash_point("claim.before")
-        crash_point("claim.committed")
-        return job, dataset
-
-    def _describe(self, job: Job, dataset: Dataset | None, origin: Checkpoint | None) -> Attempt | None:
+    def _describe(self, claimed: Claimed) -> Attempt | None:
         """Return the attempt at a job that was just claimed; None when it can make nothing of the job, and is lost."""
         try:
-            return Attempt.of(job, origin, dataset)
+            return Attempt.of(claimed.job, claimed.origin, claimed.dataset)
         except Exception as error:  # noqa: BLE001 (a rim: nobody beats for the claim, and what is wrong is the job's own)
-            self._settle(job.id, job.attempt, _not_begun(error))
+            self._settle(claimed.job.id, claimed.job.attempt, _not_begun(error))
         return None
 
     def _claim_alike(self, first: Attempt, plan: Plan) -> Iterator[Attempt]:
         """Claim jobs to be trained together with one just claimed, as many as the database lets."""
         try:
-            for job in self._find_alike(first, plan):
-                attempt = self._claim_from_newest(job, ())
-                if attempt is not None:
+            for claimed in self._claims.claim_new(self._find_alike(first, plan)):
+                if attempt := self._describe(claimed):
                     yield attempt
         except DATABASE_AWAY as error:
             self._log.warning("database away, no more claimed", error=str(error))
@@ -215,10 +131,8 @@ class Supervisor:
         if plan.step != "compiled" or first.number > 1:
             return ()
         most = min(_MOST_TOGETHER, self._settings.job_memory_bytes // estimate(first.spec, first.facts).memory_bytes)
-        slots, devices = self.free + 1, self._machine.claimable
-        with reading(self._engine) as session:
-            job = session.get_one(Job, first.job_id)
-            alike = transitions.next_alike(session, job, devices=devices, limit=slots * _MOST_TOGETHER)
+        slots = self.free + 1
+        alike = self._claims.find_alike(first.job_id, limit=slots * _MOST_TOGETHER)
         share = ceil((1 + len(alike)) / slots)
         return alike[: max(0, min(most, share) - 1)]
 
@@ -332,10 +246,6 @@ def explain(code: int, *, starved: bool) -> LastWords:
 def _not_begun(error: Exception) -> LastWords:
     """Tell of an attempt that was claimed and could not begin. It counts: another would hardly fare better."""
     return LastWords("crashed", f"The attempt could not begin: {type(error).__name__}: {error}")
-
-
-def _checkpoints_of(session: Session, job: Job) -> Sequence[Checkpoint]:
-    return newest_checkpoints(session, job.id) if job.attempt > 0 or job.parent_id else ()
 
 
 def _out_of_memory_kills() -> int:
