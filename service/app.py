@@ -15,6 +15,7 @@ from service.auth import SAFE_METHODS, check_host, check_origin
 from service.blobs import BlobStore
 from service.clock import monotonic_s
 from service.compression import compress
+from service.errands import Errands
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.problems import install_problems
@@ -78,6 +79,7 @@ NOUNS = tuple(
 )
 log = structlog.get_logger(__name__)
 REMEMBERED_MEANINGS = 1_000
+REMEMBERED_HEADERS = 100
 PICTURES = 2  # made at once, each by a thread that computes all the while
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
@@ -91,6 +93,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         wakeups,
         LongPolls(settings.web_threads),
         Listener(settings),
+        Errands(settings, engine),
         Metrics(engine),
         DatabaseProbe(engine),
         threading.BoundedSemaphore(max(1, settings.web_threads // 2)),
@@ -98,6 +101,7 @@ def create_app(settings: Settings, engine: Engine, blobs: BlobStore, wakeups: An
         JobJson(),
         KeptAnswers(),
         Recent(REMEMBERED_MEANINGS),
+        Recent(REMEMBERED_HEADERS),
         Streams(engine, most=settings.web_watchers),
     )
     app = make_api("service.app", web, NOUNS, static_folder=None, template_folder="dashboard/templates")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -83,7 +83,12 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # IMMEDIATE takes the write lock first: a transaction that reads and then writes can otherwise fail half-way.
-        writes = connection.get_execution_options().get("ganymede_writes", False)
+        options = connection.get_execution_options()
+        writes, is_light = options.get("ganymede_writes", False), options.get("ganymede_lightly", False)
+        if writes:
+            # With a rollback journal, less than FULL may leave a broken file behind.
+            level = "NORMAL" if is_light and sqlite_journal_mode() == "WAL" else "FULL"
+            connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
@@ -109,12 +114,29 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
+def writing(engine: Engine) -> AbstractContextManager[Session]:
     """Yield a session in one transaction that commits at the end and rolls back on an exception."""
+    return _writing(engine)
+
+
+@contextmanager
+def writing_lightly(engine: Engine) -> Iterator[Session]:
+    """Yield a session as `writing` does, for what can be made again: a crash of the database may undo the commit.
+
+    That is one of the machine, for SQLite; for PostgreSQL also one of its server, within a second. Nothing else undoes
+    it, and it is never undone in part.
+    """
+    with _writing(engine, ganymede_lightly=True) as session:
+        if engine.dialect.name == "postgresql":
+            session.execute(text("SET LOCAL synchronous_commit TO off"))
+        yield session
+
+
+@contextmanager
+def _writing(engine: Engine, **options: bool) -> Iterator[Session]:
     with (
         _turn(engine),
-        engine.connect().execution_options(ganymede_writes=True) as connection,
+        engine.connect().execution_options(ganymede_writes=True, **options) as connection,
         connection.begin(),
         Session(connection, expire_on_commit=False) as session,
     ):

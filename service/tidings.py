@@ -28,7 +28,7 @@ class Teller:
     """Sends tidings, from any thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = _connect(settings, _SEND_S)
+        self._client = connect(settings, _SEND_S)
         self._silent_until_s = 0.0
 
     def tell(self, order_id: str) -> None:
@@ -45,7 +45,7 @@ class Listener:
     """Hears tidings in a thread of its own, and wakes who waits for them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = _connect(settings, _CONNECT_S)
+        self._client = connect(settings, _CONNECT_S)
         self._waiting: dict[threading.Event, str] = {}  # for which order
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -95,7 +95,7 @@ class Listener:
                     self.wake(message["data"].decode(errors="replace"))
 
 
-def _connect(settings: Settings, timeout_s: float) -> Redis:
+def connect(settings: Settings, timeout_s: float) -> Redis:
     """Return a client that tries once; nothing connects yet."""
     return Redis.from_url(
         redis_url(settings),

@@ -12,11 +12,13 @@ from service.answers.kept import KeptAnswers
 from service.blobs import BlobStore
 from service.broker import TRAIN
 from service.clock import monotonic_s
+from service.errands import Errands
 from service.history.meaning import Meaning
 from service.metrics import Metrics
 from service.probe import DatabaseProbe
 from service.recent import Recent
 from service.settings import Settings
+from service.spec.headers import GeneratorHeader
 from service.store.keys import Scope
 from service.streams import Streams
 from service.tidings import Listener
@@ -79,6 +81,7 @@ class Web:
     wakeups: Announcer
     long_polls: LongPolls
     tidings: Listener
+    errands: Errands
     metrics: Metrics
     probe: DatabaseProbe
     uploads: threading.BoundedSemaphore  # so that slow uploads leave threads for everybody else
@@ -86,6 +89,7 @@ class Web:
     job_json: JobJson
     kept: KeptAnswers
     meanings: Recent[str, Meaning]  # of the histories of jobs, by id
+    headers: Recent[str, GeneratorHeader]  # of the files of generators, by their hash
     streams: Streams
 
 

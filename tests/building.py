@@ -66,7 +66,7 @@ def add_order(session: Session, job: Job, *, seed: int = 1) -> Order:
     generator = {"key": f"{job.id}/1/generator", "size": 1, "sha256": "0" * 64, "part": "generator", "step": 10}
     request = {"checkpoint": 10, "n": 5, "seed": seed, "format": "csv"}
     wish: dict[str, Any] = {"generator": generator, "drawing": Drawing(5, seed, "csv"), "request": request}
-    return orders.create_order(session, owner_id=job.owner_id, job_id=job.id, **wish)
+    return orders.create_order(session, orders.make_order_id(), owner_id=job.owner_id, job_id=job.id, **wish)
 
 
 def a_file(dataset: Dataset, name: str) -> dict[str, Any]:

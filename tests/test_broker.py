@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
 
-from service.broker import TRAIN, Wakeups, broker_url, embedded_broker, ping_broker
+from service.broker import TRAIN, Wakeups, broker_url, embedded_broker
 from service.settings import Settings
+from tests.brokers import a_broker, is_up
 from tests.house import wait_until
 
 
@@ -25,11 +25,9 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def broker(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
     """A running embedded broker."""
-    process = subprocess.Popen(embedded_broker(settings), stdout=subprocess.DEVNULL)
-    wait_until(lambda: answers(settings), "the broker answers")
-    yield process
-    process.kill()
-    process.wait()
+    with a_broker(settings) as process:
+        wait_until(lambda: is_up(settings), "the broker answers")
+        yield process
 
 
 @pytest.fixture
@@ -38,14 +36,6 @@ def wakeups(settings: Settings) -> Iterator[Wakeups]:
     wakeups.start()
     yield wakeups
     wakeups.stop()
-
-
-def answers(settings: Settings) -> bool:
-    try:
-        ping_broker(settings)
-    except RedisError:
-        return False
-    return True
 
 
 def socket_of(settings: Settings) -> Path:
@@ -127,7 +117,7 @@ def test_announcements_get_through_again_when_the_broker_is_back(settings: Setti
     wait_until(lambda: not wakeups._wanted.is_set(), "the announcement is taken")
     process = subprocess.Popen(embedded_broker(settings), stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(settings), "the broker answers")
+        wait_until(lambda: is_up(settings), "the broker answers")
 
         wakeups.announce()
 
@@ -146,7 +136,7 @@ def test_the_first_announcement_after_a_broker_has_started_anew_gets_through(
     broker.wait()
     another = subprocess.Popen(embedded_broker(settings), stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(settings), "the broker answers")
+        wait_until(lambda: is_up(settings), "the broker answers")
 
         wakeups.announce()
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.db import DATABASE_AWAY, make_engine, reading, writing
+from service.db import DATABASE_AWAY, make_engine, reading, writing, writing_lightly
+from service.sqlite import sqlite_journal_mode
 from service.store import history
 from service.turns import Turns
 from tests.building import add_job
@@ -36,6 +37,20 @@ def test_a_reader_sees_one_state_of_the_database_however_many_queries_it_takes(e
 
     assert recorded == (1, 20)
     assert block.last_step == 20
+
+
+def test_only_what_is_written_lightly_is_not_waited_for(engine: Engine) -> None:
+    is_sqlite = engine.dialect.name == "sqlite"
+    ask, least = (text("PRAGMA synchronous"), 1) if is_sqlite else (text("SHOW synchronous_commit"), "off")
+    levels = []
+    for transaction in (writing, writing_lightly, writing):
+        with transaction(engine) as session:
+            levels.append(session.execute(ask).scalar())
+
+    full, light, full_again = levels
+    assert full == full_again
+    assert full != least
+    assert light == (full if is_sqlite and sqlite_journal_mode() != "WAL" else least)
 
 
 def test_as_many_connections_as_were_asked_for_stay_open(tmp_path: Path) -> None:

@@ -15,16 +15,17 @@ from sqlalchemy import ColumnElement, Engine, not_, true
 
 from service.blobs import BlobStore, Directory, read_verified
 from service.db import reading, writing
+from service.errands import Errand
 from service.errors import StorageAway
 from service.models import Job, Order
 from service.settings import Settings
-from service.spec.drawing import drawing_from_json, parse_sample
+from service.spec.drawing import SMALL_N, drawing_from_json, parse_sample
 from service.spec.wishes import resolve_sample
 from service.store import jobs, orders
 from service.store.checkpoints import get_checkpoint
 from service.store.doomed import list_doomed
 from service.store.keys import create_key
-from service.store.orders import SMALL_N, is_small
+from service.store.orders import is_small
 from tests.generators import a_generator, job_with_generator
 from tests.house import wait_until
 from tests.outages import hear_nothing_of_a_commit, outage
@@ -71,9 +72,9 @@ def order(engine: Engine, job_id: str, **wish: Any) -> str:
         job = session.get_one(Job, job_id)
         file = get_checkpoint(session, job_id, "latest").files["generator"]
         generator = {**file, "part": "generator", "step": 10}
-        return orders.create_order(
-            session, owner_id=job.owner_id, job_id=job.id, generator=generator, drawing=drawing, request={}
-        ).id
+        wish: dict[str, Any] = {"generator": generator, "drawing": drawing, "request": {}}
+        order_id = orders.make_order_id()
+        return orders.create_order(session, order_id, owner_id=job.owner_id, job_id=job.id, **wish).id
 
 
 def see(engine: Engine, order_id: str) -> Order:
@@ -119,6 +120,29 @@ def test_orders_are_carried_out_by_one_warm_process_that_has_its_own_title(
         assert stored == here.carry_out(drawing_from_json(each.drawing))
     assert warm_process(sampler) == first
     assert " ".join(first.cmdline()).strip() == "ganymede: sampler"
+
+
+def test_an_errand_is_drawn_unwritten_unless_it_takes_long(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    sampler, answers = make_sampler(), []
+
+    def run(order: Order) -> None:
+        sampler.run(Errand(order.id, order.generator, order.drawing), lambda *answer: answers.append(answer))
+
+    quick, lengthy = see(engine, order(engine, job_id, n=7)), see(engine, slow(engine, job_id))
+    with writing(engine) as session:
+        orders.delete_order(session, quick.owner_id, quick.id)  # none is stored when an errand is sent
+
+    run(quick)
+    run(lengthy)
+
+    [(_, file), told] = answers
+    drawn = open_generator(a_generator("iris")).carry_out(drawing_from_json(quick.drawing))
+    assert read_verified(blobs, file) == drawn
+    assert told == (lengthy.id, None)
+    assert progress(engine, lengthy.id) == ("ready", 1)
 
 
 def test_what_is_too_rare_fails_with_how_rare_it_is(

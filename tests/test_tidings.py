@@ -1,18 +1,16 @@
 """Tidings reach who waits for them, and wait for nobody."""
 
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from service.broker import embedded_broker
 from service.settings import Settings
 from service.tidings import Listener, Teller
+from tests.brokers import a_broker
 from tests.house import wait_until
 
 
@@ -27,16 +25,6 @@ def listener(settings: Settings) -> Iterator[Listener]:
     listener.start()
     yield listener
     listener.stop()
-
-
-@contextmanager
-def a_broker(settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(embedded_broker(settings), stdout=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def get_through(teller: Teller, order_id: str, told: threading.Event) -> bool:

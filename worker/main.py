@@ -18,12 +18,14 @@ from sqlalchemy import not_
 from service.blobs import make_blobs
 from service.broker import TASKS, Wakeups
 from service.db import make_engine
+from service.errands import Errands
 from service.logs import configure_logs
 from service.reconcile import Reconciler
 from service.settings import Settings
 from service.store.orders import is_small
 from service.tidings import Teller
 from worker.app import make_app
+from worker.errands import ErrandRunner
 from worker.forkserver import ForkServer
 from worker.machine import look_at_machine
 from worker.preparer import Preparer
@@ -54,6 +56,7 @@ def run(settings: Settings) -> int:
         for takes, quick_s in ((is_small(), QUICK_S), (not_(is_small()), 0.0))
     ]
     places: Sequence[Place] = (*samplers, preparer, supervisor)
+    runner = ErrandRunner(Errands(settings, engine), samplers[0])
     reconciler = Reconciler(engine, blobs, settings, wakeups)
     looks = (*(sampler.work for sampler in samplers), preparer.work)
     presence = Presence(engine, supervisor, looks, settings=settings, worker_id=worker_id, machine=machine)
@@ -61,11 +64,13 @@ def run(settings: Settings) -> int:
     wakeups.start()
     reconciler.start()
     presence.start()
+    runner.start()
     try:
         return _consume(make_app(settings, supervisor, preparer, samplers), places, settings)
     finally:
         for place in places:
             place.drain()
+        runner.stop()
         for place in reversed(places):
             place.join()
         presence.stop()

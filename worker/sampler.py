@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Engine
@@ -12,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from service.blobs import BlobStore
 from service.clock import monotonic_s
-from service.db import DATABASE_AWAY, reading, writing
+from service.db import DATABASE_AWAY, reading, writing, writing_lightly
+from service.errands import Errand
 from service.errors import AttemptOver
 from service.models import Order
 from service.orphans import sweep_orphans
@@ -39,6 +41,7 @@ class _Hold:
     order: Order  # as it was seen to wait
     attempt: int
     is_claimed: bool = False
+    is_errand: bool = False  # perhaps not stored yet
     made: int = 0  # samples so far
 
     @property
@@ -102,6 +105,46 @@ class Sampler:
             finally:
                 self._working.release()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being drawn here."""
+        return self._working.locked()
+
+    def run(self, errand: Errand, answer: Callable[[str, dict[str, Any] | None], None]) -> None:
+        """Draw what a request waits for and answer with the stored file, None where it is to be drawn in its turn.
+
+        Once that takes long, the order is written down, and claimed like any other.
+        """
+        with self._working:
+            file = None
+            try:
+                if not self._draining.is_set():
+                    file = self._run(errand)
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, an errand dropped", order=errand.order_id, error=str(error))
+            except (OSError, EOFError) as error:
+                self._log.warning("no fork server, an errand dropped", order=errand.order_id, error=repr(error))
+            finally:
+                answer(errand.order_id, file)
+                self._tell(errand.order_id)
+        if self._wanted.is_set():  # whoever called meanwhile has gone
+            self.work()
+
+    def _run(self, errand: Errand) -> dict[str, Any] | None:
+        """Return the stored file of an errand, None if it was claimed or came to nothing."""
+        hold = _Hold(Order(id=errand.order_id, attempt=0), 1, is_errand=True)
+        try:
+            answer = self._ask(self._ensure_warm(), hold, Request(hold.order_id, 1, errand.generator, errand.drawing))
+            if hold.is_claimed:
+                self._record(hold, answer)
+        except AttemptOver:
+            self._sweep(hold.order_id)
+            return None
+        except Drained:
+            self._give_back(hold)
+            return None
+        return None if hold.is_claimed else answer.file
+
     def drain(self) -> None:
         """Claim nothing more and give back what is being drawn. Safe in a signal handler."""
         self._draining.set()
@@ -139,11 +182,14 @@ class Sampler:
             self._sweep(order.id)
             return True
         except Drained:
-            if hold.is_claimed:
-                with suppress(AttemptOver):  # it has been given to somebody else already
-                    self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
+            self._give_back(hold)
             return False
         return answer.refusal is None or answer.refusal.reason != "no_storage"
+
+    def _give_back(self, hold: _Hold) -> None:
+        if hold.is_claimed:
+            with suppress(AttemptOver):  # it has been given to somebody else already
+                self._record(hold, Answer(refusal=LastWords("drained", "The worker stops.")))
 
     def _ask(self, warm: _Warm, hold: _Hold, request: Request) -> Answer:
         """Let the warm process draw; claim the order once that takes long, and beat for it.
@@ -184,6 +230,8 @@ class Sampler:
             with writing(self._engine) as session:
                 if hold.is_claimed:
                     orders.beat_order(session, hold.order_id, hold.attempt, made=hold.made)
+                elif hold.is_errand and not orders.is_stored(session, hold.order_id):
+                    return  # who sent it is about to write it down
                 else:
                     self._claim(session, hold)
         except DATABASE_AWAY as error:
@@ -212,7 +260,8 @@ class Sampler:
     def _end(self, hold: _Hold, answer: Answer) -> None:
         """End an attempt in one transaction; what took no time is only now seen to have been begun."""
         attempt, refusal, quota_bytes = (hold.order_id, hold.attempt), answer.refusal, self._settings.sample_quota_bytes
-        with writing(self._engine) as session:
+        # A file that is forgotten is drawn again, but what became of an attempt that failed is to be known.
+        with (writing if answer.file is None else writing_lightly)(self._engine) as session:
             if not hold.is_claimed:
                 if answer.file is not None and orders.finish_waiting(
                     session, hold.order, hold.attempt, file=answer.file, quota_bytes=quota_bytes

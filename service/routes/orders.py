@@ -1,32 +1,23 @@
 """Samples on demand: ask for some of a stored generator, see how far they are, fetch them."""
 
-import threading
-from typing import Any, get_args
+from typing import get_args
 
 from flask import Response, request
 from pydantic import Field
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from service.answers.order import OrderAnswer
 from service.answers.writing import json_answer, tagged
 from service.api import Reply, Routes
 from service.binding import Path, Query
-from service.blobs import BlobStore
-from service.broker import SAMPLE
 from service.db import reading, writing
 from service.downloads import HEADERS, MEDIA_TYPES, REQUEST_HEADERS, SAME_FILE, send_file
-from service.errors import BlobDamaged, BlobMissing, Fault, NotFound, NotYet, QuotaExceeded
+from service.errors import BlobDamaged, BlobMissing, Fault, NotYet
 from service.models import Order, OrderState
+from service.ordering import place_order
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
-from service.spec.drawing import Drawing, DrawnFormat, SampleSpec
-from service.spec.headers import GeneratorHeader, read_header
-from service.spec.wishes import resolve_sample
+from service.spec.drawing import DrawnFormat, SampleSpec
 from service.store import orders
-from service.store.checkpoints import get_checkpoint
-from service.store.jobs import glimpse
-from service.store.keys import lock_owner
 from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
@@ -66,13 +57,13 @@ def order_samples(web: Web, caller: Caller, path: JobPath, query: PatienceQuery,
     The answer is the file, or after `wait` seconds where it will be. The same request gives the same bytes, and is
     carried out once. `where` keeps rows of a table that meet a condition on any columns.
     """
-    order = _order(web, caller, path.job_id, body, query.wait)
+    order = place_order(web, caller, path.job_id, body, wait_s=query.wait)
     try:
         return _answer(web, order)
     except (BlobMissing, BlobDamaged) as error:
         with writing(web.engine) as session:
             orders.admit_loss(session, order, code="file_missing", message=f"{error}.")
-    return _answer(web, _order(web, caller, path.job_id, body, query.wait))
+    return _answer(web, place_order(web, caller, path.job_id, body, wait_s=query.wait))
 
 
 @routes.add(
@@ -121,16 +112,6 @@ def download_order(web: Web, caller: Caller, path: OrderPath) -> Response:
     return send_file(web, order.files["samples"], name=_name(order), request=request)
 
 
-def _order(web: Web, caller: Caller, job_id: str, body: SampleSpec, wait_s: float) -> Order:
-    """Return the order for a wish, after so many seconds unless it is settled before."""
-    order = _find_or_create(web, caller, job_id, body)
-    if order.is_settled:
-        return order
-    with web.tidings.expecting(order.id) as told:
-        web.wakeups.announce(SAMPLE)
-        return _wait_for(web, caller, order, told, wait_s)
-
-
 def _answer(web: Web, order: Order) -> Response:
     if order.state == OrderState.READY:
         response = send_file(web, order.files["samples"], name=_name(order), request=request)
@@ -141,95 +122,6 @@ def _answer(web: Web, order: Order) -> Response:
     response.headers["Location"] = f"/samples/{order.id}"
     response.headers["Sample-Seed"] = str(order.drawing["seed"])
     return response
-
-
-def _find_or_create(web: Web, caller: Caller, job_id: str, body: SampleSpec) -> Order:
-    with reading(web.engine) as session:
-        generator = _find_generator(session, caller, job_id, body)
-    header = _header_of(web.blobs, generator)
-    drawing = resolve_sample(body, header, memory_bytes=web.settings.sample_memory_bytes)
-    with reading(web.engine) as session:
-        known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
-    if known is not None and not _is_worth_another_try(known):
-        return known
-    told = _tell(body, generator, drawing)
-    try:
-        return _create_or_repeat(web, caller, job_id, generator=generator, drawing=drawing, told=told)
-    except IntegrityError:
-        # The same was asked for twice at once and the other has committed, or the job was deleted: now that is found.
-        return _create_or_repeat(web, caller, job_id, generator=generator, drawing=drawing, told=told)
-
-
-def _create_or_repeat(
-    web: Web, caller: Caller, job_id: str, *, generator: dict[str, Any], drawing: Drawing, told: dict[str, Any]
-) -> Order:
-    with writing(web.engine) as session:
-        glimpse(session, caller.owner_id, job_id)  # it may have been deleted meanwhile
-        lock_owner(session, caller.owner_id)  # before looking: the same, asked for meanwhile, is no other
-        known = orders.find_order(session, job_id, orders.identity_of(generator, drawing))
-        if known is not None and not _is_worth_another_try(known):
-            return known
-        limit = web.settings.max_live_orders
-        if orders.count_live(session, caller.owner_id) >= limit:
-            raise QuotaExceeded(f"You wait for {limit} samples on demand already, which is the limit.")
-        if known is not None:
-            orders.order_again(session, known, generator)
-            return known
-        return orders.create_order(
-            session, owner_id=caller.owner_id, job_id=job_id, generator=generator, drawing=drawing, request=told
-        )
-
-
-def _is_worth_another_try(order: Order) -> bool:
-    """Tell whether an order may end otherwise than it did; how rare rows are is a fact of the generator."""
-    return order.state == OrderState.FAILED and order.error_code != "too_rare"
-
-
-def _find_generator(session: Session, caller: Caller, job_id: str, body: SampleSpec) -> dict[str, Any]:
-    """Return the file of the generator that is asked for, with its part and step; raise NotFound."""
-    job = glimpse(session, caller.owner_id, job_id)
-    checkpoint = get_checkpoint(session, job.id, str(body.checkpoint))
-    part = body.part or ("ema" if "ema" in checkpoint.files else "generator")
-    if part not in checkpoint.files:
-        raise NotFound("part", f"{part} of this checkpoint", code="part_not_found")
-    return {**checkpoint.files[part], "part": part, "step": checkpoint.step}
-
-
-def _header_of(blobs: BlobStore, generator: dict[str, Any]) -> GeneratorHeader:
-    with blobs.open(generator["key"]) as file:
-        try:
-            return read_header(file)
-        except (ValueError, KeyError):
-            raise BlobDamaged(f"{generator['key']} is no generator that this version can open") from None
-
-
-def _tell(body: SampleSpec, generator: dict[str, Any], drawing: Drawing) -> dict[str, Any]:
-    """Return the request with every value filled in."""
-    filled = {
-        "checkpoint": generator["step"],
-        "part": generator["part"],
-        "n": drawing.n,
-        "seed": drawing.seed,
-        "truncation": drawing.truncation,
-        "format": drawing.format,
-        "mode": body.mode,
-        "keys": drawing.walk and drawing.walk.keys,
-        "fps": drawing.fps,
-    }
-    return body.model_dump(mode="json", exclude_unset=True) | filled
-
-
-def _wait_for(web: Web, caller: Caller, order: Order, told: threading.Event, wait_s: float) -> Order:
-    latest = order
-
-    def is_settled() -> bool:
-        nonlocal latest
-        with reading(web.engine) as session:
-            latest = orders.get_order(session, caller.owner_id, order.id)
-        return latest.is_settled
-
-    web.long_polls.await_tidings(told, is_settled, timeout_s=wait_s)
-    return latest
 
 
 def _refusal(order: Order) -> Refused:

@@ -15,6 +15,7 @@ from service.spec.tables import lies_in_the_plane
 
 MOST_SAMPLES = 10_000
 MOST_CONDITIONS = 100
+SMALL_N = 256  # samples that most generators draw in moments
 LARGEST_LATENT = 1_000.0  # a standard normal is never beyond 10
 USUAL_KEYS = 8
 USUAL_FPS = 20.0
@@ -119,6 +120,11 @@ class Drawing:
     walk: Walk | None = None
     latents: tuple[tuple[float, ...], ...] = ()
     fps: float | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it takes moments: a few samples, of which none is searched for, and no gif."""
+        return self.n <= SMALL_N and not self.restriction.conditions and self.format != "gif"
 
     @property
     def points(self) -> int:

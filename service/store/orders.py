@@ -17,18 +17,18 @@ from service.errors import AttemptOver, NotFound
 from service.ids import make_id
 from service.models import Order, OrderState
 from service.spec.datasets import canonical_json
-from service.spec.drawing import Drawing, drawing_to_json
+from service.spec.drawing import SMALL_N, Drawing, drawing_to_json
 from service.store.conditional import update_one
 from service.store.doomed import doom, doom_rows, keys_of
 
 ID_PREFIX = "smp_"
 MOST_KEPT = 1_000  # settled orders of one owner, whatever their size
-SMALL_N = 256  # samples that any generator draws in moments
 _LIVE = (OrderState.QUEUED, OrderState.RENDERING)
 
 # Made once: to make one of these takes longer than to carry it out, and somebody waits for samples.
 _OWNED = Order.owner_id == bindparam("owner")
 _IDENTICAL = select(Order).where(Order.job_id == bindparam("job"), Order.identity == bindparam("identity"))
+_ONE = select(Order.id).where(Order.id == bindparam("order"))
 _COUNT_LIVE = select(func.count()).select_from(Order).where(_OWNED, Order.state.in_(_LIVE))
 _SETTLED = (_OWNED, Order.state.in_((OrderState.READY, OrderState.FAILED)))
 _KEPT = select(func.count(), func.coalesce(func.sum(Order.stored_bytes), 0)).where(*_SETTLED)
@@ -49,32 +49,49 @@ def find_order(session: Session, job_id: str, identity: str) -> Order | None:
     return session.scalars(_IDENTICAL, {"job": job_id, "identity": identity}).first()
 
 
+def make_order_id() -> str:
+    """Return the id of an order to be."""
+    return make_id(ID_PREFIX.rstrip("_"))
+
+
 def create_order(
     session: Session,
+    order_id: str,
     *,
     owner_id: str,
     job_id: str,
     generator: dict[str, Any],
     drawing: Drawing,
     request: dict[str, Any],
+    file: dict[str, Any] | None = None,
 ) -> Order:
-    """Store an order that waits for a worker. Of two with one identity the second breaks on the constraint."""
+    """Store an order that waits for a worker, or that is ready with the file of its first attempt.
+
+    Of two with one identity the second breaks on the constraint.
+    """
     order = Order(
-        id=make_id(ID_PREFIX.rstrip("_")),
+        id=order_id,
         owner_id=owner_id,
         job_id=job_id,
         identity=identity_of(generator, drawing),
         generator=generator,
         drawing=drawing_to_json(drawing),
         request=request,
-        state=OrderState.QUEUED,
-        attempt=0,
-        files={},
+        state=OrderState.READY if file else OrderState.QUEUED,
+        attempt=1 if file else 0,
+        files={"samples": file} if file else {},
+        stored_bytes=file["size"] if file else 0,
         created_at=now(),
+        finished_at=now() if file else None,
     )
     session.add(order)
     session.flush()
     return order
+
+
+def is_stored(session: Session, order_id: str) -> bool:
+    """Tell whether there is an order of this id."""
+    return session.scalars(_ONE, {"order": order_id}).first() is not None
 
 
 def order_again(session: Session, order: Order, generator: dict[str, Any]) -> None:
@@ -158,7 +175,7 @@ def next_orders(session: Session) -> Sequence[Order]:
 
 
 def is_small() -> ColumnElement[bool]:
-    """Return the condition that an order takes moments: it draws a few samples, searches for none, and no gif."""
+    """Return the condition that the drawing of an order is small."""
     condition, form = Order.drawing["restriction", "conditions", 0].as_string(), Order.drawing["format"].as_string()
     return and_(Order.drawing["n"].as_integer() <= SMALL_N, condition.is_(None), form != "gif")
 
@@ -193,7 +210,7 @@ def finish_order(session: Session, order_id: str, attempt: int, *, file: dict[st
     order = _fence(session, order_id, attempt)
     order.files, order.stored_bytes = {"samples": file}, file["size"]
     _settle(order, OrderState.READY)
-    _make_room(session, order, quota_bytes)
+    make_room(session, order, quota_bytes)
 
 
 def finish_waiting(session: Session, order: Order, attempt: int, *, file: dict[str, Any], quota_bytes: int) -> bool:
@@ -212,8 +229,23 @@ def finish_waiting(session: Session, order: Order, attempt: int, *, file: dict[s
     }
     if not update_one(session, update(Order).where(*waiting).values(values)):
         return False
-    _make_room(session, order, quota_bytes)
+    make_room(session, order, quota_bytes)
     return True
+
+
+def make_room(session: Session, kept: Order, quota_bytes: float = math.inf) -> None:
+    """Delete the owner's oldest settled orders but this one, until no more are kept than may be.
+
+    One that somebody else is just changing stays: it may be asked for again, or be another's to delete.
+    """
+    session.flush()
+    count, size_bytes = session.execute(_KEPT, {"owner": kept.owner_id}).one()
+    while count > MOST_KEPT or size_bytes > quota_bytes:
+        oldest = session.scalars(_OLDEST, {"owner": kept.owner_id, "kept": kept.id}).first()
+        if oldest is None:
+            return
+        count, size_bytes = count - 1, size_bytes - oldest.stored_bytes
+        doom_rows(session, [oldest])
 
 
 def fail_order(session: Session, order_id: str, attempt: int, *, code: str, message: str) -> None:
@@ -244,25 +276,10 @@ def list_in_hand(session: Session) -> Sequence[Order]:
     return session.scalars(select(Order).where(Order.state == OrderState.RENDERING)).all()
 
 
-def _make_room(session: Session, kept: Order, quota_bytes: float = math.inf) -> None:
-    """Delete the owner's oldest settled orders but this one, until no more are kept than may be.
-
-    One that somebody else is just changing stays: it may be asked for again, or be another's to delete.
-    """
-    session.flush()
-    count, size_bytes = session.execute(_KEPT, {"owner": kept.owner_id}).one()
-    while count > MOST_KEPT or size_bytes > quota_bytes:
-        oldest = session.scalars(_OLDEST, {"owner": kept.owner_id, "kept": kept.id}).first()
-        if oldest is None:
-            return
-        count, size_bytes = count - 1, size_bytes - oldest.stored_bytes
-        doom_rows(session, [oldest])
-
-
 def _fail(session: Session, order: Order, code: str, message: str) -> None:
     order.error_code, order.error_message = code, message
     _settle(order, OrderState.FAILED)
-    _make_room(session, order)
+    make_room(session, order)
 
 
 def _settle(order: Order, state: OrderState) -> None:

@@ -1,8 +1,8 @@
 """Which row a client means by a step: a number, or `latest`."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from service.errors import GanymedeError, NotFound, NotYet
@@ -17,14 +17,29 @@ _FIRST = {
 }
 
 
+def _newest_of(table: type[Row], *conditions: ColumnElement[bool]) -> Select[Any]:
+    mine = select(table).where(table.job_id == bindparam("job"), *conditions)
+    return mine.order_by(table.step.desc()).limit(1)
+
+
+# Made once: to make one of these takes as long as to carry it out.
+_LATEST = {Checkpoint: _newest_of(Checkpoint), Sample: _newest_of(Sample)}
+_AT_STEP = {
+    Checkpoint: _newest_of(Checkpoint, Checkpoint.step == bindparam("step")),
+    Sample: _newest_of(Sample, Sample.step == bindparam("step")),
+}
+
+
 def find_at_step(session: Session, table: type[Row], job_id: str, which: str) -> Row:
     """Return a job's row at a step, or its `latest`; raise NotFound, or NotYet before the first of a live job."""
-    query = select(table).where(table.job_id == job_id)
+    query: Select[Any] = _LATEST[table]
+    given: dict[str, str | int] = {"job": job_id}
     if which != "latest":
         if not which.isascii() or not which.isdigit() or len(which) > 18:
             raise _absence(session, table, job_id, which)
-        query = query.where(table.step == int(which))
-    row = session.scalars(query.order_by(table.step.desc()).limit(1)).first()
+        query = _AT_STEP[table]
+        given["step"] = int(which)
+    row: Row | None = session.scalars(query, given).first()
     if row is None:
         raise _absence(session, table, job_id, which)
     return row
