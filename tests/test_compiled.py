@@ -12,6 +12,7 @@ from whole_steps import WAYS, take_steps
 from service.spec.compilation import obstacle
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
+from service.spec.resolve import merge
 from tests.building import a_resolved
 from worker.gan.compiled import Compiler, Native, to_native_code
 from worker.gan.data.registry import open_dataset
@@ -73,13 +74,12 @@ def test_a_compiled_training_resumes_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        WAYS["penalties that fall"],
-        {**WAYS["several updates"], "objective": {"lecam": 0.3}},
+        merge(WAYS["penalties that fall"], COMPILABLE["averages"]),
         {**WAYS["labels"], "objective": {"r1": 1.0, "r2": 1.0}},
         {"model": {"latent_codes": 8, "discriminator": {"packing": 2, "octaves": 3}}},
         COMPILABLE["tables"],
     ],
-    ids=["penalties", "averages and updates", "labels", "codes and packs", "tables"],
+    ids=["penalties and averages", "labels", "codes and packs", "tables"],
 )
 def test_the_native_code_of_a_step_computes_what_the_eager_one_does(parts: dict[str, Any]) -> None:
     spec = small_spec(**parts)

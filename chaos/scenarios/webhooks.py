@@ -21,7 +21,7 @@ from service.signing import sign
 
 EVENTS = 1_000
 JOBS = 20
-DEATHS = (WEB, "worker-1", WEB, "worker-2")
+DEATHS = (WEB, "worker-0", WEB, "worker-1")
 _FAILS, _HANGS = 0.05, 0.01  # of the messages that arrive
 _HANGS_FOR_S = 8.0  # longer than an answer is waited for
 _TRAINED_WITHIN_S, _TOLD_WITHIN_S = 600.0, 900.0

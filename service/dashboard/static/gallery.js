@@ -46,47 +46,68 @@ export class Gallery {
   }
 }
 
-/** A form that draws new samples from the newest checkpoint, as soon as there is one. */
-export function drawing(job) {
-  const number = make("input", { type: "number", min: "1", max: "10000", value: "16", required: true });
-  const seed = make("input", { type: "number", min: "0", value: "1", required: true });
-  const truncation = make("input", { type: "number", min: "0.05", max: "1", step: "0.05", value: "1", required: true });
-  const path = make("input", { type: "checkbox" });
-  const classes = job.resolved_spec.model.conditional ? make("input", { type: "text", placeholder: "all" }) : null;
-  const place = make("div", { class: "drawn", "aria-live": "polite" });
-  const draw = doing(async () => {
-    fill(place, make("p", { class: "empty" }, "A worker draws them..."));
-    const wish = { n: Number(number.value), seed: Number(seed.value), truncation: Number(truncation.value) };
-    if (path.checked) wish.mode = "interpolate";
-    if (classes?.value.trim()) wish.classes = classes.value.split(",").map((name) => name.trim());
+/** A form that draws new samples from a checkpoint, as soon as there is one. */
+export class Drawing {
+  constructor(job) {
+    this.job = job;
+    const whole = (attributes) => make("input", { type: "number", required: true, ...attributes });
+    this.checkpoint = make("select", {}, make("option", { value: "latest" }, "the newest"));
+    this.number = whole({ min: "1", max: "10000", value: "16" });
+    this.seed = whole({ min: "0", value: "1" });
+    this.truncation = whole({ min: "0.05", max: "1", step: "0.05", value: "1" });
+    this.path = make("input", { type: "checkbox" });
+    this.classes = job.resolved_spec.model.conditional ? make("input", { type: "text", placeholder: "all" }) : null;
+    this.place = make("div", { class: "drawn", "aria-live": "polite" });
+    this.root = make("section", { "aria-label": "Draw samples" }, make("h2", {}, "Draw samples"),
+      make("div", { class: "filters" },
+        make("label", {}, "How many ", this.number), make("label", {}, "Seed ", this.seed), make("label", {}, "Truncation ", this.truncation),
+        make("label", {}, "Checkpoint ", this.checkpoint), make("label", {}, "From one to the next ", this.path),
+        this.classes && make("label", {}, "Classes ", this.classes),
+        make("button", { type: "button", click: doing(() => this._draw()) }, "Draw")),
+      this.place);
+  }
+
+  /** Let people choose among the checkpoints that there are now, oldest first. */
+  offer(checkpoints) {
+    const { value } = this.checkpoint;
+    const steps = checkpoints.map((one) => one.step).reverse();
+    fill(this.checkpoint, make("option", { value: "latest" }, "the newest"), steps.map((step) => make("option", { value: String(step) }, `step ${count(step)}`)));
+    if (steps.map(String).includes(value)) this.checkpoint.value = value;
+  }
+
+  async _draw() {
+    const wish = { n: Number(this.number.value), seed: Number(this.seed.value), truncation: Number(this.truncation.value) };
+    if (this.checkpoint.value !== "latest") wish.checkpoint = Number(this.checkpoint.value);
+    if (this.path.checked) wish.mode = "interpolate";
+    if (this.classes?.value.trim()) wish.classes = this.classes.value.split(",").map((name) => name.trim());
+    this._say("A worker draws them...");
     try {
-      const file = await ordered(`${job.links.samples}?wait=30`, wish);
-      fill(place, await shown(file, wish));
+      const file = await ordered(`${this.job.links.samples}?wait=2`, wish, ({ made, n }) => this._say(`A worker draws them: ${count(made)} of ${count(n)}`));
+      fill(this.place, await shown(file, wish));
     } catch (error) {
-      fill(place);
+      fill(this.place);
       throw error;
     }
-  });
-  return make("section", { "aria-label": "Draw samples" }, make("h2", {}, "Draw samples"),
-    make("div", { class: "filters" },
-      make("label", {}, "How many ", number), make("label", {}, "Seed ", seed), make("label", {}, "Truncation ", truncation),
-      make("label", {}, "From one to the next ", path),
-      classes && make("label", {}, "Classes ", classes),
-      make("button", { type: "button", click: draw }, "Draw")),
-    place);
+  }
+
+  _say(text) {
+    fill(this.place, make("p", { class: "empty" }, text));
+  }
 }
 
-/** Ask for samples until they are ready; return the response with the file. */
-async function ordered(path, wish) {
+/** Ask for samples until they are ready, telling how far they are; return the response with the file. */
+async function ordered(path, wish, tell) {
   const response = await send(path, { method: "POST", json: wish });
   if (response.status !== 202) return response;
   let order = await response.json();
   while (order.status === "queued" || order.status === "rendering") {
+    tell(order.progress);
     const { version } = order;
     order = await ask(`${order.links.self}?wait=30&since=${version}`);
     if (order.version === version) await new Promise((resume) => setTimeout(resume, 500)); // others wait, too
   }
-  return send(`${order.links.self}/file`);
+  if (order.error) throw new Error(order.error.message);
+  return send(order.links.file);
 }
 
 /** Show a file as what it is: a picture, a sound, or rows of a table. */

@@ -5,7 +5,7 @@ import { announce, fill, find, make, oneAtATime } from "./dom.js";
 import { badge, bar, hasEnded, kindOf, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
 import { begin, complain, doing } from "./frame.js";
-import { Gallery, drawing } from "./gallery.js";
+import { Drawing, Gallery } from "./gallery.js";
 import { ask, askAll, download, pause, stream } from "./service.js";
 import { ago, count, measured, size } from "./words.js";
 
@@ -28,10 +28,11 @@ async function main() {
 function build(recorded) {
   const head = new Head();
   const curves = new Curves(job, recorded);
-  const [gallery, quality, diagnosis, checkpoints, events] = [Gallery, Quality, Diagnosis, Checkpoints, Events].map((Part) => new Part(job));
+  const [gallery, drawing, quality, diagnosis, events] = [Gallery, Drawing, Quality, Diagnosis, Events].map((Part) => new Part(job));
+  const checkpoints = new Checkpoints(drawing);
   fill(find("content"), head.root, make("div", { class: "halves" },
     make("div", {}, curves.root),
-    make("div", {}, gallery.root, drawing(job), diagnosis.root, quality.root, checkpoints.root, events.root, spec())));
+    make("div", {}, gallery.root, drawing.root, diagnosis.root, quality.root, checkpoints.root, events.root, spec())));
   head.show();
   const loaded = { gallery, quality, diagnosis, checkpoints, events, curves };
   return { head, curves, events, loads: Object.fromEntries(Object.entries(loaded).map(([name, part]) => [name, oneAtATime(() => part.load())])) };
@@ -125,7 +126,8 @@ function actions() {
 
 /** What was saved, to download. */
 class Checkpoints {
-  constructor() {
+  constructor(drawing) {
+    this.drawing = drawing;
     this.body = make("tbody");
     this.none = make("p", { class: "empty" }, "No checkpoint yet.");
     this.table = make("div", { class: "scrolls" }, make("table", {},
@@ -135,6 +137,7 @@ class Checkpoints {
 
   async load() {
     const rows = await askAll(job.links.checkpoints);
+    this.drawing.offer(rows);
     this.none.hidden = rows.length > 0;
     this.table.hidden = rows.length === 0;
     fill(this.body, rows.reverse().map((row) => make("tr", {},
