@@ -11,14 +11,15 @@ from sqlalchemy import Engine
 
 from service.blobs import Directory, store_file
 from service.db import reading, writing
-from service.models import Job
+from service.models import Job, Order
 from service.spec.columns import recorded_columns
-from service.store import history, keys, samples, transitions
+from service.store import history, keys, orders, samples, transitions
 from service.store.stream import add_flush
 from service.store.transitions import Progress
 from tests.browsing import Visit, visiting
 from tests.building import a_spec, add_job, add_running_job, save_checkpoint
 from tests.conversation import make_client
+from tests.generators import ROWS, claim_order, job_with_generator
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
 
@@ -118,6 +119,28 @@ def test_a_job_is_followed_while_it_trains(engine: Engine, visit: Visit, job_id:
     expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
     expect(visit.page.locator(".chart .readout").first).to_contain_text("step 350")
     expect(visit.page.locator("img.samples")).to_be_visible()
+    visit.assert_quiet()
+
+
+def test_samples_are_drawn_from_the_checkpoint_that_is_chosen(engine: Engine, blobs: Directory, visit: Visit) -> None:
+    job_id = job_with_generator(engine, blobs, steps=(10, 20))
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.get_by_label("Draw samples", exact=True)
+    part.get_by_label("Checkpoint").select_option("step 10")
+    part.get_by_role("button", name="Draw").click()
+
+    expect(part.locator(".drawn")).to_contain_text("0 of 16")
+    order_id, attempt = claim_order(engine)
+    with writing(engine) as session:
+        orders.beat_order(session, order_id, attempt, made=4)
+    expect(part.locator(".drawn")).to_contain_text("4 of 16")
+    file = store_file(blobs, job_id=order_id, attempt=attempt, name="samples.csv", pieces=[ROWS])
+    with writing(engine) as session:
+        orders.finish_order(session, order_id, attempt, file=file, quota_bytes=2**30)
+
+    expect(part.locator("pre")).to_contain_text(ROWS.decode().split("\n")[0])
+    with reading(engine) as session:
+        assert session.get_one(Order, order_id).request["checkpoint"] == 10
     visit.assert_quiet()
 
 
