@@ -20,7 +20,7 @@ from service.models import Event
 from service.signing import sign
 
 EVENTS = 1_000
-JOBS = 20
+JOBS = 22
 DEATHS = (WEB, "worker-0", WEB, "worker-1")
 _FAILS, _HANGS = 0.05, 0.01  # of the messages that arrive
 _HANGS_FOR_S = 8.0  # longer than an answer is waited for
