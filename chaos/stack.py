@@ -251,7 +251,7 @@ class Stack:
             part.wait()
         for proxy in self._proxies():
             proxy.close()
-        self.client.__exit__()
+        self.client.close()
         self.engine.dispose()
 
     def _start_database(self) -> None:

@@ -104,14 +104,13 @@ class Storm:
     def prepare(self) -> None:
         """Let every recipe run undisturbed once: what its disturbed runs must equal."""
         keep_ledger(self._stack.engine)
-        ids = {name: self._stack.client.create_job(recipe)["id"] for name, recipe in RECIPES.items()}
-        for job_id in ids.values():
-            job = self._stack.client.wait(job_id, timeout_s=_STUCK_S)
-            if job["status"] != "succeeded":
-                raise RuntimeError(f"an undisturbed run did not succeed: {job}")
-        self._expected = {name: outcome_of(self._stack.engine, job_id) for name, job_id in ids.items()}
-        for job_id in ids.values():
-            self._stack.client.delete_job(job_id)
+        jobs = {name: self._stack.client.jobs.create(**recipe) for name, recipe in RECIPES.items()}
+        for job in jobs.values():
+            if job.wait(timeout_s=_STUCK_S).status != "succeeded":
+                raise RuntimeError(f"an undisturbed run did not succeed: {job.data}")
+        self._expected = {name: outcome_of(self._stack.engine, job.id) for name, job in jobs.items()}
+        for job in jobs.values():
+            job.delete()
 
     def run_round(self, seconds: float) -> None:
         """Break things for so many seconds, wait for rest, judge. What is violated stands in the report at once."""
@@ -246,11 +245,11 @@ class Storm:
 
     def _delete_all(self) -> None:
         """Delete what has ended; nothing may remain of it."""
-        for job in list(self._stack.client.jobs(limit=100)):
+        for job in list(self._stack.client.jobs.list(limit=100)):
             try:
-                self._stack.client.delete_job(job["id"])
+                job.delete()
             except GanymedeProblem as error:
-                self._violate([f"I6 {job['id']} could not be deleted: {error}"])
+                self._violate([f"I6 {job.id} could not be deleted: {error}"])
         self._wait(lambda: not list(self._stack.blobs.list()), _SWEEP_S)
         self._violate(f"I9 {key} is left of a deleted job" for key in self._stack.blobs.list())
 

@@ -2,7 +2,12 @@
 
 import click
 
-from ganymede.commands import datasets, home, jobs, keys, results, sampling, service, sweeps, webhooks
+from ganymede.commands import completion, datasets, home, jobs, keys, results, sampling, service, sweeps, webhooks
+from ganymede.exit_codes import MEANING
+
+
+def _exit_codes() -> str:
+    return "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANING.items())
 
 
 class InOrder(click.Group):
@@ -13,11 +18,7 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(
-    cls=InOrder,
-    epilog="Exit codes: 0 success, 1 a watched job did not succeed or a check failed, 2 refused or wrong usage, "
-    "3 the service cannot be reached, 130 interrupted.",
-)
+@click.group(cls=InOrder, epilog=f"\b\nExit codes:\n{_exit_codes()}")
 @click.option("--url", envvar="GANYMEDE_URL", default="http://127.0.0.1:8000", show_default=True, help="The service.")
 @click.option("--key", envvar="GANYMEDE_KEY", help="API key.")
 @click.version_option(package_name="ganymede-gan", prog_name="ganymede")
@@ -45,6 +46,7 @@ for command in (
     jobs.watch,
     sweeps.sweep,
     results.losses,
+    results.diagnosis,
     results.samples,
     sampling.sample,
     results.checkpoints,
@@ -58,5 +60,6 @@ for command in (
     jobs.delete,
     webhooks.webhooks,
     jobs.catalog,
+    completion.completion,
 ):
     main.add_command(command)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ganymede.client import Client, ServiceUnreachable
+from ganymede.client import Client, Job, ServiceUnreachable
 from ganymede.exit_codes import ExitCode
 from ganymede.part import start
 from ganymede.up import free_port
@@ -25,7 +25,7 @@ STOPPED_WITHIN_S = 60.0
 LOG_TAIL_LINES = 30
 
 
-def demonstrate(into: Path, spec: Mapping[str, Any]) -> None:
+def demonstrate(into: Path, spec: Mapping[str, Any], console: Console) -> Job:
     """Leave samples.png, losses.svg, losses.csv and generator.safetensors of one training on images in a folder."""
     started_s = time.monotonic()
     with (
@@ -33,25 +33,26 @@ def demonstrate(into: Path, spec: Mapping[str, Any]) -> None:
         _service(Path(home)) as url,
         Client(url) as client,
     ):
-        click.echo(f"The service runs at {url}; training {spec['dataset']} through its REST API.")
-        job = watch(client, client.create_job(spec)["id"], Console())
-        click.echo(outcome(job))
-        if job["status"] != "succeeded":
-            raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
-        _keep(client, job["id"], into)
-    click.echo(f"Done in {time.monotonic() - started_s:.0f} s. Everything is stopped.")
+        console.print(f"The service runs at {url}; training {spec['dataset']} through its REST API.")
+        job = client.jobs.create(**spec)
+        watch(job, console)
+        console.print(outcome(job.data))
+        if job.status != "succeeded":
+            raise click.exceptions.Exit(ExitCode.FAILED)
+        _keep(job, into)
+        for path in sorted(into.iterdir()):
+            console.print(f"{path}  {path.stat().st_size:,} bytes")
+    console.print(f"Done in {time.monotonic() - started_s:.0f} s. Everything is stopped.")
+    return job
 
 
-def _keep(client: Client, job_id: str, into: Path) -> None:
+def _keep(job: Job, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
-    job = f"/jobs/{job_id}"
-    client.download(f"{job}/samples/latest", into / "samples.png", format="png")
-    client.download(f"{job}/losses.svg", into / "losses.svg")
-    client.download(f"{job}/losses", into / "losses.csv", format="csv")
+    job.download(into / "samples.png", "samples/latest", format="png")
+    job.download(into / "losses.svg", "losses.svg")
+    job.download(into / "losses.csv", "losses", format="csv")
     # The average of the generator's weights: it is what the samples were drawn from.
-    client.download(f"{job}/checkpoints/latest/file", into / "generator.safetensors", part="ema")
-    for path in sorted(into.iterdir()):
-        click.echo(f"{path}  {path.stat().st_size:,} bytes")
+    job.download(into / "generator.safetensors", "checkpoints/latest/file", part="ema")
 
 
 @contextmanager

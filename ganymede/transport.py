@@ -2,15 +2,25 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
+LONG_POLL_S = 20.0  # for which a request waits that is answered as soon as something has changed
 RETRY_S = 0.5
+TOO_MANY_WATCHERS = "too_many_watchers"  # a refusal that is no sign of the service's being away
 QUIET_S = 45.0  # for which a stream may say nothing; the service gives a sign of life each 15
+
+
+OnProgress = Callable[[int, int | None], object]
+"""Is called with the bytes that were moved so far, and with how many there are, None where nobody knows."""
+
+
+def ignore(_: int, __: int | None) -> None:
+    """Tell nobody of any progress."""
 
 
 class GanymedeProblem(Exception):
@@ -36,12 +46,12 @@ class Transport:
     Once the service has answered, a request that is safe to repeat is repeated for `patience_s` while it is away.
     """
 
-    def __init__(self, url: str, key: str | None, *, patience_s: float) -> None:
+    def __init__(self, url: str, key: str | None, *, patience_s: float, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.url = url.rstrip("/")
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._has_answered = False
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=REQUEST_TIMEOUT_S)
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
 
     def close(self) -> None:
         """End the connection."""
@@ -56,19 +66,19 @@ class Transport:
         self._has_answered = self._has_answered or is_ready
         return is_ready
 
-    def download(self, path: str, target: Path, **query: str | int) -> int:
+    def download(self, path: str, target: Path, on_progress: OnProgress = ignore, **query: str | int) -> int:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
         try:
             with self._http.stream("GET", path, params=query) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise _refusal(answer)
-                return write_whole(target, answer.iter_bytes())
+                return write_whole(target, _told(answer, on_progress))
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
 
-    def lines(self, path: str, **query: str | int) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of an answer that comes line by line, for as long as it comes.
+    def lines(self, path: str, **query: str | int) -> Iterator[dict[str, Any] | None]:
+        """Yield the JSON objects of an answer that comes line by line, for as long as it comes; None is a sign of life.
 
         A line that breaks off in its midst is left out. Raises ServiceUnreachable where nobody answers.
         """
@@ -78,7 +88,8 @@ class Transport:
                 if not answer.is_success:
                     answer.read()
                     raise _refusal(answer)
-                yield from map(json.loads, _whole_lines(answer.iter_bytes()))
+                for line in _whole_lines(answer.iter_bytes()):
+                    yield json.loads(line) if line.strip() else None
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
 
@@ -99,7 +110,7 @@ class Transport:
     def send(self, method: str, path: str, *, may_repeat: bool | None = None, **request: Any) -> httpx2.Response:
         """Return a successful answer; what is safe to repeat is, for a while: by default what is no POST."""
         may_repeat = method != "POST" if may_repeat is None else may_repeat
-        deadline_s = time.monotonic() + self._patience_s
+        deadline_s = time.monotonic() + self.patience_s
         while True:
             try:
                 return self._answer(method, path, **request)
@@ -131,19 +142,38 @@ def write_whole(target: Path, pieces: Iterable[bytes]) -> int:
     return size_bytes
 
 
+def _told(answer: httpx2.Response, on_progress: OnProgress) -> Iterator[bytes]:
+    """Yield the pieces of an answer and tell of each; one that is packed on its way has no known size."""
+    is_packed = "content-encoding" in answer.headers
+    total = None if is_packed else _number(answer.headers.get("content-length"))
+    received = 0
+    for piece in answer.iter_bytes():
+        yield piece
+        received += len(piece)
+        on_progress(received, total)
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines that end, and that are not empty; JSON may hold what else text is split at."""
+    """Yield the lines that end, as JSON may hold what else text is split at; an empty one for blanks between them."""
     begun = b""
     for piece in pieces:
         *lines, begun = (begun + piece).split(b"\n")
-        yield from (line for line in lines if line.strip())
+        yield from lines
+        if begun.isspace():
+            begun = b""
+            yield b""
 
 
 def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
     if "problem+json" not in answer.headers.get("content-type", ""):
         return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
     problem = GanymedeProblem(answer.status_code, answer.json())
-    return ServiceUnreachable(f"The service is away: {problem}") if answer.status_code == 503 else problem
+    is_away = answer.status_code == 503 and problem.code != TOO_MANY_WATCHERS
+    return ServiceUnreachable(f"The service is away: {problem}") if is_away else problem
 
 
 def _fault_line(fault: Mapping[str, Any]) -> str:

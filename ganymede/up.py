@@ -46,6 +46,7 @@ class Supervisor:
             **os.environ,
             "GANYMEDE_HOME": str(settings.home.absolute()),
             "GANYMEDE_BIND": settings.bind,
+            "GANYMEDE_LOG_FORMAT": settings.log_format,
         }
 
     def run(self) -> None:
@@ -89,7 +90,14 @@ class Supervisor:
                 self._run(part)
         if not self.is_ready and _answers(self.settings):
             self.is_ready = True
-            click.echo(f"Ganymede is ready at {address(self.settings)} (API: /docs). Stop it with Ctrl-C.")
+            self._greet()
+
+    def _greet(self) -> None:
+        url = address(self.settings)
+        if self.settings.log_format == "json":
+            self._log.info("service ready", url=url)
+        else:
+            click.echo(f"Ganymede is ready at {url} (API: /docs). Stop it with Ctrl-C.")
 
     def _note_death(self, part: Part, code: int) -> None:
         # Before the service was ready once, a death is a mistake in the set-up that starting again would only hide.

@@ -7,25 +7,36 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ganymede.client import TERMINAL, Client, Job
+from ganymede.answers import JobAnswer
+from ganymede.client import GanymedeProblem, Job
+from ganymede.transport import LONG_POLL_S, TOO_MANY_WATCHERS
 
 LINE_EVERY_S = 5.0
 
-Show = Callable[[Job], None]
+Show = Callable[[JobAnswer], None]
 
 
-def watch(client: Client, job_id: str, console: Console) -> Job:
-    """Show the job until it is terminal, and return it."""
-    with _bar(console) if console.is_terminal else _lines(console) as show:
-        job = client.job(job_id)
-        show(job)
-        while job["status"] not in TERMINAL:
-            job = client.changed_job(job_id, job["version"])
-            show(job)
-    return job
+def watch(job: Job, console: Console) -> None:
+    """Show the job until it has ended."""
+    with _bar(console) if console.is_terminal else lines(console) as show:
+        for told in news(job):
+            show(told)
 
 
-def outcome(job: Job) -> str:
+def news(job: Job) -> Iterator[JobAnswer]:
+    """Yield the job with each of its messages, or with each change where too many watch, until it has ended."""
+    yield job.data
+    try:
+        for _ in job.watch():
+            yield job.data
+    except GanymedeProblem as problem:
+        if problem.code != TOO_MANY_WATCHERS:
+            raise
+        while not job.has_ended:
+            yield job.refresh(LONG_POLL_S).data
+
+
+def outcome(job: JobAnswer) -> str:
     """Say in one sentence how a job stands or ended."""
     progress, error = job["progress"], job["error"]
     sentence = f"{job['id']} {job['status']} at step {progress['step']:,} of {progress['max_steps']:,}"
@@ -40,7 +51,7 @@ def _bar(console: Console) -> Iterator[Show]:
     with Progress(*columns, console=console) as display:
         task = display.add_task("queued", total=None, facts="")
 
-        def show(job: Job) -> None:
+        def show(job: JobAnswer) -> None:
             progress = job["progress"]
             display.update(
                 task,
@@ -54,10 +65,11 @@ def _bar(console: Console) -> Iterator[Show]:
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Show]:
+def lines(console: Console) -> Iterator[Show]:
+    """Yield what prints a job that has come to another stage, or of which nothing was printed for a while."""
     shown_stage, shown_line, shown_s = ("", False), "", 0.0
 
-    def show(job: Job) -> None:
+    def show(job: JobAnswer) -> None:
         nonlocal shown_stage, shown_line, shown_s
         stage = (job["status"], _is_compiling(job))
         line = f"{job['id']} {_standing(job)} {_facts(job)}".rstrip()
@@ -69,18 +81,18 @@ def _lines(console: Console) -> Iterator[Show]:
     yield show
 
 
-def _standing(job: Job) -> str:
+def _standing(job: JobAnswer) -> str:
     position = job["queue_position"]
     return f"queued at place {position}" if job["status"] == "queued" and position else job["status"]
 
 
-def _is_compiling(job: Job) -> bool:
+def _is_compiling(job: JobAnswer) -> bool:
     """Tell whether a job waits for its compiler: the plan is told before the first step."""
     is_compiled = job["execution"] is not None and job["execution"]["step"] == "compiled"
     return is_compiled and job["status"] == "running" and job["losses"] is None
 
 
-def _facts(job: Job) -> str:
+def _facts(job: JobAnswer) -> str:
     progress, losses = job["progress"], job["losses"] or {}
     facts = [f"step {progress['step']}/{progress['max_steps']}"]
     if _is_compiling(job):

@@ -1,41 +1,41 @@
 """Webhooks in the client: `client.webhooks`."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, Self, cast
 
+from ganymede.answers import DeliveryAnswer, NewWebhookAnswer
+from ganymede.resource import Resource, path_of, without_none
 from ganymede.transport import Transport
 
 
-class Webhook(TypedDict):
-    """A webhook as the service shows it; the secret is there once, in the answer to `create`."""
+class Webhook(Resource[NewWebhookAnswer]):
+    """An address that is told what happens to your jobs."""
 
-    id: str
-    name: str | None
-    url: str
-    events: list[str]
-    enabled: bool
-    created_at: str
-    links: dict[str, str]
-    secret: NotRequired[str]
+    @property
+    def secret(self) -> str:
+        """What its messages are signed with. It is told once: raises KeyError unless the webhook was just created."""
+        return self.data["secret"]
 
+    def change(self, **changes: Any) -> Self:
+        """Change url, events, name or enabled."""
+        return self._ask("PATCH", json=changes)
 
-class Delivery(TypedDict):
-    """A message to a webhook as the service shows it."""
+    def delete(self) -> None:
+        """Remove the webhook with all messages to it."""
+        self._transport.send("DELETE", self.path)
 
-    id: str
-    webhook: str
-    job: str | None
-    type: str
-    status: str
-    attempts: int
-    status_code: int | None
-    error: str | None
-    payload: dict[str, Any]
-    created_at: str
-    tried_at: str | None
-    next_try_at: str | None
-    finished_at: str | None
-    links: dict[str, str]
+    def test(self) -> DeliveryAnswer:
+        """Have a message sent that tells nothing; what became of it is among the deliveries."""
+        return cast("DeliveryAnswer", self._transport.object("POST", f"{self.path}/test"))
+
+    def deliveries(self, **filters: str | int) -> Iterator[DeliveryAnswer]:
+        """Yield the messages, newest first; filters are the query of GET /webhooks/ID/deliveries."""
+        return cast("Iterator[DeliveryAnswer]", self._transport.pages(f"{self.path}/deliveries", filters))
+
+    def redeliver(self, delivery_id: str) -> DeliveryAnswer:
+        """Have a message sent again."""
+        path = f"{self.path}{path_of('deliveries', delivery_id)}/redeliver"
+        return cast("DeliveryAnswer", self._transport.object("POST", path))
 
 
 class Webhooks:
@@ -46,35 +46,16 @@ class Webhooks:
 
     def create(self, url: str, events: Sequence[str] | None = None, name: str | None = None) -> Webhook:
         """Be told at an address, of the ends of jobs unless events say of what; keep the secret, it is shown once."""
-        wish = {"url": url, "events": None if events is None else [*events], "name": name}
-        said = {key: value for key, value in wish.items() if value is not None}
-        return cast("Webhook", self._transport.object("POST", "/webhooks", json=said))
+        wish = without_none(url=url, events=None if events is None else [*events], name=name)
+        return self._made(self._transport.object("POST", "/webhooks", json=wish))
 
-    def show(self, webhook_id: str) -> Webhook:
+    def get(self, webhook_id: str) -> Webhook:
         """Return a webhook, without its secret."""
-        return cast("Webhook", self._transport.object("GET", f"/webhooks/{webhook_id}"))
+        return self._made(self._transport.object("GET", path_of("webhooks", webhook_id)))
 
     def list(self) -> Iterator[Webhook]:
         """Yield your webhooks, newest first."""
-        return cast("Iterator[Webhook]", self._transport.pages("/webhooks"))
+        return map(self._made, self._transport.pages("/webhooks"))
 
-    def change(self, webhook_id: str, **changes: Any) -> Webhook:
-        """Change url, events, name or enabled."""
-        return cast("Webhook", self._transport.object("PATCH", f"/webhooks/{webhook_id}", json=changes))
-
-    def delete(self, webhook_id: str) -> None:
-        """Remove a webhook with all messages to it."""
-        self._transport.send("DELETE", f"/webhooks/{webhook_id}")
-
-    def test(self, webhook_id: str) -> Delivery:
-        """Have a message sent that tells nothing; what became of it is among the deliveries."""
-        return cast("Delivery", self._transport.object("POST", f"/webhooks/{webhook_id}/test"))
-
-    def deliveries(self, webhook_id: str, **filters: str | int) -> Iterator[Delivery]:
-        """Yield the messages to a webhook, newest first; filters are the query of GET /webhooks/ID/deliveries."""
-        return cast("Iterator[Delivery]", self._transport.pages(f"/webhooks/{webhook_id}/deliveries", filters))
-
-    def redeliver(self, webhook_id: str, delivery_id: str) -> Delivery:
-        """Have a message sent again."""
-        path = f"/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"
-        return cast("Delivery", self._transport.object("POST", path))
+    def _made(self, answer: dict[str, Any]) -> Webhook:
+        return Webhook(self._transport, cast("NewWebhookAnswer", answer))

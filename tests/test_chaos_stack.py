@@ -76,13 +76,13 @@ def test_a_stack_works_survives_deaths_and_leaves_nobody_behind(tmp_path: Path) 
             stack.kill(name)
         restarted = stack.restart_dead()
         stack.wait_until_ready()
-        job = stack.client.wait(stack.client.create_job(spec)["id"], 60)
+        job = stack.client.jobs.create(**spec).wait(60)
         stack.freeze("worker-0")
 
         killed = stack.close()
 
     assert restarted == ["broker", "web", "worker-0"]
-    assert job["status"] == "succeeded"
+    assert job.status == "succeeded"
     assert killed == []
     assert living_in(tmp_path) == []
 

@@ -206,7 +206,7 @@ def test_a_job_is_paused_resumed_cancelled_and_deleted(service: Service) -> None
     wait_until(lambda: " paused at" in run(service, "show", job_id).output, "it is paused")
     assert run(service, "resume", job_id).exit_code == ExitCode.SUCCESS
     assert run(service, "cancel", job_id).exit_code == ExitCode.SUCCESS
-    assert run(service, "watch", job_id).exit_code == ExitCode.UNSUCCESSFUL
+    assert run(service, "watch", job_id).exit_code == ExitCode.CANCELLED
     assert run(service, "delete", job_id).exit_code == ExitCode.SUCCESS
     assert run(service, "show", job_id).exit_code == ExitCode.REFUSED
 
@@ -263,13 +263,18 @@ def test_a_refused_spec_is_explained_with_every_fault(service: Service) -> None:
 
 
 def test_a_dry_run_shows_the_plan_and_queues_nothing(service: Service) -> None:
-    before = run(service, "list", "--json").output
+    before = listed(service)
 
     plan = json.loads(run(service, "submit", "-", "--dry-run", text='{"dataset": "digits"}').output)
 
     assert plan["resolved_spec"]["model"]["architecture"] == "mlp"
     assert "estimate" in plan
-    assert run(service, "list", "--json").output == before
+    assert listed(service) == before
+
+
+def listed(service: Service) -> list[str]:
+    """Return the ids of the newest jobs."""
+    return [job["id"] for job in json.loads(run(service, "list", "--json").output)]
 
 
 def test_the_catalogue_is_listed(service: Service) -> None:
@@ -292,7 +297,7 @@ def test_a_service_that_is_not_there_is_said_so_at_once() -> None:
 def test_a_file_that_cannot_be_written_is_said_so(service: Service, job_id: str, tmp_path: Path) -> None:
     done = run(service, "losses", job_id, "-o", str(tmp_path / "nowhere" / "losses.csv"))
 
-    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert done.exit_code == ExitCode.FAILED
     assert "No such file or directory" in done.stderr
 
 
@@ -302,7 +307,7 @@ def test_a_database_that_refuses_is_said_so(tmp_path: Path, command: list[str]) 
 
     done = CliRunner().invoke(main, command, env={"GANYMEDE_HOME": str(tmp_path)})
 
-    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert done.exit_code == ExitCode.FAILED
     assert done.stderr.startswith("Error: The database refused: file is not a database")
 
 
@@ -348,7 +353,7 @@ def test_the_doctor_names_what_does_not_answer(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["doctor", "--json"], env=env)
 
     verdicts = {finding["subject"]: finding["verdict"] for finding in json.loads(done.stdout)}
-    assert done.exit_code == ExitCode.UNSUCCESSFUL
+    assert done.exit_code == ExitCode.FAILED
     assert (verdicts["database"], verdicts["broker"], verdicts["blobs"]) == ("fault", "fault", "ok")
     assert "hunter2" not in done.output
 
@@ -379,6 +384,6 @@ def test_the_doctor_asks_for_a_migration_where_one_is_due(tmp_path: Path) -> Non
     CliRunner().invoke(main, ["migrate"], env=env)
     after = CliRunner().invoke(main, ["doctor"], env=env)
 
-    assert before.exit_code == ExitCode.UNSUCCESSFUL
+    assert before.exit_code == ExitCode.FAILED
     assert "run `ganymede migrate`" in before.output
     assert after.exit_code == ExitCode.SUCCESS

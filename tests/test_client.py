@@ -1,22 +1,30 @@
 """The HTTP client, against an application that is served in this process."""
 
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread, Timer
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from flask import request
 from sqlalchemy import Engine
 
-from ganymede.client import Client, Drawn, GanymedeProblem
+from ganymede.client import Client, GanymedeProblem, Job
+from ganymede.watching import news
 from service.blobs import BlobStore, make_blobs
 from service.db import reading, writing
-from service.store import orders, transitions
+from service.store import history, orders, transitions
 from service.store.jobs import get_job
 from service.store.keys import LOCAL_OWNER
-from tests.building import add_job
+from service.store.stream import add_flush
+from service.store.transitions import Progress
+from tests.building import add_job, add_running_job
 from tests.conversation import make_client, serving
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 from tests.house import wait_until
@@ -43,21 +51,23 @@ def served(engine: Engine, blobs: BlobStore) -> Iterator[Served]:
     app.before_request(lambda: asked.append(request.full_path))
     with serving(app) as url:
         yield Served(url, asked)
+    app.extensions["web"].streams.stop()
 
 
 def test_a_client_that_the_service_cannot_let_wait_asks_again_seldom(engine: Engine, served: Served) -> None:
     with writing(engine) as session:
         job_id = add_job(session).id
-    with Client(served.url) as first, Client(served.url) as second:
-        version = first.job(job_id)["version"]
-        waiting = Thread(target=first.changed_job, args=(job_id, version, 3.0))
+    with Client(served.url) as client:
+        first, second = client.jobs.get(job_id), client.jobs.get(job_id)
+        version = first.data["version"]
+        waiting = Thread(target=first.refresh, args=(3.0,))
         waiting.start()
-        wait_until(lambda: len(served.asked) == 2, "the first client waits")
+        wait_until(lambda: len(served.asked) == 3, "the first waits")
 
-        job = second.changed_job(job_id, version, 1.5)
+        second.refresh(wait_s=1.5)
 
-        assert job["version"] == version
-        assert 2 <= len(served.asked) - 2 <= 4
+        assert second.data["version"] == version
+        assert 2 <= len(served.asked) - 3 <= 4
         waiting.join()
 
 
@@ -70,41 +80,48 @@ def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
         with reading(engine) as session:
             return bool(orders.next_orders(session))
 
-    with Client(served.url) as waiter, Client(served.url) as client:
-        waiting = Thread(target=waiter.changed_job, args=(job_id, waiter.job(job_id)["version"], 3.0))
+    with Client(served.url) as client:
+        job = client.jobs.get(job_id)
+        waiting = Thread(target=client.jobs.get(job_id).refresh, args=(3.0,))
         waiting.start()
-        wait_until(lambda: len(served.asked) == 2, "nobody else may wait")
-        told: list[Drawn] = []
-        wish = {"n": 2, "seed": 1, "tell": told.append}
-        sampling = Thread(target=client.sample, args=(job_id, target), kwargs=wish)
-        sampling.start()
+        wait_until(lambda: len(served.asked) == 3, "nobody else may wait")
+        told: list[tuple[int, int | None]] = []
+
+        def note(made: int, of_all: int | None) -> None:
+            told.append((made, of_all))
+
+        drawn = ThreadPoolExecutor(1).submit(job.sample, n=2, seed=1, format="csv", on_progress=note)
         wait_until(is_ordered, "the samples are asked for")
 
         carry_out(engine, blobs)
-        sampling.join()
+        samples = drawn.result()
         waiting.join()
 
-        assert target.read_bytes() == ROWS
-        assert told[0]["progress"] == {"made": 0, "n": 2, "fraction": 0.0}
-        assert client.drawn(told[0]["id"])["status"] == "ready"
+        assert (samples.download(target), target.read_bytes()) == (len(ROWS), ROWS)
+        assert told[0] == (0, 2)
         assert any(path.endswith("/file?") for path in served.asked)
-        assert client.sample(job_id, target, n=2, seed=1) == len(ROWS)
-        client.delete_sample(told[0]["id"])
+        again = job.sample(n=2, seed=1, format="csv")
+        assert (again.seed, again.download(target)) == (1, len(ROWS))
+        with pytest.raises(ValueError, match="ask for them with format='parquet'"):
+            again.download(tmp_path / "rows.parquet")
+        with pytest.raises(ValueError, match="ask for them with format='npz'"):
+            again.to_numpy()
+        again.delete()
         with pytest.raises(GanymedeProblem, match="no sample"):
-            client.drawn(told[0]["id"])
+            samples.download(target)
 
 
 def test_samples_that_take_longer_than_a_client_waits_are_its_time_out(
-    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+    engine: Engine, blobs: BlobStore, served: Served
 ) -> None:
     job_id = job_with_generator(engine, blobs)
 
     with Client(served.url) as client, pytest.raises(TimeoutError, match="is still queued"):
-        client.sample(job_id, tmp_path / "rows.csv", timeout_s=0.2, n=2, seed=1)
+        client.jobs.get(job_id).sample(timeout_s=0.2, n=2, seed=1)
 
 
 def test_samples_that_fail_while_a_client_waits_are_told_as_the_service_tells_them(
-    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+    engine: Engine, blobs: BlobStore, served: Served
 ) -> None:
     job_id = job_with_generator(engine, blobs)
 
@@ -114,59 +131,160 @@ def test_samples_that_fail_while_a_client_waits_are_told_as_the_service_tells_th
             orders.fail_order(session, order_id, attempt, code="too_rare", message="Two of 9 rows.")
 
     with Client(served.url) as client:
+        job = client.jobs.get(job_id)
         with pytest.raises(TimeoutError):
-            client.sample(job_id, tmp_path / "rows.csv", timeout_s=0.01, seed=1)
+            job.sample(timeout_s=0.01, seed=1)
         failing = Timer(0.5, fail)
         failing.start()
         with pytest.raises(GanymedeProblem) as told:
-            client.sample(job_id, tmp_path / "rows.csv", seed=1)
+            job.sample(seed=1)
         failing.join()
 
     assert (told.value.status, told.value.code, told.value.faults[0]["pointer"]) == (422, "too_rare", "/where")
+
+
+def test_losses_as_arrays_are_what_was_recorded(engine: Engine, served: Served) -> None:
+    job_id, attempt = add_running_job(engine)
+    rows = np.array([[0.1, 1], [np.nan, 2], [-np.inf, 3], [0.4, 4]], np.float32)
+    with writing(engine) as session:
+        columns = ("d_loss", "g_loss")
+        history.append_rows(session, job_id, attempt=attempt, first_step=1, columns=columns, rows=rows)
+
+    with Client(served.url) as client:
+        losses = client.jobs.get(job_id).losses("d_loss", "g_loss", from_step=2)
+        arrays = losses.to_numpy()
+
+    assert losses.columns == [*arrays] == ["step", "d_loss", "g_loss"]
+    assert losses["d_loss"] == [None, None, 0.4]
+    assert [array.dtype for array in arrays.values()] == [np.int64, np.float32, np.float32]
+    assert np.array_equal(arrays["step"], [2, 3, 4])
+    assert np.array_equal(arrays["d_loss"], rows[1:, 0], equal_nan=True)
 
 
 def test_a_stream_is_whole_from_any_message_on_and_ends_with_the_job(engine: Engine, served: Served) -> None:
     with writing(engine) as session:
         job_id = add_job(session).id
     with Client(served.url) as client:
-        messages = client.stream(job_id)
+        job = client.jobs.get(job_id)
+        messages = job.watch()
         snapshot = next(messages)
         with writing(engine) as session:
             transitions.request_cancel(session, get_job(session, LOCAL_OWNER, job_id))
         rest = list(messages)
 
-    assert (snapshot["id"], snapshot["event"], snapshot["data"]["status"]) == (None, "snapshot", "queued")
-    assert [message["id"] for message in rest] == [*range(snapshot["data"]["seq"] + 1, rest[-1]["id"] + 1)]
-    assert rest[-1]["data"]["status"] == "cancelled"
+        assert (snapshot["id"], snapshot["event"], snapshot["data"]["status"]) == (None, "snapshot", "queued")
+        assert [message["id"] for message in rest] == [*range(snapshot["data"]["seq"] + 1, rest[-1]["id"] + 1)]
+        assert rest[-1]["data"]["status"] == job.status == "cancelled"
+        assert [message["id"] for message in job.watch(after=0)] == [*range(1, rest[-1]["id"] + 1)]
+
+
+def test_a_job_that_is_watched_is_as_its_messages_say(engine: Engine, served: Served) -> None:
+    job_id, attempt = add_running_job(engine)
+    progress = Progress(2, 128, 0.1, 20.0, {"step": 2, "d_loss": 0.5})
     with Client(served.url) as client:
-        assert [message["id"] for message in client.stream(job_id, after=0)] == [*range(1, rest[-1]["id"] + 1)]
+        job = client.jobs.get(job_id)
+        messages = job.watch()
+        next(messages)
+        with writing(engine) as session:
+            rows = np.array([[0.7], [0.5]], np.float32)
+            transitions.flush(session, job_id, attempt, progress)
+            history.append_rows(session, job_id, attempt=attempt, first_step=1, columns=("d_loss",), rows=rows)
+            add_flush(session, get_job(session, LOCAL_OWNER, job_id), first_step=1, last_step=2, progress=progress)
+
+        kinds = [next(messages)["event"], next(messages)["event"]]
+
+        assert kinds == ["losses", "progress"]
+        assert (job.step, job.data["losses"], job.data["progress"]["samples_seen"]) == (
+            2,
+            {"step": 2, "d_loss": 0.5},
+            128,
+        )
+        messages.close()
+
+
+def test_where_too_many_watch_a_job_is_looked_at_instead(engine: Engine) -> None:
+    with writing(engine) as session:
+        job_id, other = add_job(session).id, add_job(session).id
+    app = make_client(engine, web_watchers=1).application
+    with serving(app) as url, Client(url) as client, Client(url) as first:
+        watching = first.jobs.get(other).watch()
+        next(watching)
+        job = client.jobs.get(job_id)
+        with pytest.raises(GanymedeProblem, match="Too many clients watch"):
+            next(job.watch())
+
+        told = news(job)
+        statuses = [next(told)["status"]]
+        first.jobs.get(job_id).cancel()
+        statuses += [answer["status"] for answer in told]
+
+        assert statuses == ["queued", "cancelled"]
+        app.extensions["web"].streams.stop()
+
+
+class OneJob(BaseHTTPRequestHandler):
+    """Shows one job, whose stream a test writes: by the place that is asked for, what is sent before it breaks off."""
+
+    streams: ClassVar[dict[str, bytes]] = {}
+    status = "succeeded"
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        if "/stream" in self.path:
+            self.wfile.write(self.streams.get(self.path.partition("?")[2], b""))
+        else:
+            links = {"self": "/jobs/job_1"}
+            self.wfile.write(json.dumps({"id": "job_1", "status": self.status, "version": 1, "links": links}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def one_job(handler: type[OneJob]) -> Iterator[Job]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            yield client.jobs.get("job_1")
+        server.shutdown()
 
 
 def test_a_stream_that_breaks_off_in_the_midst_of_a_line_goes_on_after_the_last_whole_one() -> None:
     lines = [b'{"id":1,"event":"status","data":{"name":"a\xe2\x80\xa8b"}}\n', b'{"id":2,"event":"status","data":{}}\n']
-    asked = []
 
-    class Breaking(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            if self.path == "/jobs/job_1":
-                self.wfile.write(b'{"status": "succeeded"}')
-            elif self.path.endswith("after=0"):
-                self.wfile.write(lines[0] + lines[1][:20])
-            elif self.path.endswith("after=1"):
-                self.wfile.write(lines[1])
+    class Breaking(OneJob):
+        streams: ClassVar = {"after=0": lines[0] + lines[1][:20], "after=1": lines[1]}
+        asked: ClassVar = []
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        with Client(f"http://127.0.0.1:{server.server_port}") as client:
-            messages = list(client.stream("job_1", after=0))
-        server.shutdown()
+    with one_job(Breaking) as job:
+        messages = list(job.watch(after=0))
 
     assert [message["id"] for message in messages] == [1, 2]
     assert messages[0]["data"]["name"] == "a\u2028b"
-    assert [path.rpartition("=")[2] for path in asked if "stream" in path] == ["0", "1", "2"]
+    assert [path.rpartition("=")[2] for path in Breaking.asked if "stream" in path] == ["0", "1", "2"]
+
+
+def test_the_place_of_a_job_that_waits_is_told_again_with_each_sign_of_life() -> None:
+    class Waiting(OneJob):
+        streams: ClassVar = {
+            "": b'{"id":null,"event":"snapshot","data":{"seq":4,"id":"job_1","status":"queued",'
+            b'"version":1,"links":{"self":"/jobs/job_1"}}}\n' + b" "
+        }
+        status = "queued"
+
+    with one_job(Waiting) as job:
+        messages = job.watch()
+        first, second = next(messages), next(messages)
+
+    assert (first["event"], first["data"]["seq"]) == ("snapshot", 4)
+    assert (second["id"], second["event"], second["data"]) == (None, "snapshot", job.data)
+
+
+def test_where_the_service_is_may_be_said_by_variables(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANYMEDE_URL", served.url)
+
+    with Client() as client:
+        assert client.is_ready()

@@ -106,7 +106,7 @@ def test_what_clients_are_told_at_the_same_time_holds_together(database_url: str
                 done.result()
         jobs = {job_id: end(client, owners[0], job_id) for job_id in diary.created - diary.deleted}
         histories = {job_id: steps_of(client, job_id) for job_id in jobs}
-        listed = {job["id"] for job in client.jobs()}
+        listed = {job.id for job in client.jobs.list()}
 
     assert list(diary.faults()) == []
     assert listed == jobs.keys()
@@ -124,31 +124,29 @@ def end(client: Client, owner: Owner, job_id: str) -> dict[str, Any]:
         assert time.monotonic() < deadline_s, f"{job_id} is stuck: {entry.body}"
         if entry.body["status"] in {"paused", "pausing"}:
             owner.ask("resume", job_id)
-        client.changed_job(job_id, entry.body["version"], 1.0)
+        client.jobs.get(job_id).refresh(wait_s=1.0)
     return entry.body
 
 
 def steps_of(client: Client, job_id: str) -> list[int]:
     """Return every step of a job's history."""
-    rows = client.content(f"/jobs/{job_id}/losses", format="csv", columns="d_loss").decode().splitlines()
-    return [int(row.split(",")[0]) for row in rows[1:]]
+    return [int(step) for step in client.jobs.get(job_id).losses("d_loss").to_numpy()["step"]]
 
 
 def test_a_cancel_takes_effect_at_once_in_the_queue_and_soon_on_a_worker(service: Service) -> None:
     queued_s, running_s = [], []
     with Client(service.url) as client:
         for _ in range(5):
-            running = client.create_job({**SMALL_JOB, **ENDLESS, "loop": {**SMALL_JOB["loop"], **ENDLESS["loop"]}})
-            wait_until(lambda job=running: client.job(job["id"])["progress"]["step"], "it trains")
-            queued = client.create_job(SMALL_JOB)
+            running = client.jobs.create(**{**SMALL_JOB, **ENDLESS, "loop": {**SMALL_JOB["loop"], **ENDLESS["loop"]}})
+            wait_until(lambda job=running: job.refresh().step, "it trains")
+            queued = client.jobs.create(**SMALL_JOB)
 
             began_s = time.monotonic()
-            assert client.cancel(queued["id"])["status"] == "cancelled"
+            assert queued.cancel().status == "cancelled"
             queued_s.append(time.monotonic() - began_s)
 
             began_s = time.monotonic()
-            client.cancel(running["id"])
-            assert client.wait(running["id"], CANCEL_WITHIN_S)["status"] == "cancelled"
+            assert running.cancel().wait(CANCEL_WITHIN_S).status == "cancelled"
             running_s.append(time.monotonic() - began_s)
 
     print(f"cancelled in the queue {max(queued_s):.3f} s, on a worker {max(running_s):.3f} s at most")  # noqa: T201

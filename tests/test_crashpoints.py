@@ -163,8 +163,8 @@ def test_a_job_stored_by_a_web_process_that_died_before_it_answered_is_the_repea
     ):
         assert client.is_ready()
 
-        job = client.create_job(SMALL_JOB)
+        job = client.jobs.create(**SMALL_JOB)
 
         assert not (tmp_path / "submit.committed").exists()
-        assert [stored["id"] for stored in client.jobs()] == [job["id"]]
-        assert client.wait(job["id"], timeout_s=180)["attempt"] == 1
+        assert [stored.id for stored in client.jobs.list()] == [job.id]
+        assert job.wait(timeout_s=180).data["attempt"] == 1

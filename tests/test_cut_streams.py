@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from ganymede.client import Client, ServiceUnreachable
+from ganymede.client import Client, Job, ServiceUnreachable
 from tests.house import SMALL_JOB, wait_until
 from tests.serving import Service, running_service
 from tests.watching import Message, read_events, read_lines, told_history
@@ -81,16 +81,16 @@ def kill_web(service: Service) -> None:
 def test_nothing_is_lost_or_told_twice_by_a_stream_that_is_cut_a_hundred_times(tmp_path: Path) -> None:
     dice = random.Random(7)
     with running_service(tmp_path / "home", **QUICK) as service, Client(service.url, patience_s=120) as client:
-        job = client.create_job(LONG)
-        watcher = Watcher(service.url, job["id"], seed=11)
+        job = client.jobs.create(**LONG)
+        watcher = Watcher(service.url, job.id, seed=11)
         for cut in range(CUTS):
             if cut in WEB_KILLS:
                 kill_web(service)
             if cut in TRAINER_KILLS:
-                wait_for_step(client, job["id"], TRAINER_KILLS[cut])
+                wait_for_step(job, TRAINER_KILLS[cut])
                 service.find("ganymede: trainer")[0].kill()
             wait_until(lambda: watcher.read_a_piece(for_s=dice.uniform(0.0, 0.3)), "something was read")
-        wait_until(lambda: is_cancelled(client, job["id"]), "the job is cancelled")
+        wait_until(lambda: is_cancelled(job), "the job is cancelled")
 
         while not watcher.has_ended:
             watcher.read_a_piece(for_s=10)
@@ -99,16 +99,16 @@ def test_nothing_is_lost_or_told_twice_by_a_stream_that_is_cut_a_hundred_times(t
         assert watcher.messages[-1].data["status"] == "cancelled"
         assert sum(message.event == "rollback" for message in watcher.messages) >= 1
         told = told_history(watcher.messages)
-        stored = client.losses(job["id"])["columns"]
+        stored = job.losses().data["columns"]
         assert {name: [row[name] for row in told.values()] for name in stored} == stored
 
 
-def wait_for_step(client: Client, job_id: str, step: int) -> None:
-    wait_until(lambda: client.job(job_id)["progress"]["step"] > step, f"step {step}")
+def wait_for_step(job: Job, step: int) -> None:
+    wait_until(lambda: job.refresh().step > step, f"step {step}")
 
 
-def is_cancelled(client: Client, job_id: str) -> bool:
+def is_cancelled(job: Job) -> bool:
     """Ask for the end, and tell whether it has come."""
     with suppress(ServiceUnreachable):
-        return client.cancel(job_id)["status"] == "cancelled"
+        return job.cancel().status == "cancelled"
     return False

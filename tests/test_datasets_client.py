@@ -83,29 +83,31 @@ def fail(engine: Engine) -> None:
 def test_a_file_is_sent_in_pieces_waited_for_looked_at_and_deleted(
     url: str, engine: Engine, blobs: BlobStore, file: Path, tmp_path: Path
 ) -> None:
-    sent: list[int] = []
+    sent: list[tuple[int, int | None]] = []
     with Client(url) as client:
-        dataset = client.datasets.upload(file, modality="vector", on_progress=sent.append, label="species")
+        dataset = client.datasets.upload(
+            file, modality="vector", on_progress=lambda *moved: sent.append(moved), label="species"
+        )
         with reading(engine) as session:
-            row = session.get_one(Dataset, dataset["id"])
+            row = session.get_one(Dataset, dataset.id)
         with pytest.raises(TimeoutError, match="still preparing"):
-            client.datasets.wait(dataset["id"], timeout_s=0.1)
+            dataset.wait(timeout_s=0.1)
         preparing = Thread(target=prepare, args=(engine, blobs))
         preparing.start()
-        ready = client.datasets.wait(dataset["id"], timeout_s=180)
+        dataset.wait(timeout_s=180)
         preparing.join()
-        size_bytes = client.datasets.preview(dataset["id"], tmp_path / "preview.csv")
-        listed = [entry["id"] for entry in client.datasets.list()]
-        client.datasets.delete(dataset["id"])
+        size_bytes = dataset.preview(tmp_path / "preview.csv")
+        listed = [entry.id for entry in client.datasets.list()]
+        dataset.delete()
 
         with pytest.raises(GanymedeProblem, match="no data set"):
-            client.datasets.show(dataset["id"])
+            client.datasets.get(dataset.id)
 
     assert read_verified(blobs, row.files["upload"]) == file.read_bytes()
     assert (row.name, row.modality, row.options) == ("flowers.bin", "vector", {"label": "species"})
-    assert (len(sent), sum(sent)) == (4, file.stat().st_size)
-    assert (ready["status"], size_bytes) == ("ready", len(b"preview"))
-    assert listed == [dataset["id"], *DATASETS]
+    assert sent == [(2**18 * count, 2**20) for count in (1, 2, 3, 4)]
+    assert (dataset.status, size_bytes) == ("ready", len(b"preview"))
+    assert listed == [dataset.id, *DATASETS]
 
 
 def test_a_file_that_the_service_refuses_is_told_why(url: str, file: Path) -> None:
@@ -145,7 +147,7 @@ def test_the_console_tells_of_a_data_set_that_failed_by_its_exit_code(url: str, 
     fail(engine)
     waiting.join()
 
-    assert outcome[0].exit_code == ExitCode.UNSUCCESSFUL
+    assert outcome[0].exit_code == ExitCode.FAILED
     assert "ragged_rows: Line 7 has 3 cells." in outcome[0].output
 
 

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from ganymede.cli import main
+from ganymede.exit_codes import MEANING
 from service.settings import Settings
 from service.spec.columns import COLUMNS
 from service.spec.objectives import references
@@ -80,3 +81,9 @@ def test_every_path_that_operators_are_sent_to_exists() -> None:
 
     assert len(named) >= 6
     assert set(named) - paths == set()
+
+
+def test_the_exit_codes_in_the_table_are_those_of_the_console() -> None:
+    told = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE)
+
+    assert told == [(str(code.value), meaning) for code, meaning in MEANING.items()]

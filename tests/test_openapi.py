@@ -1,14 +1,26 @@
 """The OpenAPI document is valid, whole and true."""
 
 import re
+from collections.abc import Iterator
+from typing import get_type_hints, is_typeddict
 
 import pytest
 from openapi_spec_validator import validate
 from sqlalchemy import create_engine
 
+from ganymede import answers, jobs, samples
 from service.answers.problem import CODES
 from service.spec.job import JobSpec
 from tests.conversation import CheckedClient, document_of, make_client
+
+NOT_DESCRIBED = {answers.Message}  # a line of a stream
+
+
+def client_types() -> Iterator[type]:
+    """Yield the types by which the Python client tells what it sends and gets."""
+    yield from (jobs.JobSpec, samples.SampleSpec)
+    yield from (told for told in vars(answers).values() if is_typeddict(told) and told not in NOT_DESCRIBED)
+
 
 METHODS = {"GET", "POST", "PATCH", "DELETE"}
 
@@ -74,6 +86,19 @@ def test_the_schema_of_a_job_has_every_bound_default_and_description(client: Che
     assert "pattern" in str(schemas["JobSpec"]["properties"]["labels"])
     assert schemas["JobAnswer"]["properties"]["resolved_spec"]["$ref"] == "#/components/schemas/JobSpec"
     assert client.get("/schema/job").get_json()["properties"].keys() == JobSpec.model_fields.keys()
+
+
+def test_the_types_of_the_client_have_the_fields_of_the_document(client: CheckedClient) -> None:
+    schemas = document_of(client.application)["components"]["schemas"]
+    described = {told: {*schemas[told.__name__]["properties"]} for told in client_types()}
+
+    assert {told: {*get_type_hints(told)} for told in described} == described
+
+
+def test_the_formats_of_the_client_are_those_of_the_document(client: CheckedClient) -> None:
+    wish = document_of(client.application)["components"]["schemas"]["SampleSpec"]["properties"]["format"]
+
+    assert {*wish["anyOf"][0]["enum"]} == samples.FORMATS
 
 
 def test_every_problem_code_is_documented(client: CheckedClient) -> None:

@@ -92,9 +92,9 @@ def test_data_of_ones_own_is_uploaded_prepared_and_trained_on(service: Service, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "preview.csv").read_text().startswith("height,weight")
     with Client(service.url) as client:
-        job = client.wait(json.loads(done.stdout.splitlines()[-1])["id"], timeout_s=180)
-        assert client.datasets.show(job["resolved_spec"]["dataset"]["name"])["name"] == "people"
-    assert job["status"] == "succeeded"
+        job = client.jobs.get(json.loads(done.stdout.splitlines()[-1])["id"]).wait(timeout_s=180)
+        assert client.datasets.get(job.data["resolved_spec"]["dataset"]["name"]).data["name"] == "people"
+    assert job.status == "succeeded"
 
 
 def test_the_experiment_on_saturation_shows_what_its_page_says(service: Service, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_grid_is_created_watched_ranked_and_deleted(engine: Engine, url: str) 
     assert [(each["id"], each["name"]) for each in listed] == [(made, "rates")]
     assert json.loads(run(url, "delete", made, "--keep-members", "--json").output) == {"deleted": [made]}
     with Client(url) as client:
-        assert {job["id"] for job in client.jobs()} == {worse, better}
+        assert {job.id for job in client.jobs.list()} == {worse, better}
 
 
 def test_drawn_members_are_created_and_cancelled(url: str) -> None:
@@ -88,7 +88,7 @@ def test_drawn_members_are_created_and_cancelled(url: str) -> None:
 
     assert (made["method"], made["members"]["total"], made["search"]["seed"]) == ("asha", 4, 3)
     assert cancelled.output.startswith(f"{made['id']} ended: 4 cancelled; best is nobody yet")
-    assert waited.exit_code == ExitCode.UNSUCCESSFUL
+    assert waited.exit_code == ExitCode.FAILED
 
 
 def test_what_is_refused_is_told_by_parameter(url: str) -> None:
@@ -105,9 +105,9 @@ def test_the_client_raises_what_the_service_refuses_and_waits_no_longer_than_it_
         made = client.sweeps.create({"dataset": "ring"}, grid={"seed": [1]})
 
         with pytest.raises(GanymedeProblem) as refused:
-            client.sweeps.delete(made["id"])
+            made.delete()
         with pytest.raises(TimeoutError):
-            client.sweeps.wait(made["id"], timeout_s=0)
+            made.wait(timeout_s=0)
 
     assert refused.value.code == "sweep_is_live"
 

@@ -20,7 +20,7 @@ LONG = {"dataset": "ring", "loop": {"max_steps": 1_000_000}, "resources": {"step
 def start_training(service: Service) -> str:
     """Post a job that takes longer than any test and wait until its trainer runs."""
     with Client(service.url) as client:
-        job_id = client.create_job(LONG)["id"]
+        job_id = client.jobs.create(**LONG).id
     wait_until(lambda: service.find(f"ganymede: trainer {job_id} #1"), "the trainer runs")
     return job_id
 
@@ -32,7 +32,7 @@ def test_every_process_carries_its_role(service: Service) -> None:
         wait_until(lambda role=role: service.find(role), role)
 
     with Client(service.url) as client:
-        client.cancel(job_id)
+        client.jobs.get(job_id).cancel()
 
 
 def test_nothing_survives_when_it_is_killed(tmp_path: Path) -> None:
@@ -56,8 +56,9 @@ def test_an_interrupt_stops_everything_and_the_job_is_saved(tmp_path: Path) -> N
         assert service.process.wait(30) == 0
         wait_until(lambda: alive(family) == [], "all are gone", within_s=2)
     with running_service(tmp_path / "home") as service, Client(service.url) as client:
-        wait_until(lambda: client.job(job_id)["attempt"] == 2, "it is continued")
-        assert next(client.checkpoints(job_id))["step"] > 0
+        job = client.jobs.get(job_id)
+        wait_until(lambda: job.refresh().data["attempt"] == 2, "it is continued")
+        assert next(job.checkpoints())["step"] > 0
 
 
 def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
@@ -69,8 +70,8 @@ def test_whichever_part_dies_is_started_again(tmp_path: Path) -> None:
             min(first, key=lambda process: process.create_time()).kill()
 
             wait_until(lambda title=title, first=first: set(service.find(title)) - first, f"{title} again")
-        job_id = client.create_job({"dataset": "ring", "loop": {"max_steps": 20}})["id"]
-        assert client.wait(job_id, timeout_s=180)["status"] == "succeeded"
+        job = client.jobs.create(dataset="ring", loop={"max_steps": 20})
+        assert job.wait(timeout_s=180).status == "succeeded"
 
 
 def test_a_busy_port_is_named_and_another_proposed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from ganymede.client import Client
+from ganymede.client import Client, Job
 from service.blobs import make_blobs, sha256_of
 from service.broker import INGEST
 from service.db import reading, writing
@@ -54,14 +54,14 @@ def test_a_woken_worker_prepares_an_upload_and_trains_on_it(tmp_path: Path, sqli
     assert (job.status, job.step) == ("succeeded", 20)
 
 
-def train(client: Client, file: Path, data: bytes) -> str:
-    """Upload a file and train on it by the recipe, though shortly; return the job's id."""
+def train(client: Client, file: Path, data: bytes) -> Job:
+    """Upload a file and train on it by the recipe, though shortly."""
     file.write_bytes(data)
-    dataset = client.datasets.wait(client.datasets.upload(file)["id"], 120)
-    assert dataset["status"] == "ready", dataset["error"]
-    job = client.wait(client.create_job({"dataset": dataset["id"], "loop": {"max_steps": 20}})["id"], 240)
-    assert job["status"] == "succeeded", job["error"]
-    return job["id"]
+    dataset = client.datasets.upload(file).wait(120)
+    assert dataset.status == "ready", dataset.data["error"]
+    job = client.jobs.create(dataset=dataset.id, loop={"max_steps": 20}).wait(240)
+    assert job.status == "succeeded", job.data["error"]
+    return job
 
 
 CITIES = ["Bonn", "Köln", "=Ulm()"]
@@ -90,9 +90,9 @@ def test_a_table_of_ones_own_is_sampled_by_its_columns(service: Service, tmp_pat
     where = {"city": ["Bonn", "=Ulm()"], "joined": {"minimum": "2021-01-01", "maximum": "2021-12-31"}}
 
     with Client(service.url) as client:
-        job_id = train(client, tmp_path / "members.csv", members.to_csv(index=False).encode())
-        client.sample(job_id, tmp_path / "any.csv", n=500, seed=1)
-        client.sample(job_id, made, n=50, seed=1, where=where)
+        job = train(client, tmp_path / "members.csv", members.to_csv(index=False).encode())
+        job.sample(n=500, seed=1, format="csv").download(tmp_path / "any.csv")
+        job.sample(n=50, seed=1, where=where, format="csv").download(made)
 
     rows = pd.read_csv(tmp_path / "any.csv", parse_dates=["joined"])
     assert list(rows.columns) == list(members.columns)
@@ -125,8 +125,8 @@ def folders() -> dict[str, bytes]:
 
 def test_pictures_in_folders_are_sampled_by_folder(service: Service, folders: dict[str, bytes], tmp_path: Path) -> None:
     with Client(service.url) as client:
-        job_id = train(client, tmp_path / "shades.zip", make_zip(folders))
-        client.sample(job_id, tmp_path / "made.zip", n=3, seed=1, classes=["light"], format="zip")
+        job = train(client, tmp_path / "shades.zip", make_zip(folders))
+        job.sample(n=3, seed=1, classes=["light"], format="zip").download(tmp_path / "made.zip")
 
     with zipfile.ZipFile(tmp_path / "made.zip") as made:
         assert made.namelist() == [f"{number:05d}_light.png" for number in range(3)]
@@ -143,8 +143,8 @@ def test_sounds_in_folders_are_sampled_by_label(service: Service, tmp_path: Path
     }
 
     with Client(service.url) as client:
-        job_id = train(client, tmp_path / "tones.zip", make_zip(tones))
-        client.sample(job_id, tmp_path / "made.zip", n=2, seed=1, classes=["high"], format="zip")
+        job = train(client, tmp_path / "tones.zip", make_zip(tones))
+        job.sample(n=2, seed=1, classes=["high"], format="zip").download(tmp_path / "made.zip")
 
     with zipfile.ZipFile(tmp_path / "made.zip") as made:
         assert made.namelist() == ["00000_high.wav", "00001_high.wav"]

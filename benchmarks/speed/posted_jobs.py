@@ -13,9 +13,9 @@ from benchmarks.speed.figures import Effort, Figure, took_s
 from benchmarks.speed.models import posted
 from benchmarks.speed.places import COMPILED
 from benchmarks.speed.running import a_service
-from ganymede.client import Client
+from ganymede.client import Client, Job
+from service import models
 from service.db import make_engine, reading
-from service.models import Job
 from service.settings import Settings
 
 BASELINE = Path(__file__).with_name("baseline.py")
@@ -52,9 +52,9 @@ def rates_of_service(windows: int, window_s: float) -> list[float]:
         COMPILED.mkdir(parents=True, exist_ok=True)
         (home / "cache" / "compiled").symlink_to(COMPILED)
         with a_service(home, slots=SLOTS) as client:
-            jobs = [client.create_job(posted("ring", "fused"))["id"] for _ in range(JOBS)]
-            wait_until(lambda: sum(steps_of(client, job) >= STEADY_STEPS for job in jobs) == SLOTS)
-            return [rate_in(lambda: sum(steps_of(client, job) for job in jobs), window_s) for _ in range(windows)]
+            jobs = [client.jobs.create(**posted("ring", "fused")) for _ in range(JOBS)]
+            wait_until(lambda: sum(steps_of(job) >= STEADY_STEPS for job in jobs) == SLOTS)
+            return [rate_in(lambda: sum(map(steps_of, jobs)), window_s) for _ in range(windows)]
 
 
 @contextmanager
@@ -78,12 +78,11 @@ def lines_in(file: Path) -> int:
     return file.read_bytes().count(b"\n")
 
 
-def steps_of(client: Client, job_id: str) -> int:
+def steps_of(job: Job) -> int:
     """Return how far a job is, as soon as it is heard of anew where it runs."""
-    job = client.job(job_id)
-    if job["status"] == "running":
-        job = client.changed_job(job_id, job["version"], 5.0)
-    return job["progress"]["step"]
+    if job.refresh().status == "running":
+        job.refresh(wait_s=5.0)
+    return job.step
 
 
 def rate_in(count: Callable[[], int], window_s: float) -> float:
@@ -112,11 +111,11 @@ def until_first_step_s(client: Client, settings: Settings) -> float:
 
     The end of the job and the time since its training began are written at once, so the beginning follows from them.
     """
-    job = client.wait(client.create_job(posted("ring", "reuse", loop={"max_steps": 20}))["id"])
-    first_step_ms = client.losses(job["id"], columns="step_ms", to_step=1)["columns"]["step_ms"][0]
+    job = client.jobs.create(**posted("ring", "reuse", loop={"max_steps": 20})).wait()
+    first_step_ms = float(job.losses("step_ms", to_step=1).to_numpy()["step_ms"][0])
     engine = make_engine(settings.database)
     with reading(engine) as session:
-        stored = session.get_one(Job, job["id"])
+        stored = session.get_one(models.Job, job.id)
     engine.dispose()
     if stored.finished_at is None:
         raise ValueError("the job has not ended")

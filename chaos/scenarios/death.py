@@ -39,7 +39,7 @@ def run(database: Database, home: Path) -> Findings:
             _wait_at_random(stack, job_id, moments)
             _die(stack, job_id, "worker", findings, noticed_within_s=_NOTICED_BY_SILENCE_S)
             stack.restart_dead()
-        stack.client.change_job(job_id, max_steps=job_of(stack, job_id).step + 2000)
+        stack.client.jobs.get(job_id).change(max_steps=job_of(stack, job_id).step + 2000)
         job = wait_for_end(stack, [job_id], within_s=60)[0]
         losses = TRAINER_DEATHS + WORKER_DEATHS
         findings.expect(job.attempt == losses + 1, f"{losses} losses and attempt {job.attempt}")

@@ -29,7 +29,7 @@ def run(database: Database, home: Path) -> Findings:
             for name in stack.worker_names:
                 _restart(stack, name, findings)
         for job_id in jobs:
-            stack.client.change_job(job_id, max_steps=job_of(stack, job_id).step + _MORE_STEPS)
+            stack.client.jobs.get(job_id).change(max_steps=job_of(stack, job_id).step + _MORE_STEPS)
         for job in wait_for_end(stack, jobs, within_s=_END_WITHIN_S):
             findings.expect(job.state == State.SUCCEEDED, f"{job.id} is {job.state}: {job.error_message}")
             findings.expect(job.losses_in_all == 0, f"{job.id} was charged {job.losses_in_all} losses")

@@ -33,7 +33,7 @@ def run(database: Database, home: Path, crowd: Crowd = PROMISED) -> Findings:
         for job_id in trainings:
             job = job_of(stack, job_id)
             findings.expect((job.state, job.attempt) == (State.RUNNING, 1), f"{job_id} is {job.state}, {job.attempt}")
-            stack.client.cancel(job_id)
+            stack.client.jobs.get(job_id).cancel()
         everybody = [*trainings, *record.created]
         wait_for_end(stack, everybody, within_s=_END_WITHIN_S)
         findings.violations.extend(judge_jobs(stack, everybody, cancelled=frozenset(everybody)))

@@ -90,7 +90,7 @@ def run(database: Database, home: Path) -> Findings:
         unhindered = sum((jobs[one].state, jobs[one].attempt) == (State.SUCCEEDED, 1) for one in good)
         findings.note(f"{unhindered} of {len(good)} good jobs succeeded at attempt 1")
         for job_id in deadly:
-            stack.client.delete_job(job_id)
+            stack.client.jobs.get(job_id).delete()
         expected = dict.fromkeys(good, outcome_of(stack.engine, unharmed))
         findings.violations.extend(judge_jobs(stack, [unharmed, *good], expected=expected, deleted=list(deadly)))
     return findings

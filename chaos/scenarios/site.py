@@ -46,7 +46,7 @@ def a_site(
 
 def submit(stack: Stack, spec: Mapping[str, Any]) -> str:
     """Post a job and return its id."""
-    return stack.client.create_job(spec)["id"]
+    return stack.client.jobs.create(**spec).id
 
 
 def job_of(stack: Stack, job_id: str) -> Job:

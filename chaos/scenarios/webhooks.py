@@ -35,7 +35,7 @@ def run(database: Database, home: Path) -> Findings:
         awake = threading.Event()
         unsteady.answer = _Unsteady(random.Random(f"webhooks {database}"))
         hanging.answer = lambda _: 204 if awake.wait(_HANGS_FOR_S) else 500
-        secrets = [stack.client.webhooks.create(each.url, ["*"])["secret"] for each in (unsteady, hanging)]
+        secrets = [stack.client.webhooks.create(each.url, ["*"]).secret for each in (unsteady, hanging)]
         saved = {"checkpoints": {"every_steps": 100}, "samples": {"every_steps": 100}}
         jobs = [submit(stack, a_ring(max_steps=2_000, **saved)) for _ in range(JOBS)]
         for number, name in enumerate(DEATHS, 1):

@@ -22,15 +22,18 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
             with Client(url, key) as client:
                 command(client, *args, **options)
         except GanymedeProblem as problem:
-            _stop(str(problem), ExitCode.REFUSED if problem.status < 500 else ExitCode.UNREACHABLE)
+            stop(str(problem), ExitCode.REFUSED if problem.status < 500 else ExitCode.UNREACHABLE)
         except ServiceUnreachable as error:
-            _stop(str(error), ExitCode.UNREACHABLE)
+            stop(str(error), ExitCode.UNREACHABLE)
         except OSError as error:  # a file of ours; what happens on the way to the service is ServiceUnreachable
-            _stop(str(error), ExitCode.UNSUCCESSFUL)
+            stop(str(error), ExitCode.FAILED)
+        except KeyboardInterrupt:
+            stop("Interrupted.", ExitCode.INTERRUPTED)
 
     return connected
 
 
-def _stop(message: str, code: ExitCode) -> NoReturn:
+def stop(message: str, code: ExitCode) -> NoReturn:
+    """End the command with a message and an exit code."""
     click.secho(message, fg="red", err=True)
     raise click.exceptions.Exit(code)

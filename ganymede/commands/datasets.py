@@ -1,21 +1,19 @@
 """Commands on data sets: upload, list, show, preview, delete."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ganymede.commands.completion import one_dataset, some_datasets
 from ganymede.commands.connection import with_client
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, bytes_moved, show_file, show_json, waiting
 from ganymede.exit_codes import ExitCode
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
-    from ganymede.client import Client
-    from ganymede.datasets import Dataset
-
-one_dataset = click.argument("dataset_id", metavar="DATASET")
+    from ganymede.answers import DatasetEntry
+    from ganymede.client import Client, Dataset
 
 
 @click.group()
@@ -49,15 +47,11 @@ def upload(
     The same file is the same data set, however often it is sent.
     """
     said = {"name": name, "modality": modality, "label": label, "sample_rate": sample_rate, "seconds": seconds}
-    terminal = sys.stderr if sys.stderr.isatty() else None
-    if terminal is None:
-        dataset = client.datasets.upload(file, **said)  # type: ignore[arg-type]
-    else:
-        with click.progressbar(length=file.stat().st_size, label=file.name, file=terminal) as bar:
-            dataset = client.datasets.upload(file, on_progress=bar.update, **said)  # type: ignore[arg-type]
+    with bytes_moved(file.name) as on_progress:
+        dataset = client.datasets.upload(file, on_progress=on_progress, **said)  # type: ignore[arg-type]
     if waits:
-        dataset = client.datasets.wait(dataset["id"])
-    _tell(dataset, as_json=as_json, brief=not waits)
+        _await(dataset)
+    _tell(dataset.data, as_json=as_json, brief=not waits)
     _exit_by(dataset)
 
 
@@ -69,7 +63,7 @@ def list_datasets(client: "Client", limit: int, as_json: bool) -> None:
     """List your data sets, newest first, then the built-in ones."""
     from itertools import islice
 
-    entries = list(islice(client.datasets.list(), limit))
+    entries = [dataset.data for dataset in islice(client.datasets.list(), limit)]
     if as_json:
         show_json(entries)
     else:
@@ -84,8 +78,10 @@ def list_datasets(client: "Client", limit: int, as_json: bool) -> None:
 @with_client
 def show(client: "Client", dataset_id: str, waits: bool, as_json: bool) -> None:
     """Show one data set, with its warnings or why it failed."""
-    dataset = client.datasets.wait(dataset_id) if waits else client.datasets.show(dataset_id)
-    _tell(dataset, as_json=as_json, brief=False)
+    dataset = client.datasets.get(dataset_id)
+    if waits:
+        _await(dataset)
+    _tell(dataset.data, as_json=as_json, brief=False)
     if waits:
         _exit_by(dataset)
 
@@ -95,26 +91,31 @@ def show(client: "Client", dataset_id: str, waits: bool, as_json: bool) -> None:
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
 )
+@as_json
 @with_client
-def preview(client: "Client", dataset_id: str, output: Path) -> None:
+def preview(client: "Client", dataset_id: str, output: Path, as_json: bool) -> None:
     """Fetch a sheet of its pictures or sounds (PNG), or its first rows (CSV)."""
-    size_bytes = client.datasets.preview(dataset_id, output)
-    click.echo(f"{output} ({size_bytes:,} bytes)")
+    show_file(output, client.datasets.get(dataset_id).preview(output), as_json=as_json)
 
 
 @datasets.command()
-@click.argument("dataset_ids", metavar="DATASET...", nargs=-1, required=True)
+@some_datasets
 @as_json
 @with_client
 def delete(client: "Client", dataset_ids: tuple[str, ...], as_json: bool) -> None:
     """Delete data sets that no live job needs."""
     for dataset_id in dataset_ids:
-        client.datasets.delete(dataset_id)
+        client.datasets.get(dataset_id).delete()
     if as_json:
         show_json({"deleted": list(dataset_ids)})
 
 
-def _tell(dataset: "Dataset", *, as_json: bool, brief: bool) -> None:
+def _await(dataset: "Dataset") -> None:
+    with waiting(f"preparing {dataset.data['name']}"):
+        dataset.wait()
+
+
+def _tell(dataset: "DatasetEntry", *, as_json: bool, brief: bool) -> None:
     if as_json:
         show_json(dataset)
     elif brief:
@@ -126,7 +127,7 @@ def _tell(dataset: "Dataset", *, as_json: bool, brief: bool) -> None:
             click.echo(f"{remark['code']}: {remark['message']}")
 
 
-def _row(dataset: "Dataset") -> tuple[object, ...]:
+def _row(dataset: "DatasetEntry") -> tuple[object, ...]:
     content = dataset["content"] or {}
     shape = " x ".join(str(length) for length in content.get("shape", ()))
     return (
@@ -141,5 +142,5 @@ def _row(dataset: "Dataset") -> tuple[object, ...]:
 
 
 def _exit_by(dataset: "Dataset") -> None:
-    if dataset["status"] == "failed":
-        raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+    if dataset.status == "failed":
+        raise click.exceptions.Exit(ExitCode.FAILED)

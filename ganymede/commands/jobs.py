@@ -1,29 +1,29 @@
 """Commands on jobs: submit, fork, list, show, watch, extend, save, cancel, pause, resume, delete, catalog."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganymede.commands.completion import one_job, some_jobs
 from ganymede.commands.connection import with_client
+from ganymede.commands.output import as_json, show_json
 from ganymede.exit_codes import ExitCode
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
-    from ganymede.client import Client, Job, Parent
+    from ganymede.answers import JobAnswer, ParentAnswer
+    from ganymede.client import Client, Job
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def show_json(value: object) -> None:
-    """Print a value as indented JSON."""
-    click.echo(json.dumps(value, indent=2))
+to_watch = click.option(
+    "--watch", "watches", is_flag=True, help="Stay and show progress; the exit code tells how it ends."
+)
 
 
 @click.command()
 @click.argument("spec", nargs=-1, required=True)
-@click.option("--watch", "watches", is_flag=True, help="Stay and show progress; exit code 1 unless it succeeds.")
+@to_watch
 @click.option("--dry-run", is_flag=True, help="Print the resolved spec and its estimate; queue nothing.")
 @as_json
 @with_client
@@ -37,16 +37,16 @@ def submit(client: "Client", spec: tuple[str, ...], watches: bool, dry_run: bool
     from ganymede.spec_arguments import read_spec
 
     if dry_run:
-        show_json(client.plan_job(read_spec(spec)))
+        show_json(client.jobs.plan(**read_spec(spec)))
         return
-    _announce(client, client.create_job(read_spec(spec)), watches=watches, as_json=as_json)
+    _announce(client.jobs.create(**read_spec(spec)), watches=watches, as_json=as_json)
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @click.argument("overrides", nargs=-1)
 @click.option("--checkpoint", default="latest", show_default=True, help="A step, latest or best.")
-@click.option("--watch", "watches", is_flag=True, help="Stay and show progress; exit code 1 unless it succeeds.")
+@to_watch
 @as_json
 @with_client
 def fork(
@@ -61,8 +61,8 @@ def fork(
     """
     from ganymede.spec_arguments import read_spec, read_value
 
-    job = client.fork(job_id, read_value(checkpoint), read_spec(overrides))
-    _announce(client, job, watches=watches, as_json=as_json)
+    job = client.jobs.get(job_id).fork(read_value(checkpoint), **read_spec(overrides))
+    _announce(job, watches=watches, as_json=as_json)
 
 
 @click.command(name="list")
@@ -79,7 +79,7 @@ def list_jobs(client: "Client", text: str | None, limit: int, as_json: bool, **f
     from itertools import islice
 
     given = {name: value for name, value in {**filters, "q": text}.items() if value}
-    jobs = list(islice(client.jobs(limit=limit, **given), limit))
+    jobs = [job.data for job in islice(client.jobs.list(limit=limit, **given), limit)]
     if as_json:
         show_json(jobs)
     else:
@@ -88,14 +88,14 @@ def list_jobs(client: "Client", text: str | None, limit: int, as_json: bool, **f
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @as_json
 @with_client
 def show(client: "Client", job_id: str, as_json: bool) -> None:
     """Show one job."""
     from ganymede.watching import outcome
 
-    job = client.job(job_id)
+    job = client.jobs.get(job_id).data
     if as_json:
         show_json(job)
     else:
@@ -103,10 +103,10 @@ def show(client: "Client", job_id: str, as_json: bool) -> None:
         click.echo(format_table(("", ""), _details(job).items()).lstrip())
 
 
-def _details(job: "Job") -> dict[str, object]:
+def _details(job: "JobAnswer") -> dict[str, object]:
     return {
         "name": job["name"],
-        "parent": _told(job.get("parent")),
+        "parent": _told(job["parent"]),
         "attempt": job["attempt"],
         "worker": job["worker"],
         "created": job["created_at"],
@@ -116,43 +116,54 @@ def _details(job: "Job") -> dict[str, object]:
     }
 
 
-def _told(parent: "Parent | None") -> str | None:
+def _told(parent: "ParentAnswer | None") -> str | None:
     return parent and f"{parent['job']} at step {parent['step']}"
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @as_json
 @with_client
 def watch(client: "Client", job_id: str, as_json: bool) -> None:
-    """Show progress until the job ends; exit code 1 unless it succeeds."""
-    job = _watched(client, job_id, quiet=as_json)
+    """Show progress until the job ends.
+
+    The exit code tells how it did.
+    """
+    with _staying(job_id):
+        job = client.jobs.get(job_id)
+        _see_through(job, quiet=as_json)
     if as_json:
-        show_json(job)
+        show_json(job.data)
     _exit_by(job)
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @click.argument("max_steps", type=click.IntRange(min=1))
 @as_json
 @with_client
 def extend(client: "Client", job_id: str, max_steps: int, as_json: bool) -> None:
-    """Let a job that has not ended train up to step MAX_STEPS; one that has ended is forked."""
-    job = client.change_job(job_id, max_steps=max_steps)
+    """Let a job train up to step MAX_STEPS.
+
+    One that has ended is forked instead.
+    """
+    job = client.jobs.get(job_id).change(max_steps=max_steps)
     if as_json:
-        show_json(job)
+        show_json(job.data)
     else:
-        click.echo(f"{job_id} {job['status']}, step {job['progress']['step']} of {job['progress']['max_steps']}")
+        click.echo(f"{job_id} {job.status}, step {job.step} of {job.data['progress']['max_steps']}")
 
 
 @click.command()
-@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+@some_jobs
+@as_json
 @with_client
-def delete(client: "Client", job_ids: tuple[str, ...]) -> None:
+def delete(client: "Client", job_ids: tuple[str, ...], as_json: bool) -> None:
     """Delete finished jobs with everything they made."""
     for job_id in job_ids:
-        client.delete_job(job_id)
+        client.jobs.get(job_id).delete()
+    if as_json:
+        show_json({"deleted": list(job_ids)})
 
 
 @click.command()
@@ -172,60 +183,71 @@ def _named(entries: Any) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict) and "name" in entry]
 
 
-def _asking(name: str, verb: str, change: "Callable[[Client, str], Job]") -> click.Command:
+def _asking(name: str, verb: str, ask: "Callable[[Job], Job]") -> click.Command:
     """Make the command that asks for one change of status."""
 
     @click.command(name=name, help=f"{verb}.")
-    @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+    @some_jobs
+    @as_json
     @with_client
-    def ask(client: "Client", job_ids: tuple[str, ...]) -> None:
+    def command(client: "Client", job_ids: tuple[str, ...], as_json: bool) -> None:
+        jobs = []
         for job_id in job_ids:
-            click.echo(f"{job_id} {change(client, job_id)['status']}")
+            jobs.append(ask(client.jobs.get(job_id)).data)
+            if not as_json:
+                click.echo(f"{job_id} {jobs[-1]['status']}")
+        if as_json:
+            show_json(jobs)
 
-    return ask
-
-
-cancel = _asking("cancel", "End jobs; what they made so far stays", lambda client, job_id: client.cancel(job_id))
-pause = _asking(
-    "pause", "Let jobs save themselves and give up their place", lambda client, job_id: client.pause(job_id)
-)
-save = _asking("save", "Save checkpoints of running jobs now", lambda client, job_id: client.save(job_id))
-resume = _asking("resume", "Continue paused jobs where they were", lambda client, job_id: client.resume(job_id))
+    return command
 
 
-def _announce(client: "Client", job: "Job", *, watches: bool, as_json: bool) -> None:
+cancel = _asking("cancel", "End jobs; what they made so far stays", lambda job: job.cancel())
+pause = _asking("pause", "Let jobs save themselves and give up their place", lambda job: job.pause())
+save = _asking("save", "Save checkpoints of running jobs now", lambda job: job.save())
+resume = _asking("resume", "Continue paused jobs where they were", lambda job: job.resume())
+
+
+def _announce(job: "Job", *, watches: bool, as_json: bool) -> None:
     """Print a job that was just queued, or watch it to its end."""
     if watches:
-        job = _watched(client, job["id"], quiet=as_json)
+        with _staying(job.id):
+            _see_through(job, quiet=as_json)
     if as_json:
-        show_json(job)
+        show_json(job.data)
     elif not watches:
-        click.echo(job["id"])
+        click.echo(job.id)
     _exit_by(job)
 
 
-def _watched(client: "Client", job_id: str, *, quiet: bool) -> "Job":
+@contextmanager
+def _staying(job_id: str) -> Iterator[None]:
+    """Say how to come back when somebody leaves with Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\n{job_id} goes on without you. Come back with: ganymede watch {job_id}", err=True)
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _see_through(job: "Job", *, quiet: bool) -> None:
+    """Stay until the job has ended, and show how far it is unless only its end is to be printed."""
     from rich.console import Console
 
     from ganymede.watching import outcome, watch
 
-    console = Console()
-    try:
-        job = client.wait(job_id) if quiet else watch(client, job_id, console)
-    except KeyboardInterrupt:
-        click.echo(f"\n{job_id} goes on without you. Come back with: ganymede watch {job_id}", err=True)
-        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
-    if not quiet:
-        console.print(outcome(job), soft_wrap=True, highlight=False)
-    return job
+    console = Console(quiet=quiet, markup=False)
+    watch(job, console)
+    console.print(outcome(job.data), soft_wrap=True, highlight=False)
 
 
 def _exit_by(job: "Job") -> None:
-    if job["status"] in {"failed", "cancelled"}:
-        raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+    endings = {"failed": ExitCode.FAILED, "cancelled": ExitCode.CANCELLED}
+    if job.status in endings:
+        raise click.exceptions.Exit(endings[job.status])
 
 
-def _row(job: "Job") -> tuple[object, ...]:
+def _row(job: "JobAnswer") -> tuple[object, ...]:
     progress, losses = job["progress"], job["losses"] or {}
     return (
         job["id"],

@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, show_json
 from ganymede.commands.service import database
 from ganymede.tables import format_table
 
@@ -20,7 +20,8 @@ def keys() -> None:
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--scope", default="submit", show_default=True, type=click.Choice(["read", "submit", "admin"]))
 @click.option("--days", type=click.IntRange(min=1), help="Days after which it expires; never when not given.")
-def create(owner: str, name: str, scope: Literal["read", "submit", "admin"], days: int | None) -> None:
+@as_json
+def create(owner: str, name: str, scope: Literal["read", "submit", "admin"], days: int | None, as_json: bool) -> None:
     """Create a key and print it; it is shown this once."""
     from service.clock import now
     from service.db import make_engine, writing
@@ -29,6 +30,9 @@ def create(owner: str, name: str, scope: Literal["read", "submit", "admin"], day
     expires_at = now() + timedelta(days=days) if days else None
     with database() as url, writing(make_engine(url)) as session:
         key, secret = create_key(session, owner_name=owner, name=name, scope=scope, expires_at=expires_at)
+    if as_json:
+        show_json({"id": key.id, "owner": owner, "name": name, "scope": scope, "key": secret})
+        return
     click.echo(f"{key.id} for {owner}, scope {scope}. It is shown only now:", err=True)
     click.echo(secret)
 
@@ -63,7 +67,8 @@ def list_all(as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key_id", metavar="KEY_ID")
-def revoke(key_id: str) -> None:
+@as_json
+def revoke(key_id: str, as_json: bool) -> None:
     """Make a key useless within a second."""
     from service.db import make_engine, writing
     from service.errors import NotFound
@@ -74,4 +79,7 @@ def revoke(key_id: str) -> None:
             revoke_key(session, key_id)
     except NotFound as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{key_id} is revoked.")
+    if as_json:
+        show_json({"revoked": key_id})
+    else:
+        click.echo(f"{key_id} is revoked.")

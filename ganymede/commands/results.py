@@ -1,17 +1,19 @@
-"""Commands on what a job made: losses, samples, checkpoints, quality, all of it. New samples are drawn elsewhere."""
+"""Commands on what a job made: losses, diagnosis, samples, checkpoints, quality, all of it in one file."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ganymede.commands.completion import one_job
 from ganymede.commands.connection import with_client
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, bytes_moved, show_file, show_json
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
-    from ganymede.client import Client
+    from ganymede.answers import ColumnSummaryAnswer, ExtremeAnswer
+    from ganymede.client import Client, Job
 
 CHARTS = frozenset({"svg", "png"})
 
@@ -19,33 +21,68 @@ into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @into_file
 @click.option("--columns", help="Only these columns, separated by commas.")
 @click.option("--max-points", type=click.IntRange(min=2), help="Thin the history to at most so many rows.")
 @click.option("--lineage", is_flag=True, help="Begin with the history of what a fork continues.")
 @as_json
 @with_client
-def losses(client: "Client", job_id: str, output: Path | None, lineage: bool, as_json: bool, **query: Any) -> None:
+def losses(
+    client: "Client",
+    job_id: str,
+    output: Path | None,
+    columns: str | None,
+    max_points: int | None,
+    lineage: bool,
+    as_json: bool,
+) -> None:
     """Show each column's last, least and greatest value.
 
     With -o the history is written instead, one row per step: the format follows the name (.csv .json .ndjson .npz),
     or is a chart (.svg .png). With --json the history is printed.
     """
-    query |= {"lineage": "true" if lineage else None}
-    query = {name: value for name, value in query.items() if value}
+    job = client.jobs.get(job_id)
     if output is not None:
-        _save_losses(client, job_id, output, query)
+        wanted = {"columns": columns, "max_points": max_points, "lineage": "true" if lineage else None}
+        _save_losses(job, output, {name: value for name, value in wanted.items() if value}, as_json=as_json)
     elif as_json:
-        show_json(client.losses(job_id, **query))
+        named = columns.split(",") if columns else []
+        show_json(job.losses(*named, max_points=max_points, lineage=lineage).data)
     else:
         header = ("COLUMN", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "MEAN", "COUNT", "NONFINITE")
-        summary = client.losses_summary(job_id)["columns"]
-        click.echo(format_table(header, [(name, *_summary_row(column)) for name, column in summary.items()]))
+        rows = [(name, *_summary_row(column)) for name, column in job.losses_summary().items()]
+        click.echo(format_table(header, rows))
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
+@as_json
+@with_client
+def diagnosis(client: "Client", job_id: str, as_json: bool) -> None:
+    """Show what goes on between the two players.
+
+    What is raised comes with the numbers that raised it and with what to try.
+    """
+    found = client.jobs.get(job_id).diagnosis()
+    if as_json:
+        show_json(found)
+        return
+    rows = [(rule["rule"], rule["state"], rule["since_step"], rule["action"]) for rule in found["rules"]]
+    click.echo(format_table(("RULE", "STATE", "SINCE", "ACTION"), rows))
+    for rule in found["rules"]:
+        if rule["state"] == "raised" and (evidence := rule["evidence"]):
+            numbers = ", ".join(f"{name} {_number(value)}" for name, value in evidence["numbers"].items())
+            seen = f"steps {evidence['first_step']} to {evidence['last_step']}: {numbers}"
+            click.echo(f"\n{rule['rule']}, {seen}\n{rule['description']} {rule['advice']}")
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
+
+
+@click.command()
+@one_job
 @click.argument("step", default="latest")
 @into_file
 @as_json
@@ -55,11 +92,12 @@ def samples(client: "Client", job_id: str, step: str, output: Path | None, as_js
 
     With -o the point of STEP (default: latest) is written, in the format that the file's suffix names.
     """
+    job = client.jobs.get(job_id)
     if output is not None:
         query = {"format": output.suffix[1:]} if output.suffix else {}
-        _save(client, f"/jobs/{job_id}/samples/{step}", output, query)
+        _save(job, f"samples/{step}", output, query, as_json=as_json)
         return
-    points = list(client.samples(job_id))
+    points = list(job.samples())
     if as_json:
         show_json(points)
         return
@@ -69,7 +107,7 @@ def samples(client: "Client", job_id: str, step: str, output: Path | None, as_js
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @click.argument("step", default="latest")
 @into_file
 @click.option("--part", default="all", show_default=True, type=click.Choice(["all", "generator", "ema"]))
@@ -80,10 +118,11 @@ def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, p
 
     With -o the checkpoint of STEP (default: latest) is written as a safetensors file.
     """
+    job = client.jobs.get(job_id)
     if output is not None:
-        _save(client, f"/jobs/{job_id}/checkpoints/{step}/file", output, {"part": part})
+        _save(job, f"checkpoints/{step}/file", output, {"part": part}, as_json=as_json)
         return
-    saved = list(client.checkpoints(job_id))
+    saved = list(job.checkpoints())
     if as_json:
         show_json(saved)
         return
@@ -93,12 +132,15 @@ def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, p
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @as_json
 @with_client
 def quality(client: "Client", job_id: str, as_json: bool) -> None:
-    """Show each metric by step, below it what real data and generators without training reach."""
-    points = list(client.quality(job_id))
+    """Show how good the samples are, step by step.
+
+    Below each metric stands what real data and generators without training reach.
+    """
+    points = list(client.jobs.get(job_id).quality())
     if as_json:
         show_json(points)
         return
@@ -108,45 +150,45 @@ def quality(client: "Client", job_id: str, as_json: bool) -> None:
     last = points[-1]
     names = list(last["metrics"])
     compared = {"real": last["real"] or {}, **(last["baselines"] or {})}
-    rows = [(point["step"], *map(point["metrics"].get, names)) for point in points]
+    rows: list[tuple[object, ...]] = [(point["step"], *map(point["metrics"].get, names)) for point in points]
     rows += [(name, *map(metrics.get, names)) for name, metrics in compared.items()]
     click.echo(format_table(("STEP", *(name.upper() for name in names)), rows))
-    if behind := last.get("behind"):  # services of before do not say
-        click.echo(f"Without any training {' and '.join(behind)} would be better than step {last['step']}.")
+    if last["behind"]:
+        click.echo(f"Without any training {' and '.join(last['behind'])} would be better than step {last['step']}.")
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; JOB.zip by default.")
 @as_json
 @with_client
 def archive(client: "Client", job_id: str, output: Path | None, as_json: bool) -> None:
-    """Fetch everything that a job has left as one zip: spec, losses, samples, generator, quality, events."""
-    target = output or Path(f"{job_id}.zip")
-    size_bytes = client.archive(job_id, target)
-    if as_json:
-        show_json({"file": str(target), "size_bytes": size_bytes})
-    else:
-        click.echo(f"{target} ({size_bytes:,} bytes)")
+    """Fetch everything of a job as one zip.
+
+    That is its spec, losses, samples, generator, quality and events.
+    """
+    job = client.jobs.get(job_id)
+    _save(job, "archive.zip", output or Path(f"{job_id}.zip"), {}, as_json=as_json)
 
 
-def _save_losses(client: "Client", job_id: str, output: Path, query: Mapping[str, str | int]) -> None:
+def _save_losses(job: "Job", output: Path, query: Mapping[str, str | int], *, as_json: bool) -> None:
     kind = output.suffix[1:] or "csv"
     if kind in CHARTS:
-        _save(client, f"/jobs/{job_id}/losses.{kind}", output, {})
+        _save(job, f"losses.{kind}", output, {}, as_json=as_json)
     else:
-        _save(client, f"/jobs/{job_id}/losses", output, {**query, "format": kind})
+        _save(job, "losses", output, {**query, "format": kind}, as_json=as_json)
 
 
-def _save(client: "Client", path: str, output: Path, query: Mapping[str, str | int]) -> None:
-    size_bytes = client.download(path, output, **query)
-    click.echo(f"{output} ({size_bytes:,} bytes)")
+def _save(job: "Job", what: str, output: Path, query: Mapping[str, str | int], *, as_json: bool) -> None:
+    with bytes_moved(output.name) as on_progress:
+        size_bytes = job.download(output, what, on_progress=on_progress, **query)
+    show_file(output, size_bytes, as_json=as_json)
 
 
-def _summary_row(column: dict[str, Any]) -> tuple[object, ...]:
-    extremes = [part for name in ("min", "max") for part in _value_and_step(column[name])]
+def _summary_row(column: "ColumnSummaryAnswer") -> tuple[object, ...]:
+    extremes = [*_value_and_step(column["min"]), *_value_and_step(column["max"])]
     return (column["last"], *extremes, column["mean"], column["count"], column["nonfinite"])
 
 
-def _value_and_step(extreme: dict[str, Any] | None) -> tuple[object, object]:
+def _value_and_step(extreme: "ExtremeAnswer | None") -> tuple[object, object]:
     return (extreme["value"], extreme["step"]) if extreme else (None, None)  # a column that was never finite has none

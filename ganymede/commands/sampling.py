@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganymede.commands.completion import one_job
 from ganymede.commands.connection import with_client
+from ganymede.commands.output import as_json, counted, show_json
 from ganymede.condition_arguments import read_conditions
 from ganymede.spec_arguments import read_value
 
 if TYPE_CHECKING:
-    from ganymede.client import Client, Drawn
+    from ganymede.client import Client
 
 _OPEN: tuple[Any, ...] = (None, "", [], {})  # options that were not given
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@one_job
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
 @click.option("-n", "count", type=int, help="How many.")
 @click.option("--checkpoint", default="latest", show_default=True, help="A step, latest or best.")
@@ -31,6 +33,7 @@ _OPEN: tuple[Any, ...] = (None, "", [], {})  # options that were not given
 @click.option("--fps", type=float, help="Frames a second of a gif.")
 @click.option("--latents", type=click.File(), help="Latents of the samples or of the keys: a line of numbers for each.")
 @click.option("--format", "format_", help="When the name does not tell.")
+@as_json
 @with_client
 def sample(
     client: "Client",
@@ -43,9 +46,12 @@ def sample(
     is_open: bool,
     latents: Any,
     format_: str | None,
+    as_json: bool,
     **wish: Any,
 ) -> None:
-    """Draw new samples of a job into a file, the format of which follows its name.
+    """Draw new samples of a job into a file.
+
+    Its format follows its name, or is npz. Whoever interrupts the drawing calls it off.
 
     Of a table, --where keeps rows that meet a condition: contract=permanent, age=30..40, age=..40; null is a missing
     cell. A column that is named twice may have either value. A path of pictures moves:
@@ -60,30 +66,19 @@ def sample(
         "mode": "interpolate" if is_path else None,
         "closed": False if is_open else None,
         "latents": _read_latents(latents) if latents else None,
-        "format": format_ or output.suffix[1:],
+        "format": format_ or output.suffix[1:] or None,
     }
-    size_bytes = _draw(client, job_id, output, {name: value for name, value in wish.items() if value not in _OPEN})
-    click.echo(f"{output} ({size_bytes:,} bytes)")
-
-
-def _draw(client: "Client", job_id: str, output: Path, wish: dict[str, Any]) -> int:
-    """Draw and show how far it is where that takes long. Whoever interrupts it wants it no more."""
-    from rich.console import Console
-
-    waited_for: list[Drawn] = []
-    with Console(stderr=True).status("asked for") as status:
-
-        def tell(drawn: "Drawn") -> None:
-            waited_for.append(drawn)
-            progress = drawn["progress"]
-            status.update(f"{drawn['status']} {progress['made']:,}/{progress['n']:,}")
-
-        try:
-            return client.sample(job_id, output, tell=tell, **wish)
-        except KeyboardInterrupt:
-            if waited_for:
-                client.delete_sample(waited_for[-1]["id"])
-            raise
+    given = {name: value for name, value in wish.items() if value not in _OPEN}
+    try:
+        with counted(f"drawing {output.name}") as on_progress:
+            samples = client.jobs.get(job_id).sample(on_progress=on_progress, **given)
+        size_bytes = samples.download(output)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if as_json:
+        show_json({"file": str(output), "size_bytes": size_bytes, "seed": samples.seed})
+    else:
+        click.echo(f"{output} ({size_bytes:,} bytes)")
 
 
 def _read_latents(lines: Sequence[str]) -> list[list[float]]:

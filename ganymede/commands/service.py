@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, show_json
 from ganymede.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ def at_port(settings: "Settings", port: int) -> "Settings":
     return settings.model_copy(update={"bind": f"{settings.bind.rpartition(':')[0]}:{port}"})
 
 
+logs_json = click.option("--json", "as_json", is_flag=True, help="Log lines of JSON, as GANYMEDE_LOG_FORMAT=json does.")
+
+
+def _logging(settings: "Settings", *, as_json: bool) -> "Settings":
+    return settings.model_copy(update={"log_format": "json"}) if as_json else settings
+
+
 @contextmanager
 def database() -> Iterator[str]:
     """Yield the database's URL; what it refuses ends the command in words."""
@@ -53,47 +60,53 @@ def database() -> Iterator[str]:
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of the one in GANYMEDE_BIND; 0 is any free one.")
-def up(port: int | None) -> None:
+@logs_json
+def up(port: int | None, as_json: bool) -> None:
     """Run everything: broker, worker and web, until Ctrl-C."""
     from ganymede.up import free_port, up
 
-    settings = load_settings()
+    settings = _logging(load_settings(), as_json=as_json)
     if port is not None:
         settings = at_port(settings, port or free_port())
     up(settings)
 
 
 @click.command()
-def api() -> None:
+@logs_json
+def api(as_json: bool) -> None:
     """Run the web process alone."""
     from ganymede.up import refuse_open_bind
     from service.server import serve
 
-    settings = load_settings()
+    settings = _logging(load_settings(), as_json=as_json)
     refuse_open_bind(settings)
     serve(settings)
 
 
 @click.command()
-def worker() -> None:
+@logs_json
+def worker(as_json: bool) -> None:
     """Run a worker alone."""
     from worker.machine import UnfitMachine
     from worker.main import run
 
     try:
-        code = run(load_settings())
+        code = run(_logging(load_settings(), as_json=as_json))
     except UnfitMachine as error:
         raise click.ClickException(str(error)) from error
     raise click.exceptions.Exit(code)
 
 
 @click.command()
-def migrate() -> None:
+@as_json
+def migrate(as_json: bool) -> None:
     """Bring the database's schema up to date."""
-    from service.db import migrate
+    from service.db import migrate, newest_revision
 
     with database() as url:
         migrate(url)
+    if as_json:
+        show_json({"schema_revision": newest_revision()})
 
 
 @click.command()
@@ -113,18 +126,24 @@ def doctor(as_json: bool) -> None:
             colour = {"ok": "green", "note": "yellow", "fault": "red"}[finding.verdict]
             click.echo(f"{click.style(finding.verdict.ljust(5), fg=colour)}  {finding.subject}: {finding.detail}")
     if any(finding.verdict == "fault" for finding in findings):
-        raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 @click.command()
 @click.argument("changes", nargs=-1)
 @click.option("--into", default="demo", show_default=True, type=click.Path(file_okay=False, path_type=Path))
-def demo(changes: tuple[str, ...], into: Path) -> None:
+@as_json
+def demo(changes: tuple[str, ...], into: Path, as_json: bool) -> None:
     """Start everything, train the digits, keep the results, stop.
 
     CHANGES are assignments such as loop.max_steps=300, as in submit.
     """
+    from rich.console import Console
+
     from ganymede.demo import demonstrate
     from ganymede.spec_arguments import read_spec
 
-    demonstrate(into, read_spec(["dataset=digits", "name=demo", *changes]))
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
+    job = demonstrate(into, read_spec(["dataset=digits", "name=demo", *changes]), console)
+    if as_json:
+        show_json({"job": job.data, "files": [str(path) for path in sorted(into.iterdir())]})

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganymede.commands.completion import one_sweep, some_sweeps
 from ganymede.commands.connection import with_client
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, counted, show_json
 from ganymede.exit_codes import ExitCode
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
-    from ganymede.client import Client
-    from ganymede.sweeps import Place, Sweep
+    from ganymede.answers import PlaceAnswer
+    from ganymede.client import Client, Sweep
 
-one_sweep = click.argument("sweep_id", metavar="SWEEP")
 by_metric = click.option("--metric", help="Rank by this metric or column.")
 by_goal = click.option("--goal", type=click.Choice(["higher", "lower"]), help="Which values of it are better.")
 to_wait = click.option(
@@ -24,7 +24,7 @@ to_wait = click.option(
 
 @click.group()
 def sweep() -> None:
-    """Train many jobs that differ in some values, and see which is best."""
+    """Train many jobs, and see which is best."""
 
 
 @sweep.command()
@@ -76,7 +76,7 @@ def create(
     method = "grid" if count is None else "random" if asha_count is None else "asha"
     made = client.sweeps.create(read_spec(spec), **{method: search}, **said)
     if waits:
-        made = client.sweeps.wait(made["id"])
+        _await(made)
     _tell(made, as_json=as_json, brief=not waits)
     if waits:
         _exit_by(made)
@@ -90,7 +90,7 @@ def list_sweeps(client: "Client", limit: int, as_json: bool) -> None:
     """List sweeps, newest first."""
     from itertools import islice
 
-    sweeps = list(islice(client.sweeps.list(), limit))
+    sweeps = [sweep.data for sweep in islice(client.sweeps.list(), limit)]
     if as_json:
         show_json(sweeps)
         return
@@ -99,7 +99,8 @@ def list_sweeps(client: "Client", limit: int, as_json: bool) -> None:
             each["id"],
             each["status"],
             each["method"],
-            *(each["members"][key] for key in ("total", "succeeded")),
+            each["members"]["total"],
+            each["members"]["succeeded"],
             each["name"],
         )
         for each in sweeps
@@ -116,9 +117,11 @@ def list_sweeps(client: "Client", limit: int, as_json: bool) -> None:
 @with_client
 def show(client: "Client", sweep_id: str, metric: str | None, goal: str | None, waits: bool, as_json: bool) -> None:
     """Show the leaderboard of a sweep."""
+    shown = client.sweeps.get(sweep_id)
     if waits:
-        client.sweeps.wait(sweep_id)
-    shown = client.sweeps.show(sweep_id, metric=metric, goal=goal)
+        _await(shown)
+    if metric or goal:
+        shown.refresh(metric=metric, goal=goal)
     _tell(shown, as_json=as_json, brief=False)
     if waits:
         _exit_by(shown)
@@ -130,41 +133,47 @@ def show(client: "Client", sweep_id: str, metric: str | None, goal: str | None, 
 @with_client
 def cancel(client: "Client", sweep_id: str, as_json: bool) -> None:
     """End every member that has not ended; what they made so far stays."""
-    _tell(client.sweeps.cancel(sweep_id), as_json=as_json, brief=False)
+    _tell(client.sweeps.get(sweep_id).cancel(), as_json=as_json, brief=False)
 
 
 @sweep.command()
-@click.argument("sweep_ids", metavar="SWEEP...", nargs=-1, required=True)
+@some_sweeps
 @click.option("--keep-members", is_flag=True, help="Leave the members as jobs of their own.")
 @as_json
 @with_client
 def delete(client: "Client", sweep_ids: tuple[str, ...], keep_members: bool, as_json: bool) -> None:
     """Delete sweeps that have ended, with their members and everything these made."""
     for sweep_id in sweep_ids:
-        client.sweeps.delete(sweep_id, keeps_members=keep_members)
+        client.sweeps.get(sweep_id).delete(keeps_members=keep_members)
     if as_json:
         show_json({"deleted": list(sweep_ids)})
 
 
 def _tell(shown: "Sweep", *, as_json: bool, brief: bool) -> None:
     if as_json:
-        show_json(shown)
+        show_json(shown.data)
     elif brief:
-        click.echo(shown["id"])
+        click.echo(shown.id)
     else:
-        board, counts = shown["leaderboard"], shown["members"]
+        board, counts = shown.leaderboard, shown.data["members"]
         told = ", ".join(f"{count} {state}" for state, count in counts.items() if count and state != "total")
-        click.echo(f"{shown['id']} {shown['status']}: {told or 'no members'}; best is {board['best'] or 'nobody yet'}")
+        click.echo(f"{shown.id} {shown.status}: {told or 'no members'}; best is {board['best'] or 'nobody yet'}")
         paths = [*board["data"][0]["parameters"]] if board["data"] else []
         header = ("RANK", "JOB", "STATUS", "STEP", board["metric"].upper(), "AT STEP", *paths)
         click.echo(format_table(header, [_row(place) for place in board["data"]]))
 
 
-def _row(place: "Place") -> tuple[object, ...]:
+def _row(place: "PlaceAnswer") -> tuple[object, ...]:
     values = [json.dumps(each) if isinstance(each, dict | list) else each for each in place["parameters"].values()]
-    return (*(place[key] for key in ("rank", "job", "status", "step", "value", "value_step")), *values)
+    standing = (place["rank"], place["job"], place["status"], place["step"], place["value"], place["value_step"])
+    return (*standing, *values)
+
+
+def _await(shown: "Sweep") -> None:
+    with counted(shown.id) as on_progress:
+        shown.wait(on_progress=on_progress)
 
 
 def _exit_by(shown: "Sweep") -> None:
-    if not shown["members"]["succeeded"]:
-        raise click.exceptions.Exit(ExitCode.UNSUCCESSFUL)
+    if not shown.data["members"]["succeeded"]:
+        raise click.exceptions.Exit(ExitCode.FAILED)

@@ -1,18 +1,19 @@
 """Commands on webhooks: create, list, change, delete, test, deliveries, redeliver."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from ganymede.commands.completion import one_webhook, some_webhooks
 from ganymede.commands.connection import with_client
-from ganymede.commands.jobs import as_json, show_json
+from ganymede.commands.output import as_json, show_json
 from ganymede.tables import format_table
 
 if TYPE_CHECKING:
+    from ganymede.answers import DeliveryAnswer, WebhookAnswer
     from ganymede.client import Client
-    from ganymede.webhooks import Delivery, Webhook
 
-one_webhook = click.argument("webhook_id", metavar="WEBHOOK")
 some_events = click.option(
     "--event",
     "events",
@@ -37,7 +38,7 @@ def create(client: "Client", url: str, events: tuple[str, ...], name: str | None
 
     Without --event it is told how jobs end.
     """
-    webhook = client.webhooks.create(url, events or None, name)
+    webhook = client.webhooks.create(url, events or None, name).data
     if as_json:
         show_json(webhook)
         return
@@ -50,7 +51,7 @@ def create(client: "Client", url: str, events: tuple[str, ...], name: str | None
 @with_client
 def list_webhooks(client: "Client", as_json: bool) -> None:
     """List your webhooks, newest first."""
-    _tell([*client.webhooks.list()], as_json=as_json)
+    _tell([webhook.data for webhook in client.webhooks.list()], as_json=as_json)
 
 
 @webhooks.command()
@@ -73,17 +74,17 @@ def change(
     """Change a webhook; what is not given stays."""
     wish = {"url": url, "events": [*events] or None, "name": name, "enabled": enabled}
     changes = {key: value for key, value in wish.items() if value is not None}
-    _tell([client.webhooks.change(webhook_id, **changes)], as_json=as_json)
+    _tell([client.webhooks.get(webhook_id).change(**changes).data], as_json=as_json)
 
 
 @webhooks.command()
-@click.argument("webhook_ids", metavar="WEBHOOK...", nargs=-1, required=True)
+@some_webhooks
 @as_json
 @with_client
 def delete(client: "Client", webhook_ids: tuple[str, ...], as_json: bool) -> None:
     """Delete webhooks with all messages to them."""
     for webhook_id in webhook_ids:
-        client.webhooks.delete(webhook_id)
+        client.webhooks.get(webhook_id).delete()
     if as_json:
         show_json({"deleted": list(webhook_ids)})
 
@@ -94,7 +95,7 @@ def delete(client: "Client", webhook_ids: tuple[str, ...], as_json: bool) -> Non
 @with_client
 def test(client: "Client", webhook_id: str, as_json: bool) -> None:
     """Have a message sent that tells nothing, and print its id."""
-    message = client.webhooks.test(webhook_id)
+    message = client.webhooks.get(webhook_id).test()
     if as_json:
         show_json(message)
     else:
@@ -112,7 +113,7 @@ def deliveries(client: "Client", webhook_id: str, status: str | None, limit: int
     from itertools import islice
 
     filters = {"status": status} if status else {}
-    messages = [*islice(client.webhooks.deliveries(webhook_id, **filters), limit)]
+    messages = [*islice(client.webhooks.get(webhook_id).deliveries(**filters), limit)]
     if as_json:
         show_json(messages)
     else:
@@ -127,12 +128,13 @@ def deliveries(client: "Client", webhook_id: str, status: str | None, limit: int
 @with_client
 def redeliver(client: "Client", webhook_id: str, delivery_ids: tuple[str, ...], as_json: bool) -> None:
     """Have messages sent again."""
-    messages = [client.webhooks.redeliver(webhook_id, each) for each in delivery_ids]
+    webhook = client.webhooks.get(webhook_id)
+    messages = [webhook.redeliver(each) for each in delivery_ids]
     if as_json:
         show_json(messages)
 
 
-def _tell(entries: "list[Webhook]", *, as_json: bool) -> None:
+def _tell(entries: "Sequence[WebhookAnswer]", *, as_json: bool) -> None:
     if as_json:
         show_json(entries)
         return
@@ -141,7 +143,7 @@ def _tell(entries: "list[Webhook]", *, as_json: bool) -> None:
     click.echo(format_table(header, rows))
 
 
-def _row(message: "Delivery") -> tuple[object, ...]:
+def _row(message: "DeliveryAnswer") -> tuple[object, ...]:
     return (
         message["id"],
         message["type"],
