@@ -167,9 +167,10 @@ def _documented_answers(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _documented_reply(reply: Reply) -> dict[str, Any]:
-    content: dict[str, Any] = {name: {"schema": {}} for name in reply.media_types}
-    if reply.model is not None:
+    content: dict[str, Any] = {}
+    if reply.model is not None:  # first, for generators of clients take the first that they know
         content["application/json"] = {"schema": {"$ref": REFERENCE.format(model=reply.model.__name__)}}
+    content |= {name: {"schema": {}} for name in reply.media_types}
     headers = _documented_headers(reply.headers)
     return {"description": reply.description, "content": content or None, "headers": headers}
 

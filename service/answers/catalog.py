@@ -109,14 +109,14 @@ class LoopAnswer(BaseModel):
     discriminator_passes: int
 
 
-class ColumnAnswer(BaseModel):
+class RecordedColumn(BaseModel):
     """A number that is recorded at every step."""
 
     name: str
     description: str
 
     @classmethod
-    def of(cls, name: str, column: Column) -> "ColumnAnswer":
+    def of(cls, name: str, column: Column) -> "RecordedColumn":
         """Tell a column."""
         return cls(name=name, description=column.description)
 
@@ -147,4 +147,4 @@ class CatalogAnswer(BaseModel):
     optimizers: list[OptimizerAnswer]
     regularizers: list[RegularizerAnswer]
     metrics: list[MetricAnswer]
-    columns: list[ColumnAnswer]
+    columns: list[RecordedColumn]

@@ -6,11 +6,11 @@ from flask import Response, request
 from service.answers.catalog import (
     ArchitectureAnswer,
     CatalogAnswer,
-    ColumnAnswer,
     DatasetAnswer,
     LoopAnswer,
     ObjectiveAnswer,
     OptimizerAnswer,
+    RecordedColumn,
     RegularizerAnswer,
 )
 from service.answers.quality import MetricAnswer
@@ -67,7 +67,7 @@ def show_catalog() -> Response:
         optimizers=[OptimizerAnswer(name=name, description=text) for name, text in OPTIMIZERS.items()],
         regularizers=[RegularizerAnswer.model_validate(facts, from_attributes=True) for facts in REGULARIZERS.values()],
         metrics=[MetricAnswer.of(metric) for metric in METRICS.values()],
-        columns=[ColumnAnswer.of(name, column) for name, column in COLUMNS.items()],
+        columns=[RecordedColumn.of(name, column) for name, column in COLUMNS.items()],
     )
     return tagged(json_answer(catalog), request)
 

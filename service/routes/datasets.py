@@ -25,7 +25,9 @@ routes = Routes("datasets", "What a job can be trained on.")
 
 PREVIEW = (MEDIA_TYPES["csv"], MEDIA_TYPES["png"])
 FORM_SCHEMA = UploadQuery.model_json_schema() | {"required": [FILE_PART]}
-FORM_SCHEMA["properties"] |= {FILE_PART: {"description": "The file.", "type": "string", "contentMediaType": RAW}}
+# Generators of clients know a file by its format; contentMediaType is what OpenAPI 3.1 says instead.
+FILE_SCHEMA = {"description": "The file.", "type": "string", "format": "binary", "contentMediaType": RAW}
+FORM_SCHEMA["properties"] |= {FILE_PART: FILE_SCHEMA}
 LOCATED = {"Location": "Path of the data set."}
 
 
