@@ -244,12 +244,17 @@ def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/dashboard/new", "/dashboard/data", "/dashboard/compare", "/dashboard/sweeps", "job"]
+    "path", ["/", "/dashboard/new", "/dashboard/data", "/dashboard/compare", "/dashboard/sweeps", "job", "nameless"]
 )
-def test_every_page_fits_a_phone(visit: Visit, job_id: str, path: str) -> None:
+def test_every_page_fits_a_phone(engine: Engine, visit: Visit, job_id: str, path: str) -> None:
     visit.page.set_viewport_size({"width": 390, "height": 800})
+    if path == "job":
+        path = f"/dashboard/job?id={job_id}"
+    elif path == "nameless":
+        ids = [add_running_job(engine, dataset=dataset)[0] for dataset in ("moons", "spiral")]
+        path = f"/dashboard/compare?jobs={','.join(ids)}"
 
-    visit.page.goto(visit.url + (f"/dashboard/job?id={job_id}" if path == "job" else path))
+    visit.page.goto(visit.url + path)
     expect(visit.page.locator("h1")).to_be_visible()
     visit.page.wait_for_load_state("load")
 

@@ -58,17 +58,19 @@ async function choose(ids) {
 /** Name jobs by what tells them apart. */
 function labelsOf(jobs) {
   const keys = differences(jobs);
-  return jobs.map((job) => job.name ?? (keys.length ? keys.slice(0, 3).map((key) => `${short(key)} ${text(at(job.resolved_spec, key))}`).join(", ") : job.id));
+  return jobs.map((job) => job.name ?? (keys.length ? keys.slice(0, 3).map((key) => told(key, text(at(job.resolved_spec, key)))).join(", ") : job.id));
 }
 
-function short(key) {
-  return words(key.split("/").at(-1));
+function told(key, value) {
+  return key === "/dataset/name" ? value : `${words(key.split("/").at(-1))} ${value}`;
 }
+
+const FOLLOWS = /^\/(name|labels|versions)|^\/dataset\/sha256$|\/horizon_steps$/; // from other values, or means nothing
 
 /** Return the keys of the specs whose values are not the same in all jobs. */
 function differences(jobs) {
   const all = new Set(jobs.flatMap((job) => leaves(job.resolved_spec)));
-  return [...all].filter((key) => !/^\/(name|labels|versions)/.test(key) && new Set(jobs.map((job) => text(at(job.resolved_spec, key)))).size > 1);
+  return [...all].filter((key) => !FOLLOWS.test(key) && new Set(jobs.map((job) => text(at(job.resolved_spec, key)))).size > 1);
 }
 
 function leaves(value, path = "") {
