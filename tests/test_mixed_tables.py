@@ -101,6 +101,18 @@ def test_every_cell_comes_back_exactly(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CELLS)
+def test_a_decoder_of_tensors_gives_the_same_cells(kind: str) -> None:
+    column, values = CELLS[kind]
+    encoding = learn_encoding(facts_of(column), values[:, None])
+    others = 2 * torch.randn(500, *facts_of(column).shape, generator=torch.Generator().manual_seed(1))
+
+    for samples in (encoding.forward(values[:, None]), others):
+        decoded = encoding.decoder()(samples).numpy()
+
+        np.testing.assert_allclose(decoded, encoding.backward(samples), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", CELLS)
 def test_an_encoding_made_again_from_what_it_learnt_is_the_same(kind: str) -> None:
     column, values = CELLS[kind]
     facts = facts_of(column)

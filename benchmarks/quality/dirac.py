@@ -50,6 +50,10 @@ class Unchanged:
         """Return the samples."""
         return samples.cpu().numpy()
 
+    def decoder(self) -> nn.Module:
+        """Return what changes nothing either."""
+        return nn.Identity()
+
     def learnt(self) -> dict[str, np.ndarray]:
         """Nothing is learnt."""
         return {}

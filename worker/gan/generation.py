@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count as count_from
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class OpenedGenerator:
     exporter: Exporter
     conditional: bool
     step: int
+    metadata: dict[str, Any]  # what the file says of itself
 
     @property
     def facts(self) -> DatasetFacts:
@@ -182,7 +184,7 @@ def open_generator(source: bytes | Path) -> OpenedGenerator:
     except RuntimeError:
         raise UnreadableState("a generator of a version whose networks were built otherwise") from None
     exporter = Exporter(facts, restore_encoding(facts, learnt), learnt.get(BACKDROP))
-    return OpenedGenerator(network, exporter, model.conditional, state.facts["step"])
+    return OpenedGenerator(network, exporter, model.conditional, state.facts["step"], state.facts)
 
 
 def _dtype_of(tensors: dict[str, Tensor]) -> torch.dtype:

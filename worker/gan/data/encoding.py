@@ -9,9 +9,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.spec.facts import MANY_COORDINATES, DatasetFacts, Modality
+from worker.gan.data.decoders import Affine
 from worker.gan.data.flat_spectrum import FlatSpectrum
 from worker.gan.data.mixed_table import MixedTable
 from worker.gan.data.normal_scores import NormalScores
@@ -26,6 +27,9 @@ class Encoding(Protocol):
 
     def backward(self, samples: Tensor) -> np.ndarray:
         """Return what is exported: the data's own units, range and rounding."""
+
+    def decoder(self) -> nn.Module:
+        """Return what `backward` does as a module of tensors, as far as such a one can (data.decoders)."""
 
     def learnt(self) -> dict[str, np.ndarray]:
         """Return all that the facts of the data do not say."""
@@ -44,6 +48,9 @@ class Pixels:
         pixels = (samples + 1).mul_(self._white / 2).round_().clamp_(0, self._white)  # in place: there may be many
         return pixels.to("cpu", torch.uint8).numpy()
 
+    def decoder(self) -> nn.Module:
+        return Affine(np.array(self._white / 2), np.array(self._white / 2))
+
     def learnt(self) -> dict[str, np.ndarray]:
         return {}
 
@@ -60,6 +67,9 @@ class Standardised:
     def backward(self, samples: Tensor) -> np.ndarray:
         rows: np.ndarray = samples.double().cpu().numpy() * self._deviation + self._mean
         return rows.astype(np.float32)
+
+    def decoder(self) -> nn.Module:
+        return Affine(self._deviation, self._mean)
 
     def learnt(self) -> dict[str, np.ndarray]:
         return {"mean": self._mean, "deviation": self._deviation}

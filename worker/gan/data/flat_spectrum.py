@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from worker.gan.data.decoders import Filter
 from worker.gan.data.loudness import flattened, loudness_of, parts_of
 
 
@@ -33,6 +34,9 @@ class FlatSpectrum:
             spectrum = np.fft.rfft(part.astype(np.float64)) * self._loudness
             into[:] = np.fft.irfft(spectrum, n=self._frames).clip(-1, 1)
         return rows
+
+    def decoder(self) -> nn.Module:
+        return Filter(self._loudness, self._frames)
 
     def learnt(self) -> dict[str, np.ndarray]:
         return {"loudness": self._loudness}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from service.spec.facts import TableColumn
 from service.spec.tables import Block, is_choice, layout_of
+from worker.gan.data.decoders import MixedRows, Numbers
 from worker.gan.data.quantiles import Quantiles, learn_quantiles
 from worker.gan.data.whitening import Whitening
 
@@ -62,6 +63,13 @@ class MixedTable:
         for block, heights in zip(layout.blocks, blocks, strict=True):
             choose(rows, self.columns[block.column], block, heights.argmax(dim=1).numpy())
         return rows
+
+    def decoder(self) -> nn.Module:
+        """Return `backward` as a module of tensors."""
+        curves = [learnt.curve() for learnt in self.numbers]
+        decimals = [learnt.decimals for learnt in self.numbers]
+        turn, mean = self.whitening.turn_back(), self.whitening.mean
+        return MixedRows(self.columns, Numbers(turn, mean, curves, decimals) if curves else None)
 
     def learnt(self) -> dict[str, np.ndarray]:
         """Return the transform as arrays; the columns' knots stand one after the other."""

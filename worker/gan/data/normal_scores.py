@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from worker.gan.data.decoders import Numbers
 from worker.gan.data.whitening import Whitening
 
 MOST_DECIMALS = 8
@@ -53,6 +54,13 @@ class NormalScores:
         """Turn whitened scores into rows within each column's range and decimals, (N, D) float64."""
         scores = self.whitening.backward(samples.double().cpu().numpy())
         return np.stack([column.values_at(s) for column, s in zip(self.columns, scores.T, strict=True)], axis=1)
+
+    def decoder(self) -> nn.Module:
+        """Return `backward` as a module of tensors."""
+        curves = [(column.scores, column.values) for column in self.columns]
+        return Numbers(
+            self.whitening.turn_back(), self.whitening.mean, curves, [each.decimals for each in self.columns]
+        )
 
     def learnt(self) -> dict[str, np.ndarray]:
         """Return the transform as arrays; the columns' values and scores stand one after the other."""

@@ -36,8 +36,12 @@ class Quantiles:
 
     def values_at(self, scores: np.ndarray) -> np.ndarray:
         """Return the values that scores (N,) stand for; beyond the ends stay there."""
-        values: np.ndarray = np.interp(scores, self._intervals(), np.repeat(self.values, 2))
+        values: np.ndarray = np.interp(scores, *self.curve())
         return values if self.decimals is None else values.round(self.decimals)
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores (2K,) of the knots between which values are interpolated, and their values."""
+        return self._intervals(), np.repeat(self.values, 2)
 
     def _intervals(self) -> np.ndarray:
         return np.stack([self.lower, self.upper], axis=1).ravel()

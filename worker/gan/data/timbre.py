@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.spec.sizes.timbre import BINS, COMPONENTS
+from worker.gan.data.decoders import Magnitudes
 from worker.gan.data.phases import sounds_as_loud, spectra_of
 
 SOUNDS_AT_ONCE = 32
@@ -55,6 +56,13 @@ class Timbre:
         scores = torch.where(self._deviation > 0, scores, 0)
         sounds = [self._sounds(part) for part in torch.split(scores, SOUNDS_AT_ONCE)]
         return torch.cat(sounds).clamp(-1, 1)[:, None].numpy()
+
+    def decoder(self) -> nn.Module:
+        """Return a module that stops before phases are made: at the magnitudes (N, BINS, frames) of sounds."""
+        known = self._deviation > 0
+        factors = torch.where(known, 1 / torch.where(known, self._deviation, 1), 0)
+        axes = factors[:, None] * self._axes.float()
+        return Magnitudes(self._mean, axes, silence=self._silence, loudest=self._loudest, bins=BINS)
 
     def learnt(self) -> dict[str, np.ndarray]:
         return {

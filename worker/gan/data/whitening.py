@@ -36,6 +36,11 @@ class Whitening:
         rows: np.ndarray = white * self.deviation @ self.axes.T + self.mean
         return rows
 
+    def turn_back(self) -> np.ndarray:
+        """Return the matrix (D, D) that whitened rows are turned back by, before the mean is added."""
+        turn: np.ndarray = self.deviation[:, None] * self.axes.T
+        return turn
+
     def learnt(self) -> dict[str, np.ndarray]:
         """Return the transform as arrays."""
         return {"mean": self.mean, "deviation": self.deviation, "axes": self.axes}

@@ -3,6 +3,8 @@
 Networks are pure functions of their weights and buffers and know nothing of losses.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +39,11 @@ class Generator(nn.Module):
         first = 1 if self.latent_codes else 0
         return slice(first, first + self.latent_dim)
 
+    def describe_latents(self) -> list[dict[str, Any]]:
+        """Say by which laws `draw_latents` draws its columns, in their order."""
+        codes = [{"columns": 1, "law": "code", "codes": self.latent_codes}] if self.latent_codes else []
+        return [*codes, {"columns": self.latent_dim, "law": "normal"}]
+
     def truncate(self, latents: Tensor, factor: float) -> Tensor:
         """Shrink the normals among some latents towards 0, where samples are more typical and vary less."""
         shrunk = latents.clone()
@@ -45,6 +52,10 @@ class Generator(nn.Module):
 
     def start_from(self, data: TrainingData) -> None:
         """Begin near the data, where the architecture has a way to."""
+
+    def portable(self) -> nn.Module:
+        """Return what makes the same samples by operations that other programs have."""
+        return self
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sample of each row."""

@@ -1,6 +1,6 @@
 """The short-time Fourier transform of sounds and its inverse, differentiable, and what D is told of it."""
 
-from math import sqrt
+from math import pi, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class ShortTime(nn.Module):
         super().__init__()
         self.samples = samples
         self.silence = -samples % HOP  # at the end: without it the last frame barely reaches the last samples
-        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+        self.register_buffer("window", torch.hann_window(WINDOW).clone(), persistent=False)
         self.register_buffer("middle", (1.0 - 2.0 * (torch.arange(BINS) % 2))[:, None], persistent=False)
         self.height = sqrt(3 * WINDOW / 8)  # the window's squares add up to its square
 
@@ -48,6 +48,36 @@ class ShortTime(nn.Module):
         length = self.samples + self.silence
         overlapped: Tensor = torch.istft(frames, WINDOW, HOP, window=self.window, center=True, length=length)
         return overlapped[:, : self.samples].reshape(*spectra.shape[:2], self.samples)
+
+
+class RealOverlap(nn.Module):
+    """What `sounds` of a ShortTime does to spectra (N, BINS, frames) of one sound each, in real numbers alone.
+
+    The inverse transform of a frame, its window and the sum over frames are one transposed convolution.
+    """
+
+    waves: Tensor
+    squares: Tensor
+
+    def __init__(self, short_time: ShortTime) -> None:
+        super().__init__()
+        self.samples = short_time.samples
+        frames = 1 + (self.samples + short_time.silence) // HOP
+        angles = 2 * pi / WINDOW * torch.outer(torch.arange(BINS), torch.arange(WINDOW)).double()
+        share = torch.full((BINS, 1), 2 / WINDOW, dtype=torch.float64)
+        share[[0, -1]] = 1 / WINDOW  # of the ends, which have no mirror image
+        share *= short_time.middle.double() * short_time.height
+        window = short_time.window.double()
+        waves = torch.cat([share * angles.cos(), -share * angles.sin()])[:, None] * window
+        squares = functional.conv_transpose1d(torch.ones(1, 1, frames).double(), window[None, None] ** 2, stride=HOP)
+        self.register_buffer("waves", waves.float())
+        self.register_buffer("squares", squares[..., WINDOW // 2 : WINDOW // 2 + self.samples].float())
+
+    def forward(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return sounds (N, 1, samples)."""
+        overlapped = functional.conv_transpose1d(torch.cat([real, imaginary], dim=1), self.waves, stride=HOP)
+        sounds: Tensor = overlapped[..., WINDOW // 2 : WINDOW // 2 + self.samples] / self.squares
+        return sounds
 
 
 def powers(spectra: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from worker.gan.data.training_data import TrainingData
 from worker.gan.networks.activations import he_gain, make_activation
 from worker.gan.networks.convolutions import initialise_convolutions
 from worker.gan.networks.players import Discriminator, Generator, Head, LatentLayer
-from worker.gan.networks.short_time import ShortTime, log_powers, powers, turns
+from worker.gan.networks.short_time import RealOverlap, ShortTime, log_powers, powers, turns
 
 SPECIMENS = 512  # sounds that show how loud each bin is
 LEAST_SPREAD = 1.0  # of what D is told of a bin, so that a quiet one, which hardly varies, is not magnified
@@ -56,14 +56,37 @@ class SpectrogramGenerator(Generator):
             powers(self.short_time.spectra(data.specimens(SPECIMENS))).mean(dim=(0, 1, 3)).sqrt()[:, None]
         )
 
+    def portable(self) -> nn.Module:
+        """Return the same without complex numbers, which ONNX does not have."""
+        return RealSpectrogram(self)
+
     def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Make one sound of each row; the first normal latent is also the phase it begins with, in half turns."""
+        spectra = torch.polar(*self.polar(latents, labels))
+        return self.short_time.sounds(spectra[:, None])
+
+    def polar(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return magnitudes and phases (N, BINS, frames) of the spectra of one sound of each row."""
         frames = self.last(self.frames(self.latent(latents, labels).unflatten(1, self.shortest)))
         loudness, ahead, aside = frames.unflatten(1, (MADE, BINS)).unbind(dim=1)
         begins = pi * latents[:, -self.latent_dim, None, None]
         phases = torch.atan2(aside, ahead).cumsum(dim=-1) + begins
-        spectra = torch.polar(self.height * functional.softplus(loudness), phases)
-        return self.short_time.sounds(spectra[:, None])
+        return self.height * functional.softplus(loudness), phases
+
+
+class RealSpectrogram(nn.Module):
+    """The generator in real numbers alone: the same sounds but for the last bits."""
+
+    def __init__(self, generator: SpectrogramGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+        self.overlap = RealOverlap(generator.short_time)
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Make one sound of each row."""
+        magnitudes, phases = self.generator.polar(latents, labels)
+        sounds: Tensor = self.overlap(magnitudes * phases.cos(), magnitudes * phases.sin())
+        return sounds
 
 
 class SpectrogramDiscriminator(Discriminator):

@@ -1,6 +1,7 @@
 """A generator of tables: it begins near the law of each class and learns what that gets wrong."""
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,6 +61,11 @@ class TabularGenerator(Generator):
         latents = super().draw_latents(count, random)
         noise = torch.empty(count, sum(self.sizes), device=random.device).exponential_(generator=random)
         return torch.cat([latents, -noise.clamp_min(torch.finfo(noise.dtype).tiny).log()], dim=1)
+
+    def describe_latents(self) -> list[dict[str, Any]]:
+        """Say the same of the columns behind, if there are choices."""
+        noise = [{"columns": sum(self.sizes), "law": "gumbel"}] if self.sizes else []
+        return [*super().describe_latents(), *noise]
 
     def start_from(self, data: TrainingData) -> None:
         """Learn the law of each class's numbers and the odds of its choices."""

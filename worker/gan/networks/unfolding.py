@@ -59,7 +59,7 @@ class Unfolding(nn.Module):
 
 def turn(rows: Tensor, turns: Tensor, which: Tensor) -> Tensor:
     """Turn each row (N, D) by the matrix of its map, of (maps, D, D); by all of them, as copies would cost more."""
-    return torch.matmul(rows, turns)[which, torch.arange(len(rows), device=rows.device)]
+    return torch.matmul(rows, turns)[which, torch.arange(rows.shape[0], device=rows.device)]
 
 
 def bend(rows: Tensor, curves: Tensor, which: Tensor) -> Tensor:
