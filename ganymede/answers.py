@@ -173,6 +173,7 @@ class CheckpointAnswer(TypedDict):
     sha256: str
     size_bytes: int
     parts: dict[str, FileAnswer]
+    exports: dict[str, str]
     kept_because: list[str]
     created_at: str
 

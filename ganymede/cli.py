@@ -50,6 +50,7 @@ for command in (
     results.samples,
     sampling.sample,
     results.checkpoints,
+    results.export,
     results.quality,
     results.archive,
     jobs.extend,

@@ -17,6 +17,7 @@ from ganymede.answers import (
     QualityAnswer,
     SampleAnswer,
 )
+from ganymede.exports import fetch_export
 from ganymede.losses import Losses
 from ganymede.resource import Resource, path_of, without_none
 from ganymede.samples import Samples, SampleSpec, draw
@@ -236,6 +237,25 @@ class Job(Resource[JobAnswer]):
         `losses` with `format="csv"`, `timeline.gif`, `checkpoints/latest/file` with `part="ema"`.
         """
         return self._transport.download(f"{self.path}/{what}", Path(target), on_progress, **query)
+
+    def export(
+        self,
+        form: str,
+        target: Path | str,
+        *,
+        checkpoint: int | str = "latest",
+        part: str | None = None,
+        timeout_s: float = float("inf"),
+        on_progress: OnProgress = ignore,
+    ) -> int:
+        """Write the generator of a checkpoint as `onnx` or for `torch_export`; return the file's size in bytes.
+
+        Raises:
+            TimeoutError: it was not rendered within `timeout_s`; the service goes on, and the same call finds it.
+        """
+        path = f"{self.path}/checkpoints/{checkpoint}/exports/{form}"
+        wish: dict[str, Any] = {"part": part, "timeout_s": timeout_s, "on_progress": on_progress}
+        return fetch_export(self._transport, path, Path(target), **wish)
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status}, step {self.step} of {self.data['progress']['max_steps']}>"

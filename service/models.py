@@ -321,16 +321,16 @@ class OrderState(StrEnum):
 
 
 class Order(Table):
-    """Samples that a client has asked for. Its file can always be made again: the same identity, the same bytes."""
+    """Samples or an export that a client has asked for. Its file can always be made again."""
 
     __tablename__ = "orders"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner_id: Mapped[str] = mapped_column(ForeignKey("owners.id"))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    identity: Mapped[str] = mapped_column(String(64))  # hash of the generator's bytes and of what it is to draw
+    identity: Mapped[str] = mapped_column(String(64))  # hash of the generator's bytes and of what is asked of it
     generator: Mapped[dict[str, Any]]  # step, part, key, size and SHA-256 of its file
-    drawing: Mapped[dict[str, Any]]  # what the generator is to do
+    drawing: Mapped[dict[str, Any]]  # what the generator is to draw, or to be exported as
     request: Mapped[dict[str, Any]]  # the same in the words of the client, with every value filled in
     state: Mapped[str] = mapped_column(String(16))
     version: Mapped[int] = mapped_column(default=1)  # grows with every change a client can see
@@ -340,7 +340,7 @@ class Order(Table):
     beat: Mapped[int] = mapped_column(default=0)
     made: Mapped[int] = mapped_column(default=0)  # samples of the attempt that goes on
     stored_bytes: Mapped[int] = mapped_column(default=0)
-    files: Mapped[dict[str, Any]]  # once it is ready, `samples`: key, size and SHA-256
+    files: Mapped[dict[str, Any]]  # once it is ready, `samples`: key, size and SHA-256; of an export, too
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
@@ -351,6 +351,11 @@ class Order(Table):
         Index("ix_orders_owner_id_id", "owner_id", "id"),
         Index("ix_orders_state_id", "state", "id"),
     )
+
+    @property
+    def is_export(self) -> bool:
+        """Tell whether it asks for the generator itself, in another format."""
+        return "export" in self.drawing
 
     @property
     def is_settled(self) -> bool:

@@ -1,4 +1,4 @@
-"""Placing an order for samples: understood, drawn at once where a worker is idle, else written down and waited for."""
+"""Placing an order: understood, drawn at once where a worker is idle, else written down and waited for."""
 
 import threading
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from service.db import reading, writing, writing_lightly
 from service.errands import Errand, Outcome
 from service.errors import BlobDamaged, NotFound, QuotaExceeded
 from service.models import Order, OrderState
-from service.spec.drawing import Drawing, SampleSpec, drawing_to_json
+from service.spec.drawing import Drawing, SampleSpec
+from service.spec.exports import Export, work_to_json
 from service.spec.headers import GeneratorHeader, read_header
 from service.spec.wishes import resolve_sample
 from service.store import orders
@@ -29,11 +30,11 @@ AT_ONCE_S = 0.08  # for which an errand is waited for; who draws for longer find
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for, understood: the file of a generator with its part and step, and what it is to draw."""
+    """What is asked for, understood: the file of a generator with its part and step, and what it is to do."""
 
     job_id: str
     generator: dict[str, Any]
-    drawing: Drawing
+    drawing: Drawing | Export
     request: dict[str, Any]  # in the words of the client, with every value filled in
 
     @cached_property
@@ -51,20 +52,42 @@ def place_order(web: Web, caller: Caller, job_id: str, body: SampleSpec, *, wait
     with web.tidings.expecting(order_id) as told:
         outcome = Outcome()
         if known is None and wait_s and wish.drawing.is_small:
-            errand = Errand(order_id, wish.generator, drawing_to_json(wish.drawing))
+            errand = Errand(order_id, wish.generator, work_to_json(wish.drawing))
             outcome = web.errands.hand_over(errand, within_s=AT_ONCE_S)
         order = _write_down(web, caller, wish, order_id=order_id, file=outcome.file)
         if order.is_settled:
             return order
         if not (outcome.is_pending and order.id == order_id):
             web.wakeups.announce(SAMPLE)
-        return _wait_for(web, caller, order, told, wait_s)
+        latest = _wait_for(web, order, told, wait_s)
+    if latest is None:
+        raise NotFound("sample", order.id)
+    return latest
+
+
+def place_export(web: Web, caller: Caller, wish: Wish, *, wait_s: float) -> Order:
+    """Return the order for an export, after so many seconds unless it is settled before; a failed one as it is.
+
+    Raises NotFound for a job that is no more, QuotaExceeded.
+    """
+    with reading(web.engine) as session:
+        known = orders.find_order(session, wish.job_id, wish.identity)
+    if known is not None and known.is_settled:
+        return known
+    order_id = orders.make_order_id() if known is None else known.id
+    with web.tidings.expecting(order_id) as told:
+        order = _write_down(web, caller, wish, order_id=order_id)
+        if order.is_settled:
+            return order
+        web.wakeups.announce(SAMPLE)
+        latest = _wait_for(web, order, told, wait_s)
+    return latest or place_export(web, caller, wish, wait_s=0)  # who heard of a failure first has forgotten it
 
 
 def _look_up(web: Web, caller: Caller, job_id: str, body: SampleSpec) -> tuple[Wish, Order | None]:
     """Return what is wished for and its order; raise QuotaExceeded where there is none and no more are allowed."""
     with reading(web.engine) as session:
-        generator = _find_generator(session, caller, job_id, body)
+        generator = find_generator(session, caller, job_id, checkpoint=str(body.checkpoint), part=body.part)
         header = web.headers.recall(generator["sha256"])
         if header is not None:
             drawing = resolve_sample(body, header, memory_bytes=web.settings.sample_memory_bytes)
@@ -81,10 +104,10 @@ def _look_up(web: Web, caller: Caller, job_id: str, body: SampleSpec) -> tuple[W
 def _check_limit(web: Web, session: Session, owner_id: str) -> None:
     limit = web.settings.max_live_orders
     if orders.count_live(session, owner_id) >= limit:
-        raise QuotaExceeded(f"You wait for {limit} samples on demand already, which is the limit.")
+        raise QuotaExceeded(f"You wait for {limit} samples on demand and exports already, which is the limit.")
 
 
-def _write_down(web: Web, caller: Caller, wish: Wish, *, order_id: str, file: dict[str, Any] | None) -> Order:
+def _write_down(web: Web, caller: Caller, wish: Wish, *, order_id: str, file: dict[str, Any] | None = None) -> Order:
     """Return the stored order for a wish, with its file if it is drawn."""
     try:
         if file is not None:
@@ -135,14 +158,19 @@ def _is_worth_another_try(order: Order) -> bool:
     return order.state == OrderState.FAILED and order.error_code != "too_rare"
 
 
-def _find_generator(session: Session, caller: Caller, job_id: str, body: SampleSpec) -> dict[str, Any]:
-    """Return the file of the generator that is asked for, with its part and step; raise NotFound."""
+def find_generator(
+    session: Session, caller: Caller, job_id: str, *, checkpoint: str, part: str | None
+) -> dict[str, Any]:
+    """Return the file of a generator with its step and part, by default the average where one is kept.
+
+    Raises NotFound, or NotYet where a live job may save it.
+    """
     job = glimpse(session, caller.owner_id, job_id)
-    checkpoint = get_checkpoint(session, job.id, str(body.checkpoint))
-    part = body.part or ("ema" if "ema" in checkpoint.files else "generator")
-    if part not in checkpoint.files:
+    found = get_checkpoint(session, job.id, checkpoint)
+    part = part or ("ema" if "ema" in found.files else "generator")
+    if part not in found.files:
         raise NotFound("part", f"{part} of this checkpoint", code="part_not_found")
-    return {**checkpoint.files[part], "part": part, "step": checkpoint.step}
+    return {**found.files[part], "part": part, "step": found.step}
 
 
 def _header_of(blobs: BlobStore, generator: dict[str, Any]) -> GeneratorHeader:
@@ -169,18 +197,21 @@ def _tell(body: SampleSpec, generator: dict[str, Any], drawing: Drawing) -> dict
     return body.model_dump(mode="json", exclude_unset=True) | filled
 
 
-def _wait_for(web: Web, caller: Caller, order: Order, told: threading.Event, wait_s: float) -> Order:
-    latest = order
+def _wait_for(web: Web, order: Order, told: threading.Event, wait_s: float) -> Order | None:
+    """Return an order once it is settled or the time is up; None when it is no more."""
+    latest: Order | None = order
 
-    def is_settled() -> bool:
+    def is_over() -> bool:
         nonlocal latest
         with reading(web.engine) as session:
-            latest = orders.get_order(session, caller.owner_id, order.id)
-        if not latest.is_settled and (file := web.errands.late_file(order.id)):
+            latest = session.get(Order, order.id)
+        if latest is None or latest.is_settled:
+            return True
+        if file := web.errands.late_file(order.id):
             with writing_lightly(web.engine) as session:
                 orders.finish_waiting(session, latest, 1, file=file, quota_bytes=web.settings.sample_quota_bytes)
-                latest = orders.get_order(session, caller.owner_id, order.id)
-        return latest.is_settled
+                latest = session.get(Order, order.id)
+        return latest is None or latest.is_settled
 
-    web.long_polls.await_tidings(told, is_settled, timeout_s=wait_s)
+    web.long_polls.await_tidings(told, is_over, timeout_s=wait_s)
     return latest

@@ -58,13 +58,17 @@ class Settings(BaseSettings):
     )
     prepare_s: float = Field(1800.0, ge=1, description="Seconds that the preparation of an upload may take.")
     sample_memory_bytes: int = Field(
-        2 * GIB, ge=64 * 2**20, description="Memory that each of the two processes of samples on demand may use."
+        2 * GIB,
+        ge=64 * 2**20,
+        description="Memory that each of the two processes of samples on demand and exports may use.",
     )
-    sample_s: float = Field(120.0, ge=1, description="Seconds that samples on demand may take.")
+    sample_s: float = Field(120.0, ge=1, description="Seconds that samples on demand or an export may take.")
     sample_quota_bytes: int = Field(
-        4 * GIB, ge=1024, description="Bytes of samples on demand that are kept for one owner; the oldest go."
+        4 * GIB,
+        ge=1024,
+        description="Bytes of samples on demand and exports that are kept for one owner; the oldest go.",
     )
-    max_live_orders: int = Field(100, ge=1, description="Samples on demand that one owner may wait for at once.")
+    max_live_orders: int = Field(100, ge=1, description="Samples on demand and exports that one owner may wait for.")
     body_bytes: int = Field(256 * 1024, ge=1024, description="Largest JSON body.")
     dataset_max_bytes: int = Field(4 * GIB, ge=1024, description="Largest upload of a data set.")
     dataset_quota_bytes: int = Field(64 * GIB, ge=1024, description="Bytes of data sets that one owner may keep.")

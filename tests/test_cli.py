@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import psutil
 import pytest
 from click.testing import CliRunner, Result
+from onnxruntime import InferenceSession
 from PIL import Image
 
 from ganymede.cli import main
@@ -196,6 +197,19 @@ def test_samples_and_checkpoints_are_listed_and_fetched(service: Service, job_id
     with Image.open(picture) as image:
         assert image.size[0] > 100
     assert weights.stat().st_size > 1000
+
+
+def test_a_generator_is_exported_once_a_worker_has_rendered_it(service: Service, job_id: str, tmp_path: Path) -> None:
+    target = tmp_path / "generator.onnx"
+
+    done = run(service, "export", job_id, "onnx", "-o", str(target))
+    as_json = run(service, "export", job_id, "onnx", "--checkpoint", "200", "-o", str(target), "--json")
+
+    assert done.exit_code == ExitCode.SUCCESS, done.output
+    assert done.stdout == f"{target} ({target.stat().st_size:,} bytes)\n"
+    assert json.loads(as_json.output) == {"file": str(target), "size_bytes": target.stat().st_size}
+    [latents] = InferenceSession(target, providers=["CPUExecutionProvider"]).get_inputs()
+    assert (latents.name, latents.shape[0]) == ("latents", "n")
 
 
 def test_a_job_is_paused_resumed_cancelled_and_deleted(service: Service) -> None:

@@ -143,6 +143,24 @@ def test_samples_that_fail_while_a_client_waits_are_told_as_the_service_tells_th
     assert (told.value.status, told.value.code, told.value.faults[0]["pointer"]) == (422, "too_rare", "/where")
 
 
+def test_an_export_is_waited_for_where_it_is_and_fetched(
+    engine: Engine, blobs: BlobStore, served: Served, tmp_path: Path
+) -> None:
+    job_id, target = job_with_generator(engine, blobs), tmp_path / "generator.onnx"
+
+    with Client(served.url) as client:
+        job = client.jobs.get(job_id)
+        with pytest.raises(TimeoutError, match="is still queued"):
+            job.export("onnx", target, timeout_s=0.01)
+        worker = Timer(0.5, carry_out, (engine, blobs))
+        worker.start()
+        size_bytes = job.export("onnx", target)
+        worker.join()
+
+    assert (size_bytes, target.read_bytes()) == (len(ROWS), ROWS)
+    assert served.asked[-1] == f"/jobs/{job_id}/checkpoints/10/exports/onnx?part=generator"
+
+
 def test_losses_as_arrays_are_what_was_recorded(engine: Engine, served: Served) -> None:
     job_id, attempt = add_running_job(engine)
     rows = np.array([[0.1, 1], [np.nan, 2], [-np.inf, 3], [0.4, 4]], np.float32)

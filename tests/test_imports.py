@@ -69,6 +69,8 @@ def test_all_contracts_hold() -> None:
         ("worker.supervisor", "torch"),
         ("ganymede.cli", "torch"),
         ("ganymede.client", "flask"),
+        ("worker.preload", "onnx"),
+        ("worker.gan.exports", "onnxscript"),
         ("worker.gan.training", "flask"),
         ("worker.gan.training", "sqlalchemy"),
     ],

@@ -19,7 +19,8 @@ from service.errands import Errand
 from service.errors import StorageAway
 from service.models import Job, Order
 from service.settings import Settings
-from service.spec.drawing import SMALL_N, drawing_from_json, parse_sample
+from service.spec.drawing import SMALL_N, Drawing, drawing_from_json, parse_sample
+from service.spec.exports import Export
 from service.spec.wishes import resolve_sample
 from service.store import jobs, orders
 from service.store.checkpoints import get_checkpoint
@@ -30,6 +31,7 @@ from tests.generators import a_generator, job_with_generator
 from tests.house import wait_until
 from tests.outages import hear_nothing_of_a_commit, outage
 from worker.forkserver import ForkServer
+from worker.gan.exports import export_generator
 from worker.gan.generation import open_generator
 from worker.rendering import describe
 from worker.sampler import QUICK_S, Sampler
@@ -64,15 +66,17 @@ def make_sampler(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Iterator[M
 
 
 def order(engine: Engine, job_id: str, **wish: Any) -> str:
-    """Store an order as the web does; return its id."""
-    drawing = resolve_sample(
-        parse_sample({"seed": 1, **wish}), open_generator(a_generator("iris")).header, memory_bytes=2**30
-    )
+    """Store an order for samples as the web does; return its id."""
+    posted, header = parse_sample({"seed": 1, **wish}), open_generator(a_generator("iris")).header
+    return order_work(engine, job_id, resolve_sample(posted, header, memory_bytes=2**30))
+
+
+def order_work(engine: Engine, job_id: str, work: Drawing | Export) -> str:
     with writing(engine) as session:
         job = session.get_one(Job, job_id)
         file = get_checkpoint(session, job_id, "latest").files["generator"]
         generator = {**file, "part": "generator", "step": 10}
-        wish: dict[str, Any] = {"generator": generator, "drawing": drawing, "request": {}}
+        wish: dict[str, Any] = {"generator": generator, "drawing": work, "request": {}}
         order_id = orders.make_order_id()
         return orders.create_order(session, order_id, owner_id=job.owner_id, job_id=job.id, **wish).id
 
@@ -143,6 +147,23 @@ def test_an_errand_is_drawn_unwritten_unless_it_takes_long(
     assert read_verified(blobs, file) == drawn
     assert told == (lengthy.id, None)
     assert progress(engine, lengthy.id) == ("ready", 1)
+
+
+def test_an_export_is_made_beside_large_orders_by_the_process_that_holds_the_generator(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    small, others = make_sampler(takes=is_small()), make_sampler(takes=not_(is_small()), quick_s=0.0)
+    order_id = order_work(engine, job_id, Export("torch_export"))
+
+    small.work()
+    before = progress(engine, order_id)
+    others.work()
+
+    assert before == ("queued", 0)
+    assert progress(engine, order_id) == ("ready", 1)
+    stored = read_verified(blobs, see(engine, order_id).files["samples"])
+    assert stored == export_generator(open_generator(a_generator("iris")), "torch_export")
 
 
 def test_what_is_too_rare_fails_with_how_rare_it_is(

@@ -1,4 +1,4 @@
-"""The warm process that draws samples on demand. Both sides import this: it loads no torch."""
+"""The warm process that draws samples on demand and exports generators. Both sides import this: it loads no torch."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from service.clock import monotonic_s
 from service.errors import BlobDamaged, BlobMissing, StorageAway
 from service.settings import Settings
 from service.spec.drawing import drawing_from_json
+from service.spec.exports import SUFFIXES, export_from_json
 from worker.attempt import LastWords
 from worker.isolation import isolate, limit_memory
 
@@ -138,14 +139,20 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _carry_out(request: Request, shelf: Shelf, blobs: BlobStore, tally: Tally) -> dict[str, Any]:
-    drawing = drawing_from_json(request.drawing)
-    data = shelf.take(request.generator).carry_out(drawing, tally.add)
-    name = f"samples.{drawing.format}"
+    generator = shelf.take(request.generator)
+    if (export := export_from_json(request.drawing)) is not None:
+        from worker.gan.exports import export_generator
+
+        name, data = f"generator.{SUFFIXES[export.format]}", export_generator(generator, export.format)
+    else:
+        drawing = drawing_from_json(request.drawing)
+        name, data = f"samples.{drawing.format}", generator.carry_out(drawing, tally.add)
     return store_lightly(blobs, job_id=request.order_id, attempt=request.attempt, name=name, data=data)
 
 
 def describe(error: Exception) -> LastWords:
     """Return what is said of an exception that ends an attempt at an order."""
+    from worker.gan.exports import NotInstalled
     from worker.gan.files import UnreadableState
     from worker.gan.rejection import TooRare
 
@@ -153,6 +160,8 @@ def describe(error: Exception) -> LastWords:
     match error:
         case TooRare():
             code, message = "too_rare", str(error)
+        case NotInstalled():
+            code, message = "format_unavailable", str(error)
         case BlobMissing():
             code, message = "file_missing", "The checkpoint has been replaced by newer ones; ask for one that is kept."
         case BlobDamaged() | UnreadableState():
@@ -163,5 +172,5 @@ def describe(error: Exception) -> LastWords:
             message = f"The rendering broke off: {error.strerror or type(error).__name__}."
             code = "no_storage" if error.errno in NO_SPACE else code
         case _ if _lacks_memory(error):
-            code, message = "samples_too_large", "So many samples need more memory than there is; ask for fewer."
+            code, message = "samples_too_large", "It needs more memory than there is; of samples, ask for fewer."
     return LastWords(code, message)

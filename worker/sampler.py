@@ -1,4 +1,4 @@
-"""Claims orders for samples and hands them to a warm process that draws them. Loads no torch."""
+"""Claims orders for samples and exports and hands them to a warm process. Loads no torch."""
 
 import threading
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class _Warm:
 
 
 class Sampler:
-    """A place of a worker, beside its slots, where samples on demand are drawn, one order after the other.
+    """A place of a worker, beside its slots, where orders for samples and exports are carried out, one after the other.
 
     A worker has two, one for small orders and one for all others, so that nobody waits for another's large ones. In
     either, owners take turns.
@@ -213,7 +213,7 @@ class Sampler:
                 self._keep(hold)
                 if monotonic_s() > until:
                     self._end_warm()
-                    message = f"Drawing took more than {self._settings.sample_s:g} s; ask for less."
+                    message = f"It took more than {self._settings.sample_s:g} s; of samples, ask for fewer."
                     return Answer(refusal=LastWords("samples_too_slow", message))
         except (AttemptOver, Drained):
             self._end_warm()

@@ -1,4 +1,4 @@
-"""Commands on what a job made: losses, diagnosis, samples, checkpoints, quality, all of it in one file."""
+"""Commands on what a job made: losses, diagnosis, samples, checkpoints, exports, quality, all of it in one file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ganymede.client import Client, Job
 
 CHARTS = frozenset({"svg", "png"})
+SUFFIXES = {"onnx": "onnx", "torch_export": "pt2"}
 
 into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file.")
 
@@ -129,6 +130,27 @@ def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, p
     header = ("STEP", "SIZE", "CREATED", "SHA256")
     rows = [(point["step"], point["size_bytes"], point["created_at"], point["sha256"]) for point in saved]
     click.echo(format_table(header, rows))
+
+
+@click.command()
+@one_job
+@click.argument("form", metavar="FORMAT", type=click.Choice([*SUFFIXES]))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; JOB.onnx or JOB.pt2.")
+@click.option("--checkpoint", default="latest", show_default=True, help="A step, latest or best.")
+@click.option("--part", type=click.Choice(["generator", "ema"]), help="The average where one is kept, by default.")
+@as_json
+@with_client
+def export(
+    client: "Client", job_id: str, form: str, output: Path | None, checkpoint: str, part: str | None, as_json: bool
+) -> None:
+    """Fetch the generator for other programs.
+
+    FORMAT is onnx or torch_export. A worker renders it when it is first asked for, which takes seconds.
+    """
+    job, target = client.jobs.get(job_id), output or Path(f"{job_id}.{SUFFIXES[form]}")
+    with bytes_moved(f"{form} of {job_id}") as on_progress:
+        size_bytes = job.export(form, target, checkpoint=checkpoint, part=part, on_progress=on_progress)
+    show_file(target, size_bytes, as_json=as_json)
 
 
 @click.command()

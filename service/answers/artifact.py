@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.answers.writing import Moment, PageAnswer
 from service.models import Checkpoint, Sample
+from service.spec.exports import EXPORT_FORMATS
 
 
 class FileAnswer(BaseModel):
@@ -34,6 +35,7 @@ class CheckpointAnswer(BaseModel):
     sha256: str = Field(description="Of the file with everything in it.")
     size_bytes: int
     parts: dict[str, FileAnswer] = Field(description="all, generator (raw weights) and, where one is kept, ema.")
+    exports: dict[str, str] = Field(description="Where the generator is in formats of other programs.")
     kept_because: list[str] = Field(
         description="Why it stays: latest, recent (of keep_last), multiple (of keep_every), best (of keep_best), "
         "healthy (to be rolled back to, now or once it is older), wanted (samples are still to be drawn from it), "
@@ -47,8 +49,8 @@ class CheckpointAnswer(BaseModel):
         cls, checkpoint: Checkpoint, *, kept_because: list[str], quality: dict[str, float | None] | None
     ) -> "CheckpointAnswer":
         """Tell a checkpoint."""
-        url = f"/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.step}/file"
-        parts = {part: FileAnswer.of(file, f"{url}?part={part}") for part, file in checkpoint.files.items()}
+        url = f"/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.step}"
+        parts = {part: FileAnswer.of(file, f"{url}/file?part={part}") for part, file in checkpoint.files.items()}
         return cls(
             step=checkpoint.step,
             attempt=checkpoint.attempt,
@@ -58,6 +60,7 @@ class CheckpointAnswer(BaseModel):
             sha256=parts["all"].sha256,
             size_bytes=parts["all"].size_bytes,
             parts=parts,
+            exports={name: f"{url}/exports/{name}" for name in EXPORT_FORMATS},
             kept_because=kept_because,
             created_at=checkpoint.created_at,
         )

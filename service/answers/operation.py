@@ -65,9 +65,11 @@ class LimitsAnswer(BaseModel):
     dataset_max_bytes: int = Field(description="Largest upload of a data set.")
     dataset_quota_bytes: int = Field(description="Bytes of data sets of one owner.")
     dataset_bytes: int = Field(description="Yours now.")
-    max_live_orders: int = Field(description="Samples on demand that one owner may wait for at once.")
+    max_live_orders: int = Field(description="Samples on demand and exports that one owner may wait for.")
     live_orders: int = Field(description="Yours now.")
-    sample_quota_bytes: int = Field(description="Bytes of samples on demand of one owner; beyond, the oldest go.")
+    sample_quota_bytes: int = Field(
+        description="Bytes of samples on demand and exports of one owner; beyond, the oldest go."
+    )
     sample_bytes: int = Field(description="Yours now.")
     max_webhooks: int = Field(description="Webhooks of one owner.")
     webhooks: int = Field(description="Yours now.")

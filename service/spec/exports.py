@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from service.spec.drawing import Drawing, drawing_to_json
+
 ExportFormat = Literal["onnx", "torch_export"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 SUFFIXES: dict[ExportFormat, str] = {"onnx": "onnx", "torch_export": "pt2"}
@@ -15,12 +17,17 @@ class Export:
 
     format: ExportFormat
 
+    @property
+    def is_small(self) -> bool:
+        """Tell whether it takes moments, as a small drawing does."""
+        return False
 
-def export_to_json(export: Export) -> dict[str, Any]:
-    """Return an export as JSON can hold it, unlike any drawing."""
-    return {"export": export.format, "layout": LAYOUT}
+
+def work_to_json(work: Drawing | Export) -> dict[str, Any]:
+    """Return what a generator is to do as JSON can hold it: equal work, equal JSON."""
+    return {"export": work.format, "layout": LAYOUT} if isinstance(work, Export) else drawing_to_json(work)
 
 
 def export_from_json(written: dict[str, Any]) -> Export | None:
-    """Read what export_to_json wrote; None for a drawing."""
+    """Read what work_to_json wrote of an export; None for a drawing."""
     return Export(written["export"]) if "export" in written else None

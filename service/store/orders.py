@@ -1,4 +1,4 @@
-"""Samples that are asked for: the orders of owners, and the attempts of workers to carry them out.
+"""What is asked of generators, samples and exports: the orders of owners, and the attempts of workers at them.
 
 Who works at one passes (order, attempt): a write of an attempt that is over raises AttemptOver. Nothing here commits,
 announces work or waits, and no clock decides.
@@ -17,7 +17,8 @@ from service.errors import AttemptOver, NotFound
 from service.ids import make_id
 from service.models import Order, OrderState
 from service.spec.datasets import canonical_json
-from service.spec.drawing import SMALL_N, Drawing, drawing_to_json
+from service.spec.drawing import SMALL_N, Drawing
+from service.spec.exports import Export, work_to_json
 from service.store.conditional import update_one
 from service.store.doomed import doom, doom_rows, keys_of
 
@@ -28,6 +29,7 @@ _LIVE = (OrderState.QUEUED, OrderState.RENDERING)
 # Made once: to make one of these takes longer than to carry it out, and somebody waits for samples.
 _OWNED = Order.owner_id == bindparam("owner")
 _IDENTICAL = select(Order).where(Order.job_id == bindparam("job"), Order.identity == bindparam("identity"))
+_FOR_SAMPLES = Order.drawing["export"].as_string().is_(None)
 _ONE = select(Order.id).where(Order.id == bindparam("order"))
 _COUNT_LIVE = select(func.count()).select_from(Order).where(_OWNED, Order.state.in_(_LIVE))
 _SETTLED = (_OWNED, Order.state.in_((OrderState.READY, OrderState.FAILED)))
@@ -38,9 +40,9 @@ _OLDEST = _OTHERS.limit(1).with_for_update(skip_locked=True)
 # What the web does
 
 
-def identity_of(generator: dict[str, Any], drawing: Drawing) -> str:
+def identity_of(generator: dict[str, Any], drawing: Drawing | Export) -> str:
     """Return what makes two orders of a job one: the same bytes of a generator, asked for the same."""
-    asked = {"generator": generator["sha256"], "drawing": drawing_to_json(drawing)}
+    asked = {"generator": generator["sha256"], "drawing": work_to_json(drawing)}
     return hashlib.sha256(canonical_json(asked)).hexdigest()
 
 
@@ -61,7 +63,7 @@ def create_order(
     owner_id: str,
     job_id: str,
     generator: dict[str, Any],
-    drawing: Drawing,
+    drawing: Drawing | Export,
     request: dict[str, Any],
     file: dict[str, Any] | None = None,
 ) -> Order:
@@ -75,7 +77,7 @@ def create_order(
         job_id=job_id,
         identity=identity_of(generator, drawing),
         generator=generator,
-        drawing=drawing_to_json(drawing),
+        drawing=work_to_json(drawing),
         request=request,
         state=OrderState.READY if file else OrderState.QUEUED,
         attempt=1 if file else 0,
@@ -114,16 +116,16 @@ def admit_loss(session: Session, order: Order, *, code: str, message: str) -> No
 
 
 def get_order(session: Session, owner_id: str, order_id: str) -> Order:
-    """Return an owner's order; raise NotFound for an unknown id and for somebody else's alike."""
+    """Return an owner's order for samples; raise NotFound for an unknown id, somebody else's and an export alike."""
     order = session.get(Order, order_id)
-    if order is None or order.owner_id != owner_id:
+    if order is None or order.owner_id != owner_id or order.is_export:
         raise NotFound("sample", order_id)
     return order
 
 
 def delete_order(session: Session, owner_id: str, order_id: str) -> None:
-    """Delete an owner's order with its file, whatever its state; who is at it finds it gone. Raises NotFound."""
-    mine = select(Order).where(Order.id == order_id, Order.owner_id == owner_id).with_for_update()
+    """Delete an owner's order for samples with its file in any state; who is at it finds it gone. Raises NotFound."""
+    mine = select(Order).where(Order.id == order_id, Order.owner_id == owner_id, _FOR_SAMPLES).with_for_update()
     order = session.scalars(mine).first()
     if order is None:
         raise NotFound("sample", order_id)
@@ -131,8 +133,8 @@ def delete_order(session: Session, owner_id: str, order_id: str) -> None:
 
 
 def progress_of(session: Session, owner_id: str, order_id: str) -> tuple[int, bool]:
-    """Return the version of an owner's order and whether it is settled, for a long poll; raise NotFound."""
-    query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id)
+    """Return the version of an owner's order for samples and whether it is settled, for a long poll; raise NotFound."""
+    query = select(Order.version, Order.state).where(Order.id == order_id, Order.owner_id == owner_id, _FOR_SAMPLES)
     row = session.execute(query).first()
     if row is None:
         raise NotFound("sample", order_id)
@@ -151,7 +153,7 @@ def steps_in_demand(session: Session, job_id: str) -> Sequence[int]:
 
 
 def stored_bytes(session: Session, owner_id: str) -> int:
-    """Return how many bytes of samples that were asked for are kept for an owner."""
+    """Return how many bytes of samples and exports that were asked for are kept for an owner."""
     total = func.coalesce(func.sum(Order.stored_bytes), 0)
     return int(session.scalars(select(total).where(Order.owner_id == owner_id)).one())
 
@@ -177,7 +179,8 @@ def next_orders(session: Session) -> Sequence[Order]:
 def is_small() -> ColumnElement[bool]:
     """Return the condition that the drawing of an order is small."""
     condition, form = Order.drawing["restriction", "conditions", 0].as_string(), Order.drawing["format"].as_string()
-    return and_(Order.drawing["n"].as_integer() <= SMALL_N, condition.is_(None), form != "gif")
+    n = func.coalesce(Order.drawing["n"].as_integer(), SMALL_N + 1)  # an export has none
+    return and_(n <= SMALL_N, condition.is_(None), form != "gif")
 
 
 def claim_order(session: Session, order_id: str, attempt: int, *, worker: str) -> None:
