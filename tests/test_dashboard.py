@@ -19,7 +19,8 @@ from service.store.transitions import Progress
 from tests.browsing import Visit, visiting
 from tests.building import a_spec, add_job, add_running_job, save_checkpoint
 from tests.conversation import make_client
-from tests.generators import ROWS, claim_order, job_with_generator
+from tests.generators import ROWS, carry_out, claim_order, job_with_generator
+from tests.house import wait_until
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
 
@@ -72,6 +73,11 @@ def visit(engine: Engine, blobs: Directory) -> Iterator[Visit]:
     """A browser before its first page."""
     with visiting(make_client(engine, blobs=blobs).application) as visit:
         yield visit
+
+
+def is_waiting(engine: Engine) -> bool:
+    with reading(engine) as session:
+        return bool(orders.next_orders(session))
 
 
 def press_until(page: Page, key: str, text: str, most: int = 60) -> None:
@@ -141,6 +147,20 @@ def test_samples_are_drawn_from_the_checkpoint_that_is_chosen(engine: Engine, bl
     expect(part.locator("pre")).to_contain_text(ROWS.decode().split("\n")[0])
     with reading(engine) as session:
         assert session.get_one(Order, order_id).request["checkpoint"] == 10
+    visit.assert_quiet()
+
+
+def test_a_generator_is_saved_for_other_programs_once_a_worker_has_written_it(
+    engine: Engine, blobs: Directory, visit: Visit
+) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
+    with visit.page.expect_download() as saved, visit.page.expect_request("**/exports/onnx?wait=30"):
+        visit.page.get_by_role("button", name="onnx").click()
+        wait_until(lambda: is_waiting(engine), "the order has come")
+        carry_out(engine, blobs)
+
+    assert saved.value.suggested_filename == "generator-10.onnx"
+    assert saved.value.path().read_bytes() == ROWS
     visit.assert_quiet()
 
 

@@ -6,8 +6,8 @@ import { badge, bar, hasEnded, kindOf, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
 import { begin, complain, doing } from "./frame.js";
 import { Drawing, Gallery } from "./gallery.js";
-import { ask, askAll, download, pause, stream } from "./service.js";
-import { ago, count, measured, size } from "./words.js";
+import { ask, askAll, download, downloadOnceMade, pause, stream } from "./service.js";
+import { ago, count, measured, size, words } from "./words.js";
 
 const AGAIN_MS = 2000;
 const NEWEST_EVENTS = 30;
@@ -142,13 +142,21 @@ class Checkpoints {
     this.table.hidden = rows.length === 0;
     fill(this.body, rows.reverse().map((row) => make("tr", {},
       make("th", { scope: "row" }, count(row.step)), make("td", {}, row.kept_because.join(", ")), make("td", {}, size(row.size_bytes)),
-      make("td", { class: "links" }, Object.entries(row.parts).map(fileButton(row.step)),
+      make("td", { class: "links" }, Object.entries(row.parts).map(fileButton(row.step)), Object.entries(EXPORTS).map(exportButton(row.step)),
         make("a", { href: `/dashboard/new?fork=${job.id}&checkpoint=${row.step}` }, "fork")))));
   }
 }
 
 function fileButton(step) {
   return ([part, file]) => make("button", { type: "button", class: "quiet", click: doing(() => download(file.url, `${part}-${step}.safetensors`)) }, part);
+}
+
+const EXPORTS = { onnx: "onnx", torch_export: "pt2" }; // formats, with the endings of their files
+
+/** Saves the generator in a format of other programs, as soon as a worker has written it. */
+function exportButton(step) {
+  return ([format, ending]) => make("button", { type: "button", class: "quiet", click: doing(() =>
+    downloadOnceMade(`${job.links.checkpoints}/${step}/exports/${format}?wait=30`, `generator-${step}.${ending}`, () => announce("A worker writes the file..."))) }, words(format));
 }
 
 /** What happened, newest first. */

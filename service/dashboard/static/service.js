@@ -1,5 +1,7 @@
 /** Everything that the pages ask of the service. Where it wants an API key, the key of this browser tab is sent along. */
 
+import { make } from "./dom.js";
+
 const KEPT = "ganymede-api-key";
 
 /** What the service refused, with the faults it found: `errors` are {pointer, code, message, allowed, got}. */
@@ -95,11 +97,28 @@ export async function showIn(image, path) {
 
 /** Save a file of the service under a name; a link itself sends no key. */
 export async function download(path, name) {
-  const link = document.createElement("a");
-  link.download = name;
-  link.href = apiKey() ? URL.createObjectURL(await (await send(path)).blob()) : path;
-  link.click();
-  if (link.href.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  if (apiKey()) keep(await (await send(path)).blob(), name);
+  else follow(path, name);
+}
+
+/** Save the file of the service that is at a path as soon as it is made; meanwhile tell, again and again. */
+export async function downloadOnceMade(path, name, tell) {
+  let response = await send(path);
+  while (response.status === 202) {
+    tell();
+    response = await send(path);
+  }
+  keep(await response.blob(), name);
+}
+
+function keep(file, name) {
+  const address = URL.createObjectURL(file);
+  follow(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+function follow(address, name) {
+  make("a", { href: address, download: name }).click();
 }
 
 /** Wait, unless the signal ends it. */
