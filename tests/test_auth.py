@@ -45,7 +45,7 @@ def make_key(engine: Engine, scope: Scope = "admin", owner: str = "ann", **times
 def operations(app: Flask) -> list[tuple[str, str]]:
     """Return (method, path) of everything there is, ids filled in."""
     filled = {"<job_id>": "job_0123456789abcdefghjkmn", "<checkpoint>": "latest", "<step>": "latest"}
-    filled |= {"<dataset_id>": "ds_0123456789abcdefghjkmn", "<page>": "job"}
+    filled |= {"<dataset_id>": "ds_0123456789abcdefghjkmn", "<page>": "job", "<format>": "onnx"}
     found = []
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<name>", "pages.css")
