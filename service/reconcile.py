@@ -51,6 +51,7 @@ class Reconciler:
         self._no_blob = f"/{secrets.token_hex(8)}"  # a key that no blob has, and no other reconciler
         self._owns_store = False  # until the store has said so
         self._unswept: dict[str, None] = {}  # jobs, orders and data sets whose orphans are to be looked for, in order
+        self._met: set[str] = set()  # what the last look through the whole store has found
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._log = structlog.get_logger()
@@ -182,10 +183,14 @@ class Reconciler:
             self._log.warning("orphans not swept", error=str(error))
 
     def _sweep_all(self) -> None:
-        if self._owns_store:
-            self._unswept |= dict.fromkeys(list_stored(self._blobs))
-        else:
+        if not self._owns_store:
             self._log.error("the blob store belongs to another database, no orphans are removed")
+            return
+        stored = [*list_stored(self._blobs)]
+        # What is drawn for an errand lies in the store before its order is written down, a moment later.
+        ripe = [owner for owner in stored if owner in self._met or not owner.startswith(orders.ID_PREFIX)]
+        self._unswept |= dict.fromkeys(ripe)
+        self._met = {*stored}
 
     def _sweep_next(self) -> None:
         job_id = next(iter(self._unswept))

@@ -334,6 +334,18 @@ def test_what_a_zombie_stores_after_its_takeover_is_found_by_the_sweep_of_everyt
     assert foreign.exists()
 
 
+def test_what_is_drawn_for_an_order_that_is_not_written_down_yet_is_left_for_the_next_sweep(setting: Setting) -> None:
+    setting.scan_for(SWEEP_S - SCAN_S)
+    setting.blobs.put("smp_1/1/samples.csv", b"drawn")
+
+    setting.scan_for(2 * SCAN_S)
+    kept = "smp_1/1/samples.csv" in setting.blobs.list()
+    setting.scan_for(SWEEP_S + SCAN_S)
+
+    assert kept
+    assert "smp_1/1/samples.csv" not in setting.blobs.list()
+
+
 def test_directories_of_jobs_that_are_over_go_with_their_last_blobs(setting: Setting, tmp_path: Path) -> None:
     job_id, attempt = add_running_job(setting.engine)
     store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", pieces=[b"1"])
