@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.tidings import AGAIN_S, connect
 
 QUEUE = "ganymede.errands"
+AT_ONCE_S = 0.08  # for which an errand is waited for; who draws for longer finds the order written down
 _ANSWERS = "ganymede.errand"  # before the id of an order
 _KEPT_MS = 60_000  # an answer that nobody has fetched
 _UNWANTED_MS = 2_000  # errands of requests that are gone
@@ -103,7 +104,10 @@ class Errands:
     # What a worker does
 
     def take(self) -> Errand | None:
-        """Return an errand as soon as there is one, None when there has been none for a while; raises RedisError."""
+        """Return an errand as soon as there is one, None when there has been none for a while.
+
+        Raises RedisError, and DATABASE_AWAY until the name is known.
+        """
         taken: Any = self._taker.blpop([QUEUE], timeout=_TAKE_S)
         told = None if taken is None else self._opened("errand", taken[1])
         return None if told is None else Errand(**told)

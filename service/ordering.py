@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.broker import SAMPLE
 from service.db import reading, writing, writing_lightly
-from service.errands import Errand, Outcome
+from service.errands import AT_ONCE_S, Errand, Outcome
 from service.errors import BlobDamaged, NotFound, QuotaExceeded
 from service.models import Order, OrderState
 from service.spec.drawing import Drawing, SampleSpec
@@ -24,8 +24,6 @@ from service.store.doomed import doom
 from service.store.jobs import glimpse
 from service.store.keys import lock_owner
 from service.web import Caller, Web
-
-AT_ONCE_S = 0.08  # for which an errand is waited for; who draws for longer finds the order written down
 
 
 @dataclass(frozen=True)

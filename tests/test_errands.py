@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from service.blobs import make_blobs, store_lightly
 from service.broker import redis_url
@@ -21,6 +23,7 @@ from tests.brokers import a_broker, is_up
 from tests.conversation import Announcements, make_client
 from tests.generators import ROWS, job_with_generator
 from tests.house import wait_until
+from worker.errands import ErrandRunner
 
 ERRAND = Errand("smp_1", {"key": "job_1/1/generator"}, {"n": 5})
 FILE = {"key": "smp_1/1/samples.csv", "size": 4, "sha256": "0" * 64}
@@ -123,6 +126,28 @@ def test_without_a_broker_nobody_waits(web: Errands) -> None:
 
     assert outcomes == [Outcome()] * 3
     assert time.monotonic() - began < 5
+
+
+def test_an_outage_of_the_database_ends_no_runner(
+    broker: Redis, engine: Engine, web: Errands, worker: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.errands.AGAIN_S", 0.01)
+    idle: Any = SimpleNamespace(is_busy=False, run=lambda errand, answer: answer(errand.order_id, FILE))
+    web._seal(b"")  # knows the name from before the outage
+    event.listen(engine, "before_cursor_execute", refuse, once=True)
+    runner = ErrandRunner(worker, idle)
+
+    runner.start()
+    broker.rpush(QUEUE, b"of somebody else")
+    wait_until(lambda: not broker.llen(QUEUE), "it is taken")
+    outcome = web.hand_over(ERRAND, within_s=0.25)
+    runner.stop()
+
+    assert outcome == Outcome(FILE)
+
+
+def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    raise OperationalError(statement, None, ConnectionResetError())
 
 
 @pytest.mark.usefixtures("broker")

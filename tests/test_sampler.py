@@ -166,6 +166,31 @@ def test_an_export_is_made_beside_large_orders_by_the_process_that_holds_the_gen
     assert stored == export_generator(open_generator(a_generator("iris")), "torch_export")
 
 
+def test_an_errand_that_is_written_down_by_the_time_it_is_drawn_is_ended(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.sampler.AT_ONCE_S", 0.0)
+    written, answers = see(engine, order(engine, job_with_generator(engine, blobs))), []
+
+    make_sampler().run(Errand(written.id, written.generator, written.drawing), lambda *told: answers.append(told))
+
+    assert progress(engine, written.id) == ("ready", 1)
+    assert answers == [(written.id, None)]
+
+
+def test_a_sampler_at_work_leaves_an_errand_to_others(make_sampler: MakeSampler) -> None:
+    sampler, answers = make_sampler(), []
+    running = threading.Thread(target=sampler.run, args=(Errand("smp_1", {}, {}), lambda *told: answers.append(told)))
+
+    with sampler._working:
+        running.start()
+        running.join(10)
+        told = [*answers]
+    running.join()
+
+    assert told == [("smp_1", None)]
+
+
 def test_what_is_too_rare_fails_with_how_rare_it_is(
     engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
 ) -> None:

@@ -5,6 +5,7 @@ import threading
 import structlog
 from redis.exceptions import RedisError
 
+from service.db import DATABASE_AWAY
 from service.errands import Errands
 from service.tidings import AGAIN_S
 from worker.sampler import Sampler
@@ -37,9 +38,11 @@ class ErrandRunner:
                 continue
             try:
                 errand = self._errands.take()
-            except RedisError as error:
+                if errand is not None:
+                    self._sampler.run(errand, self._errands.answer)
+            except (RedisError, *DATABASE_AWAY) as error:
                 self._log.debug("no errands", error=str(error))
                 self._stopping.wait(AGAIN_S)
-                continue
-            if errand is not None:
-                self._sampler.run(errand, self._errands.answer)
+            except Exception:  # noqa: BLE001 (the rim of this thread, which must outlive every fault)
+                self._log.exception("an errand failed")
+                self._stopping.wait(AGAIN_S)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from service.blobs import BlobStore
 from service.clock import monotonic_s
 from service.db import DATABASE_AWAY, reading, writing, writing_lightly
-from service.errands import Errand
+from service.errands import AT_ONCE_S, Errand
 from service.errors import AttemptOver
 from service.models import Order
 from service.orphans import sweep_orphans
@@ -113,28 +113,33 @@ class Sampler:
     def run(self, errand: Errand, answer: Callable[[str, dict[str, Any] | None], None]) -> None:
         """Draw what a request waits for and answer with the stored file, None where it is to be drawn in its turn.
 
-        Once that takes long, the order is written down, and claimed like any other.
+        Once that takes long, the order is written down, and claimed like any other. Where something else is drawn that
+        does not end soon, the errand is left to others while it is still waited for.
         """
-        with self._working:
-            file = None
-            try:
-                if not self._draining.is_set():
-                    file = self._run(errand)
-            except DATABASE_AWAY as error:
-                self._log.warning("database away, an errand dropped", order=errand.order_id, error=str(error))
-            except (OSError, EOFError) as error:
-                self._log.warning("no fork server, an errand dropped", order=errand.order_id, error=repr(error))
-            finally:
-                answer(errand.order_id, file)
-                self._tell(errand.order_id)
-        if self._wanted.is_set():  # whoever called meanwhile has gone
+        is_mine = self._working.acquire(timeout=AT_ONCE_S / 2)
+        file = None
+        try:
+            if is_mine and not self._draining.is_set():
+                file = self._run(errand)
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, an errand dropped", order=errand.order_id, error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.warning("no fork server, an errand dropped", order=errand.order_id, error=repr(error))
+        finally:
+            answer(errand.order_id, file)
+            self._tell(errand.order_id)
+            if is_mine:
+                self._working.release()
+        if file is None or self._wanted.is_set():  # it is written down, perhaps, or whoever called meanwhile has gone
             self.work()
 
     def _run(self, errand: Errand) -> dict[str, Any] | None:
         """Return the stored file of an errand, None if it was claimed or came to nothing."""
-        hold = _Hold(Order(id=errand.order_id, attempt=0), 1, is_errand=True)
+        hold, began_s = _Hold(Order(id=errand.order_id, attempt=0), 1, is_errand=True), monotonic_s()
         try:
             answer = self._ask(self._ensure_warm(), hold, Request(hold.order_id, 1, errand.generator, errand.drawing))
+            if not hold.is_claimed and monotonic_s() - began_s > AT_ONCE_S / 2:
+                self._keep(hold)  # the process had to be started: whoever sent the errand may be gone by now
             if hold.is_claimed:
                 self._record(hold, answer)
         except AttemptOver:
