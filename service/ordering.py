@@ -55,11 +55,14 @@ def place_order(web: Web, caller: Caller, job_id: str, body: SampleSpec, *, wait
         order = _write_down(web, caller, wish, order_id=order_id, file=outcome.file)
         if order.is_settled:
             return order
-        if not (outcome.is_pending and order.id == order_id):
+        is_in_hand = outcome.is_pending and order.id == order_id
+        if not is_in_hand:
             web.wakeups.announce(SAMPLE)
         latest = _wait_for(web, order, told, wait_s)
     if latest is None:
         raise NotFound("sample", order.id)
+    if is_in_hand and latest.state == OrderState.QUEUED:
+        web.wakeups.announce(SAMPLE)  # nobody is left to hear of the errand
     return latest
 
 

@@ -128,6 +128,22 @@ def test_without_a_broker_nobody_waits(web: Errands) -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.usefixtures("broker")
+def test_when_nobody_waits_for_an_errand_any_more_workers_are_called(
+    engine: Engine, worker: Errands, tmp_path: Path
+) -> None:
+    blobs, announcements = make_blobs("memory://"), Announcements()
+    client = make_client(engine, blobs=blobs, wakeups=announcements, home=tmp_path)
+    job_id = job_with_generator(engine, blobs)
+    running = threading.Thread(target=take, args=(worker,))
+    running.start()
+
+    answer = client.post(f"/jobs/{job_id}/samples?wait=0.2", json={"n": 5})
+    running.join()
+
+    assert (answer.status_code, announcements.orders) == (202, 1)
+
+
 def test_an_outage_of_the_database_ends_no_runner(
     broker: Redis, engine: Engine, web: Errands, worker: Errands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
