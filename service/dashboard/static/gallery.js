@@ -91,6 +91,7 @@ export class Drawing {
   }
 
   _say(text) {
+    for (const { href } of this.place.querySelectorAll("a")) URL.revokeObjectURL(href); // what was drawn before
     fill(this.place, make("p", { class: "empty" }, text));
   }
 }
