@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo run test chaos scenarios quality bench bench-short ctgan peers lint format lock readme clean chromium
+.PHONY: help demo run test chaos scenarios quality bench bench-short ctgan peers lint format lock reference clean chromium
 .DEFAULT_GOAL := help
 
 help: ## Say what the targets do.
@@ -73,8 +73,8 @@ lock: ## Write constraints.txt anew from a fresh install; names and versions alo
 	build/lock/bin/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools \
 	  | sed 's/+[^+]*$$//' | LC_ALL=C sort -f > constraints.txt
 
-readme: .venv/installed-test ## Write the README's tables anew from the code.
-	$(BIN)/python -m tests.readme_tables
+reference: .venv/installed-test ## Write the pages of docs/reference anew from the code.
+	$(BIN)/python -m tests.reference
 
 clean: ## Remove what the targets made, except the data in .ganymede.
 	rm -rf .venv demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

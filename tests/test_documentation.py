@@ -7,14 +7,15 @@ import click
 import pytest
 
 from ganymede.cli import main
-from ganymede.exit_codes import MEANING
 from service.settings import Settings
 from service.spec.columns import COLUMNS
+from service.spec.datasets import DATASETS
 from service.spec.objectives import references
+from tests import reference
 from tests.building import a_spec
-from tests.readme_tables import ROOT, openapi_document
+from tests.reference import ROOT, openapi_document
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CLIENT_VARIABLES = {"GANYMEDE_URL", "GANYMEDE_KEY"}
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
@@ -50,14 +51,14 @@ def test_the_reductions_change_the_equilibrium_as_told() -> None:
     assert "is {:.3f}, {:.3f} or {:.1f} for a batch of 64".format(*by_reduction) in CONCEPTS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_is_named_exists(page: Path) -> None:
     for words in re.findall(r"(?:^|`|bin/|web )ganymede ((?:[\w-]+[ `\n]?)+)", page.read_text(), re.MULTILINE):
         command: click.Command = main
@@ -83,7 +84,12 @@ def test_every_path_that_operators_are_sent_to_exists() -> None:
     assert set(named) - paths == set()
 
 
-def test_the_exit_codes_in_the_table_are_those_of_the_console() -> None:
-    told = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_reference_is_up_to_date(name: str) -> None:
+    assert reference.current(name) == reference.PAGES[name](), "run `make reference`"
 
-    assert told == [(str(code.value), meaning) for code, meaning in MEANING.items()]
+
+def test_every_built_in_data_set_is_named() -> None:
+    [line] = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| data |")]
+
+    assert [*DATASETS] == [name for name in DATASETS if f"`{name}`" in line]

@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from service.spec.datasets import SURVEY
 from service.spec.exports import EXPORT_FORMATS, SUFFIXES, ExportFormat
 from service.spec.tables import is_choice, table_shape
-from tests.readme_tables import ROOT
+from tests.reference import ROOT
 from worker.gan import exports
 from worker.gan.data.phases import sounds_as_loud
 from worker.gan.data.registry import OPENERS

@@ -16,7 +16,7 @@ from service.db import make_engine, writing
 from service.store import history
 from tests.building import claim_next
 from tests.conversation import document_of, make_client, serving
-from tests.readme_tables import ROOT
+from tests.reference import ROOT
 
 CONFIGURATION = ROOT / "docs" / "examples" / "openapi-python-client.yaml"
 

@@ -14,7 +14,7 @@ from small_training import small_spec, small_training
 
 from service.spec.datasets import DATASETS
 from service.spec.drawing import Drawing, Walk
-from tests.readme_tables import ROOT
+from tests.reference import ROOT
 from worker.gan.files import Part, UnreadableState, generator_file, write_state
 from worker.gan.generation import OpenedGenerator, open_generator
 from worker.gan.randomness import Stream, random_for
