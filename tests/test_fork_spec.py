@@ -38,15 +38,39 @@ def test_without_overrides_a_fork_is_trained_as_its_parent() -> None:
     assert spec == parent.model_copy(update=kept)
 
 
-def test_overrides_are_merged_deeply_and_schedules_keep_their_horizon() -> None:
+def test_overrides_are_merged_deeply() -> None:
     parent = a_spec(loop={"max_steps": 300}, objective={"r1": {"initial": 2.0, "name": "cosine"}})
 
-    spec = fork(parent, {"loop": {"max_steps": 900}, "objective": {"r1": {"initial": 1.0}}}).resolved.spec
+    spec = fork(parent, {"loop": {"batch_size": 16}, "objective": {"r1": {"initial": 1.0}}}).resolved.spec
 
-    assert spec.loop == parent.loop.model_copy(update={"max_steps": 900})
+    assert spec.loop == parent.loop.model_copy(update={"batch_size": 16})
     assert spec.objective.r1 == parent.objective.r1.model_copy(update={"initial": 1.0})  # type: ignore[union-attr]
-    assert spec.objective.r1.horizon_steps == 300  # type: ignore[union-attr]
     assert spec.optimizer == parent.optimizer
+
+
+def test_schedules_that_ended_with_the_parent_end_with_a_fork_that_is_longer() -> None:
+    falling = {"schedule": {"name": "cosine"}, "betas": [{"initial": 0.5, "final": 0.0}, 0.9]}
+    fixed = {"schedule": {"name": "linear", "horizon_steps": 200}}
+    parent = a_spec(loop={"max_steps": 300}, optimizer={"generator": falling, "discriminator": fixed})
+
+    longer = fork(parent, {"loop": {"max_steps": 900}}).resolved.spec.optimizer
+    shorter = fork(parent, {"loop": {"max_steps": 200}}).resolved.spec.optimizer
+
+    assert longer.generator.schedule.horizon_steps == longer.generator.betas[0].horizon_steps == 900  # type: ignore[union-attr]
+    assert longer.discriminator.schedule.horizon_steps == 200
+    assert shorter == parent.optimizer
+
+
+@pytest.mark.parametrize(("said", "horizon"), [({}, 900), ({"horizon_steps": 400}, 400)])
+def test_a_schedule_that_an_override_brings_along_ends_with_the_fork_unless_it_says_where(
+    said: dict[str, int], horizon: int
+) -> None:
+    parent = a_spec(loop={"max_steps": 300}, optimizer={"generator": {"schedule": {"horizon_steps": 200}}})
+    schedule = {"name": "linear", "final_ratio": 0.1, **said}
+
+    spec = fork(parent, {"loop": {"max_steps": 900}, "optimizer": {"generator": {"schedule": schedule}}}).resolved.spec
+
+    assert spec.optimizer.generator.schedule.horizon_steps == horizon
 
 
 def test_another_seed_leaves_the_rows_that_were_kept_aside_where_they_were() -> None:

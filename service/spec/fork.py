@@ -4,6 +4,7 @@ What is held in the checkpoint stays as it is: the networks, the moments of the 
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -71,7 +72,7 @@ def fork_spec(
     # What the parent's version did not know is as the parent is trained, not as a recipe of today would have it.
     base = _continued(parse_spec(parent).model_dump(mode="json"), branch.rate_factor)
     is_same_data = overrides.get("dataset") == base["dataset"]["name"]
-    posted = merge(base, overrides | ({"dataset": {}} if is_same_data else {}))
+    posted = _plan_to_end(base, merge(base, overrides | ({"dataset": {}} if is_same_data else {})), overrides)
     try:
         spec = parse_spec(posted)
         _refuse(_fixed_faults(base, spec), _average_faults(base, spec), _end_faults(spec, branch))
@@ -95,6 +96,32 @@ def _continued(parent: dict[str, Any], rate_factor: float) -> dict[str, Any]:
     given = parent["quality"]["split_seed"]
     aside = {"split_seed": parent["seed"] if given is None else given}  # a fork may have another seed for all else
     return merge(parent, {"optimizer": rates, "quality": aside, "versions": None})
+
+
+def _plan_to_end(base: dict[str, Any], posted: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Let schedules end with the fork that ended with a parent which was shorter, or that an override brings along.
+
+    Else a fork that goes on from a parent's end would go on at the rates of that end, which are 0 with most recipes.
+    """
+    if not isinstance(loop := posted["loop"], dict) or not isinstance(loop.get("max_steps"), int):
+        return posted  # the faults of which are told
+    end = base["loop"]["max_steps"]
+    moved = {end} if loop["max_steps"] > end else set()
+    return {part: _replanned(value, overrides.get(part), moved) for part, value in posted.items()}
+
+
+def _replanned(part: Any, override: Any, moved: AbstractSet[int]) -> Any:
+    """Return a part of a spec in which such horizons, and those of schedules that are overridden, are open."""
+    if isinstance(part, list):
+        given = override if isinstance(override, list) else [None] * len(part)
+        return [_replanned(value, each, moved) for value, each in zip(part, given, strict=False)]
+    if not isinstance(part, dict):
+        return part
+    said = override if isinstance(override, dict) else {}
+    inner = {key: _replanned(value, said.get(key), moved) for key, value in part.items()}
+    if "horizon_steps" in inner and "horizon_steps" not in said and (said or inner["horizon_steps"] in moved):
+        inner["horizon_steps"] = None
+    return inner
 
 
 def _fixed_faults(base: dict[str, Any], spec: JobSpec) -> Iterator[Fault]:
