@@ -1,14 +1,17 @@
 """Jobs with a checkpoint that holds a real generator, small and hardly trained; and orders carried out without one."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from small_training import small_spec, small_training
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore, store_file
-from service.db import writing
+from service.db import reading, writing
+from service.models import Order
 from service.store import checkpoints, orders, transitions
 from tests.building import add_running_job
+from tests.house import wait_until
 from worker.gan.files import generator_file
 
 ROWS = b"a,b\n"
@@ -40,11 +43,16 @@ def job_with_generator(
 
 
 def claim_order(engine: Engine) -> tuple[str, int]:
-    """Claim the order that waits; return its id and attempt."""
+    """Claim the one order that waits, as soon as it does; return its id and attempt."""
+    [order] = wait_until(lambda: _waiting(engine), "an order waits")
     with writing(engine) as session:
-        [order] = orders.next_orders(session)
         orders.claim_order(session, order.id, order.attempt + 1, worker="worker-1")
         return order.id, order.attempt + 1
+
+
+def _waiting(engine: Engine) -> Sequence[Order]:
+    with reading(engine) as session:
+        return orders.next_orders(session)
 
 
 def carry_out(engine: Engine, blobs: BlobStore) -> None:

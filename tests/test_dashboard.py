@@ -20,7 +20,6 @@ from tests.browsing import Visit, visiting
 from tests.building import a_spec, add_job, add_running_job, save_checkpoint
 from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
-from tests.house import wait_until
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
 
@@ -73,11 +72,6 @@ def visit(engine: Engine, blobs: Directory) -> Iterator[Visit]:
     """A browser before its first page."""
     with visiting(make_client(engine, blobs=blobs).application) as visit:
         yield visit
-
-
-def is_waiting(engine: Engine) -> bool:
-    with reading(engine) as session:
-        return bool(orders.next_orders(session))
 
 
 def press_until(page: Page, key: str, text: str, most: int = 60) -> None:
@@ -156,7 +150,6 @@ def test_a_generator_is_saved_for_other_programs_once_a_worker_has_written_it(
     visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
     with visit.page.expect_download() as saved, visit.page.expect_request("**/exports/onnx?wait=30"):
         visit.page.get_by_role("button", name="onnx").click()
-        wait_until(lambda: is_waiting(engine), "the order has come")
         carry_out(engine, blobs)
 
     assert saved.value.suggested_filename == "generator-10.onnx"
