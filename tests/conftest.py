@@ -18,7 +18,7 @@ from service.db import make_engine, migrate, writing
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts what it puts into the background with interrupts ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-pytest_plugins = ["tests.serving"]
+pytest_plugins = ["tests.conversation", "tests.serving"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +85,14 @@ def _empty_database(request: pytest.FixtureRequest, directory: Path) -> Iterator
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on the empty database."""
     engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    """An engine on an empty SQLite database, for tests to which all databases are the same."""
+    engine = make_engine(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ganymede.db')}")
     yield engine
     engine.dispose()
 

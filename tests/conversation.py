@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
@@ -60,6 +61,18 @@ class CheckedClient(FlaskClient):
         if response.request.method not in ("HEAD", "OPTIONS"):
             assert_described(self.application, response)
         return response
+
+
+@pytest.fixture
+def blobs() -> BlobStore:
+    """An empty store in memory."""
+    return make_blobs("memory://")
+
+
+@pytest.fixture
+def announcements() -> Announcements:
+    """Wake-ups of which none has been asked for yet."""
+    return Announcements()
 
 
 def make_client(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, store_file
 from service.db import writing
 from service.models import State
 from service.spec.columns import recorded_columns
@@ -26,11 +26,6 @@ from tests.conversation import CheckedClient, make_client
 
 COLUMNS = recorded_columns(a_spec())
 LAST = 70_000  # more than one window
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, make_blobs, sha256_of, store_file
+from service.blobs import BlobStore, sha256_of, store_file
 from service.db import writing
 from service.models import Job
 from service.store import transitions
@@ -15,11 +15,6 @@ from tests.conversation import CheckedClient, make_client
 
 WHOLE = bytes(range(256)) * 700  # some pieces long
 WEIGHTS = b"generator weights"
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 @pytest.fixture

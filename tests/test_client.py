@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from ganymede.client import Client, GanymedeProblem, Job
 from ganymede.watching import news
-from service.blobs import BlobStore, make_blobs
+from service.blobs import BlobStore
 from service.db import reading, writing
 from service.store import history, orders, transitions
 from service.store.jobs import get_job
@@ -36,11 +36,6 @@ class Served:
 
     url: str
     asked: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 @pytest.fixture

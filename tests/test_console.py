@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from ganymede.cli import main
 from ganymede.up import free_port
-from service.db import make_engine, writing
+from service.db import writing
 from tests.building import add_job
 from tests.conversation import make_client, serving
 
@@ -45,11 +45,8 @@ def test_no_command_is_cut_short_in_the_list_of_all() -> None:
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 def completed(url: str, *words: str, incomplete: str) -> list[str]:

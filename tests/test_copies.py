@@ -5,16 +5,11 @@ from typing import Any
 
 import pytest
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, store_file
 from service.errors import BlobDamaged, BlobMissing
 from worker.copies import Copies
 
 SIZE_BYTES = 1_000
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 def store(blobs: BlobStore, number: int) -> dict[str, Any]:

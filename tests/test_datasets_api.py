@@ -37,11 +37,6 @@ def blobs(tmp_path: Path) -> Directory:
 
 
 @pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
-
-
-@pytest.fixture
 def client(engine: Engine, blobs: Directory, announcements: Announcements) -> CheckedClient:
     return make_client(engine, blobs=blobs, wakeups=announcements, dataset_max_bytes=2**20)
 

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from ganymede.cli import main
 from ganymede.client import Client, GanymedeProblem
 from ganymede.exit_codes import ExitCode
-from service.blobs import BlobStore, make_blobs, read_verified, store_file
-from service.db import make_engine, reading, writing
+from service.blobs import BlobStore, read_verified, store_file
+from service.db import reading, writing
 from service.models import Dataset
 from service.spec.datasets import DATASETS
 from service.store import preparation
@@ -24,16 +24,8 @@ from tests.house import wait_until
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 @pytest.fixture

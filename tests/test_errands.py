@@ -1,7 +1,6 @@
 """Errands go to one worker that is idle, come back with what it has drawn, and may all be lost."""
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from sqlalchemy.exc import OperationalError
 
 from service.blobs import make_blobs, store_lightly
 from service.broker import redis_url
-from service.db import make_engine
 from service.errands import QUEUE, Errand, Errands, Outcome
 from service.settings import Settings
 from tests.brokers import a_broker, is_up
@@ -35,11 +33,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    shutil.copy(sqlite_template, tmp_path / "ganymede.db")
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 @pytest.fixture

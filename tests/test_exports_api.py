@@ -7,23 +7,13 @@ import pytest
 from sqlalchemy import Engine, select
 from werkzeug.test import TestResponse
 
-from service.blobs import BlobStore, make_blobs, sha256_of
+from service.blobs import BlobStore, sha256_of
 from service.db import reading, writing
 from service.models import Checkpoint, Job, Order
 from service.store import checkpoints, orders
 from service.store.keys import create_key
 from tests.conversation import Announcements, CheckedClient, make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
-
-
-@pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
 
 
 @pytest.fixture

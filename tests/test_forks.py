@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, store_file
 from service.broker import Wakeups
 from service.db import reading, writing
 from service.models import BlobHold, Checkpoint, Job, State
@@ -25,16 +25,6 @@ from worker.attempt import Attempt
 
 LONG: dict[str, Any] = {"loop": {"max_steps": 3_000}, "seed": 5}
 COLUMNS = recorded_columns(a_spec())
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
-
-
-@pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from service.db import make_engine, writing
+from service.db import writing
 from service.store import history
 from tests.building import claim_next
 from tests.conversation import document_of, make_client, serving
@@ -22,11 +21,8 @@ CONFIGURATION = ROOT / "docs" / "examples" / "openapi-python-client.yaml"
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 @pytest.fixture

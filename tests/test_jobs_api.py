@@ -18,11 +18,6 @@ RING = {"dataset": "ring", "loop": {"max_steps": 300}}
 
 
 @pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
-
-
-@pytest.fixture
 def client(engine: Engine, announcements: Announcements) -> CheckedClient:
     return make_client(engine, wakeups=announcements)
 

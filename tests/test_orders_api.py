@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, select
 from werkzeug.test import TestResponse
 
-from service.blobs import BlobStore, make_blobs, sha256_of
+from service.blobs import BlobStore, sha256_of
 from service.db import reading, writing
 from service.models import Order, State
 from service.store import orders, transitions
@@ -18,16 +18,6 @@ from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
 from tests.generators import ROWS, a_generator, carry_out, claim_order, job_with_generator
 from worker.gan.generation import open_generator
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
-
-
-@pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
 
 
 @pytest.fixture

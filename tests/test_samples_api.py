@@ -3,16 +3,11 @@
 import pytest
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, make_blobs, sha256_of, store_file
+from service.blobs import BlobStore, sha256_of, store_file
 from service.db import writing
 from service.store import samples, transitions
 from tests.building import add_running_job
 from tests.conversation import CheckedClient, make_client
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 @pytest.fixture

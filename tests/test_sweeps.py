@@ -27,11 +27,6 @@ ASHA: dict[str, Any] = {"parameters": {RATE: {"low": 1e-5, "high": 1e-3, "log": 
 
 
 @pytest.fixture
-def announcements() -> Announcements:
-    return Announcements()
-
-
-@pytest.fixture
 def client(engine: Engine, announcements: Announcements) -> CheckedClient:
     return make_client(engine, wakeups=announcements, max_live_jobs=10)
 

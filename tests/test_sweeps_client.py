@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from ganymede.cli import main
 from ganymede.client import Client, GanymedeProblem
 from ganymede.exit_codes import ExitCode
 from ganymede.search_arguments import read_search
-from service.db import make_engine, writing
+from service.db import writing
 from service.models import State
 from service.store import transitions
 from service.store.quality import add_quality
@@ -27,11 +26,8 @@ RING = ["dataset=ring", "loop.max_steps=100"]
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 @pytest.fixture

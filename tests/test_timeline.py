@@ -6,17 +6,12 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, store_file
 from service.charts.timeline import spread
 from service.db import writing
 from service.store import samples, transitions
 from tests.building import add_running_job
 from tests.conversation import CheckedClient, make_client
-
-
-@pytest.fixture
-def blobs() -> BlobStore:
-    return make_blobs("memory://")
 
 
 @pytest.fixture

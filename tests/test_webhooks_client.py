@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,18 +10,14 @@ from structlog.testing import capture_logs
 
 from ganymede.cli import main
 from ganymede.exit_codes import ExitCode
-from service.db import make_engine
 from tests.conversation import make_client, serving
 
 HOOK = "https://example.org/hook"
 
 
 @pytest.fixture
-def engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
-    engine = make_engine(f"sqlite:///{tmp_path / 'ganymede.db'}")
-    yield engine
-    engine.dispose()
+def engine(sqlite_engine: Engine) -> Engine:
+    return sqlite_engine
 
 
 @pytest.fixture
