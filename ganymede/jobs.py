@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Required, Self, TypedDict, Unpack, cast
+from typing import Any, Required, Self, TypedDict, Unpack, cast, overload
 
 from ganymede.answers import (
     CheckpointAnswer,
@@ -267,13 +267,22 @@ class Jobs:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, /, **spec: Unpack[JobSpec]) -> Job:
-        """Queue a job. Only `dataset` is required; what is left open follows from the data."""
-        return _create(self._transport, "/jobs", spec)
+    @overload
+    def create(self, spec: Mapping[str, Any], /) -> Job: ...
+    @overload
+    def create(self, /, **parts: Unpack[JobSpec]) -> Job: ...
+    def create(self, spec: Mapping[str, Any] | None = None, /, **parts: Any) -> Job:
+        """Queue a job: of a spec, or of its parts. Only `dataset` is required; the rest follows from the data."""
+        return _create(self._transport, "/jobs", {**(spec or {}), **parts})
 
-    def plan(self, /, **spec: Unpack[JobSpec]) -> PlanAnswer:
+    @overload
+    def plan(self, spec: Mapping[str, Any], /) -> PlanAnswer: ...
+    @overload
+    def plan(self, /, **parts: Unpack[JobSpec]) -> PlanAnswer: ...
+    def plan(self, spec: Mapping[str, Any] | None = None, /, **parts: Any) -> PlanAnswer:
         """Return what a spec would become, every value filled in, and what it would need; nothing is stored."""
-        return cast("PlanAnswer", self._transport.object("POST", "/jobs", json=spec, params={"dry_run": "true"}))
+        body = {**(spec or {}), **parts}
+        return cast("PlanAnswer", self._transport.object("POST", "/jobs", json=body, params={"dry_run": "true"}))
 
     def get(self, job_id: str) -> Job:
         """Return a job as it is now."""

@@ -1,8 +1,8 @@
 """HTTP on the client's side: requests that are repeated where that is safe, refusals as exceptions, pages, files."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from json import dumps, loads
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,7 +89,7 @@ class Transport:
                     answer.read()
                     raise _refusal(answer)
                 for line in _whole_lines(answer.iter_bytes()):
-                    yield json.loads(line) if line.strip() else None
+                    yield loads(line) if line.strip() else None
         except httpx2.TransportError as error:
             raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
 
@@ -119,7 +119,10 @@ class Transport:
                     raise
             time.sleep(RETRY_S)
 
-    def _answer(self, method: str, path: str, **request: Any) -> httpx2.Response:
+    def _answer(self, method: str, path: str, *, json: Any = None, **request: Any) -> httpx2.Response:
+        if json is not None:
+            request["content"] = dumps(json, default=_plain)
+            request["headers"] = {"Content-Type": "application/json", **request.get("headers", {})}
         try:
             answer = self._http.request(method, path, **request)
         except httpx2.TransportError as error:
@@ -177,4 +180,26 @@ def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
 
 
 def _fault_line(fault: Mapping[str, Any]) -> str:
-    return f"  {fault.get('pointer') or '/'}: {fault.get('message', '')}"
+    message = fault.get("message", "")
+    return f"  {fault.get('pointer') or '/'}: {message}{_what_would_be_right(fault.get('allowed'), message)}"
+
+
+def _what_would_be_right(allowed: object, message: str) -> str:
+    """Return what a fault allows, as far as its message leaves that open."""
+    match allowed:
+        case None:
+            return ""
+        case dict():
+            right = [f"{limit} {value}" for limit, value in allowed.items() if str(value) not in message]
+        case list():
+            right = [str(each) for each in allowed] if not any(str(each) in message for each in allowed) else []
+        case _:
+            right = [str(allowed)] if str(allowed) not in message else []
+    return f" ({', '.join(right)})" if right else ""
+
+
+def _plain(value: Any) -> Any:
+    """Return what numpy holds as JSON has it: arrays as lists, and their numbers as numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has: {value!r}")

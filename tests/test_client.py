@@ -174,6 +174,25 @@ def test_losses_as_arrays_are_what_was_recorded(engine: Engine, served: Served) 
     assert np.array_equal(arrays["d_loss"], rows[1:, 0], equal_nan=True)
 
 
+def test_a_spec_may_hold_what_numpy_computed(served: Served) -> None:
+    spec = {"dataset": "ring", "seed": np.int64(3), "optimizer": {"generator": {"betas": np.array([0.25, 0.75])}}}
+
+    with Client(served.url) as client:
+        resolved = client.jobs.create(spec).data["resolved_spec"]
+
+    assert (resolved["seed"], resolved["optimizer"]["generator"]["betas"]) == (3, [0.25, 0.75])
+
+
+def test_a_refusal_says_what_would_be_right_where_its_words_do_not(served: Served) -> None:
+    with Client(served.url) as client, pytest.raises(GanymedeProblem) as refusal:
+        client.jobs.create({"dataset": "iris", "seed": -1, "model": {"architecture": "xxxxxx"}})
+    with Client(served.url) as client, pytest.raises(GanymedeProblem) as other:
+        client.jobs.create({"dataset": "iris", "model": {"architecture": "xxxxxx"}})
+
+    assert str(refusal.value).splitlines()[1:] == ["  /seed: input should be greater than or equal to 0"]
+    assert "'xxxxxx' (auto, mlp, " in str(other.value)
+
+
 def test_a_stream_is_whole_from_any_message_on_and_ends_with_the_job(engine: Engine, served: Served) -> None:
     with writing(engine) as session:
         job_id = add_job(session).id

@@ -150,7 +150,7 @@ def test_the_page_on_the_diagnosis(service: Service, job: Job, tmp_path: Path) -
 
 def test_a_receiver_of_webhooks_checks_signatures_as_its_page_says() -> None:
     names: dict[str, Any] = {}
-    exec(BLOCK.findall((ROOT / "docs/operate.md").read_text())[0][1], names)
+    exec(BLOCK.findall((ROOT / "docs/webhooks.md").read_text())[0][1], names)
     secret = "whsec_" + base64.b64encode(bytes(24)).decode()
     headers = sign(secret, "msg_1", now(), "{}")
 

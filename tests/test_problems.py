@@ -134,12 +134,12 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(client: CheckedClient) 
 
 
 def test_all_faults_come_at_once(client: CheckedClient) -> None:
-    spec = {"dataset": "digits", "seed": -1, "loop": {"batch_size": 1, "variant": "new"}, "optimizer": 7}
+    spec = {"dataset": "digitz", "seed": -1, "loop": {"batch_size": 1, "variant": "new"}, "optimizer": 7}
 
     problem = client.post("/jobs", json=spec).get_json()
 
     pointers = {fault["pointer"] for fault in problem["errors"]}
-    assert pointers == {"/seed", "/loop/batch_size", "/loop/variant", "/optimizer"}
+    assert pointers == {"/dataset", "/seed", "/loop/batch_size", "/loop/variant", "/optimizer"}
 
 
 @pytest.mark.parametrize(

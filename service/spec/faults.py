@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from service.errors import Fault
 
@@ -28,6 +29,11 @@ _KINDS = {
 }
 _QUOTED = re.compile(r"'([^']*)'")  # a name in pydantic's list of those that it expects
 _SHORT = 200  # characters of a refused value that an error repeats
+
+
+def no_such(kind: str, known: Iterable[str]) -> PydanticCustomError:
+    """Return what a validator raises for a name that stands for nothing of a kind."""
+    return PydanticCustomError("unknown_name", "there is no such {kind}", {"kind": kind, "known": [*known]})
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
@@ -66,6 +72,8 @@ def _fault(detail: Any, model: type[BaseModel]) -> Fault:
     code, context = detail["type"], detail.get("ctx", {})
     if code == "extra_forbidden":
         return _unknown_key(path, known)
+    if code == "unknown_name":
+        return unknown_name(context["kind"], pointer_to(path), detail["input"], context["known"])
     allowed: Any = {_LIMITS.get(key, key): value for key, value in context.items() if key not in _HIDDEN} or None
     if code == "literal_error":
         allowed = _QUOTED.findall(context["expected"])
@@ -140,8 +148,8 @@ def pointer_to(path: Iterable[str | int]) -> str:
 
 
 def _sentence(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
+    return message if message[:2].isupper() else message[:1].lower() + message[1:]
 
 
 def shorten(value: Any) -> Any:

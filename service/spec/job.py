@@ -5,18 +5,30 @@ Defaults by data are in recipes, checks that need the data in resolve.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from service.spec.datasets import DATASETS
+from service.spec.faults import no_such
 from service.spec.parts.model import ModelSpec
 from service.spec.parts.objective import ObjectiveSpec
 from service.spec.parts.optimizer import OptimizersSpec
 from service.spec.parts.strict import MAX_STEPS, Strict
+from service.spec.uploads import ID_PREFIX
 
 LARGEST_SEED = 2**53 - 1  # every JSON reader keeps integers up to here exactly
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w./-]+$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
-DatasetName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _known_dataset(name: str) -> str:
+    """Refuse what is neither built in nor looks like an upload, which is told beside all other faults of a spec."""
+    if name not in DATASETS and not name.startswith(ID_PREFIX):
+        raise no_such("data set", DATASETS)
+    return name
+
+
+DatasetName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_known_dataset)]
 
 
 class DatasetRef(Strict):

@@ -20,7 +20,7 @@ from service.spec.parts.schedules import ScheduledValue
 from service.spec.parts.strict import Strict
 from service.spec.recipes.registry import recipe_for
 from service.spec.regularizers import SCHEDULED
-from service.spec.uploads import ID_PREFIX, FindUpload, no_uploads
+from service.spec.uploads import FindUpload, no_uploads
 from service.version import VERSION
 
 SAMPLING_POINTS = 10  # in a job whose spec does not say how often to sample
@@ -67,11 +67,9 @@ def find_dataset(dataset: str | DatasetRef, find_upload: FindUpload = no_uploads
     if ref.name in DATASETS:
         params = _read_params(ref.params, DATASETS[ref.name].params)
         facts = DATASETS[ref.name].facts(params)
-    elif ref.name.startswith(ID_PREFIX):
+    else:
         facts = _uploaded(ref.name, pointer, find_upload)
         params = _read_params(ref.params, NoParams)
-    else:
-        raise InvalidInput([unknown_name("data set", pointer, ref.name, DATASETS)])
     if ref.sha256 not in (None, facts.sha256):
         message = "the data set has another content than the one this spec was resolved for"
         raise InvalidInput([Fault("/dataset/sha256", "content_differs", message, facts.sha256, ref.sha256)])

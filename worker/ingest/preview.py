@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from service.spec.facts import DatasetFacts
+from service.spec.tables import exported_columns
 from worker.gan.pictures import draw_grid, to_png
 from worker.gan.spreadsheets import write_csv, write_rows
 from worker.ingest.upload import PREVIEW_CSV, PREVIEW_PNG, ROWS, Preview
@@ -53,6 +54,6 @@ def _write_head(facts: DatasetFacts, rows: np.ndarray, path: Path) -> None:
     if facts.table:
         path.write_bytes(write_csv(facts, rows, None))
         return
-    names = [*facts.columns] or [f"x{number}" for number in range(rows.shape[1])]
+    names = [column.name for column in exported_columns(facts)]
     columns = [[f"{value:.6g}" for value in column] for column in rows.T[:SHOWN_NUMBERS]]
     path.write_bytes(write_rows(names[:SHOWN_NUMBERS], columns))
