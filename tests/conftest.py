@@ -76,7 +76,7 @@ def _empty_database(request: pytest.FixtureRequest, directory: Path) -> Iterator
         return
     server_url = request.getfixturevalue("postgresql_server")
     name = f"test_{os.urandom(6).hex()}"
-    _run_on(server_url, f"CREATE DATABASE {name} TEMPLATE template_ganymede")
+    _run_on(server_url, f"CREATE DATABASE {name} TEMPLATE template_ganymede STRATEGY FILE_COPY")
     yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     _run_on(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -56,12 +56,16 @@ _WORKER = "from service.settings import Settings; from worker.main import run; r
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, within_s: float = _PATIENCE_S) -> Any:
-    """Return the first true value of a condition; fail when it stays false."""
-    deadline = time.monotonic() + within_s
+    """Return the first true value of a condition; fail when it stays false.
+
+    It is looked at the less often the longer it takes, for each look costs those who are waited for their time.
+    """
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > within_s:
             raise AssertionError(f"not within {within_s:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(min(0.01 + waited_s / 50, 0.1))
     return value
 
 

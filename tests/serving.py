@@ -16,7 +16,7 @@ from chaos.leash import start
 from ganymede.up import free_port
 from tests.house import wait_until
 
-QUICK = {"GANYMEDE_FLUSH_S": "0.2", "GANYMEDE_SCAN_S": "0.2", "GANYMEDE_DRAIN_S": "10", "OMP_NUM_THREADS": "1"}
+QUICK = {"GANYMEDE_FLUSH_S": "0.2", "GANYMEDE_SCAN_S": "0.8", "GANYMEDE_DRAIN_S": "10", "OMP_NUM_THREADS": "1"}
 READY = "Ganymede is ready at"
 
 

@@ -1,4 +1,4 @@
-"""Trainings that take their steps together compute what each would alone."""
+"""Trainings that take their steps together compute what each would alone; of native code, test_compiled_jobs tells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.spec.resolve import merge
 from worker.gan.cohort import Cohort
-from worker.gan.compiled import Native, to_native_code
+from worker.gan.compiled import Native
 from worker.gan.data.registry import open_dataset
 from worker.gan.files import read_state, write_state
 from worker.gan.training import Training
@@ -132,15 +132,3 @@ def test_numbers_that_are_no_longer_finite_stay_in_the_training_that_they_are_of
     assert np.isnan(rows[1]).any()
     for place in (0, 2):
         assert write_state(together[place].state()) == write_state(undisturbed[place].state())
-
-
-@pytest.mark.slow
-def test_the_native_code_of_a_cohort_computes_what_eager_trainings_do() -> None:
-    specs = sweep(**WAYS["labels"])  # of most others the compiler takes minutes
-    together = [training(spec, dtype=torch.float32) for spec in specs]
-
-    rows = take_together(Cohort(together, compiler=to_native_code), together, STEPS)
-
-    for spec, row in zip(specs, rows, strict=True):
-        eager = take_steps(training(spec, alone=True, dtype=torch.float32), STEPS)
-        assert np.allclose(row, eager, rtol=1e-4, atol=1e-5)
