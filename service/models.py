@@ -283,6 +283,22 @@ class Segment(Table):
     payload: Mapped[bytes] = mapped_column(LargeBinary)  # last: SQLite walks through it to what stands behind
 
 
+class Overview(Table):
+    """What many full segments say together, for charts and summaries of long runs; it never changes.
+
+    Where there is none, as of what was recorded before there were any, the segments say the same.
+    """
+
+    __tablename__ = "overviews"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    cell_steps: Mapped[int] = mapped_column(primary_key=True)
+    first_step: Mapped[int] = mapped_column(primary_key=True)
+    last_step: Mapped[int]
+    stats: Mapped[dict[str, Any]]  # as a segment's
+    overview: Mapped[bytes] = mapped_column(LargeBinary)  # minima and maxima of runs of cell_steps steps
+
+
 class Checkpoint(Table):
     """A durable, verified state of training. `files` maps a part to its key, size and SHA-256."""
 

@@ -145,10 +145,10 @@ BARS = (
     Bar(
         "S3",
         "overview of 1,000,000 steps, 2,000 points of 8 columns, against MLflow's interval calls on 12,500; "
-        "the increment since step N, 1,000,000 steps over 10,000",
-        (Rule("overview", least=50), Rule("increment", most=1.2)),
+        "the increment since step N, 1,000,000 steps over 10,000; the overview of 10,000,000 over that of 1,000,000",
+        (Rule("overview", least=50), Rule("increment", most=1.2), Rule("overview of ten times as many", most=1.2)),
         "Over HTTP. MLflow's call is of one column, so there are eight. The increment is the last 100 steps.",
-        minutes=6,
+        minutes=7,
         is_quick=False,
     ),
     Bar(

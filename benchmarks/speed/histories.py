@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,7 @@ from service.store.keys import LOCAL_OWNER
 COLUMNS = (
     "value", "d_loss_real", "d_loss_fake", "d_loss", "g_loss", "total_loss", "g_grad_norm", "d_grad_norm"
 )  # fmt: skip
-MANY, FEW, THEIRS = 1_000_000, 10_000, 12_500  # steps
+MOST, MANY, FEW, THEIRS = 10_000_000, 1_000_000, 10_000, 12_500  # steps
 POINTS = 100_000  # that are read
 THINNED = 2_000
 INCREMENT = 100
@@ -151,17 +152,19 @@ def looking_over(effort: Effort) -> dict[str, Figure]:
     """S3."""
     with ours() as installation, theirs() as (run, _):
         many, few = installation.add_job(made_up_rows(MANY)), installation.add_job(made_up_rows(FEW))
+        most = installation.add_job(np.tile(made_up_rows(MANY), (MOST // MANY, 1)))
         run.log(COLUMNS, made_up_rows(THEIRS))
         with a_service(installation.home) as client:
             wire = Wire(port_of(client.url))
             columns = ",".join(COLUMNS)
-            thinned = f"/jobs/{many}/losses?columns={columns}&max_points={THINNED}"
+            thinned = {job: f"/jobs/{job}/losses?columns={columns}&max_points={THINNED}" for job in (many, most)}
             overview = in_turns(
                 lambda: [run.read_thinned(column) for column in COLUMNS],
-                lambda: wire.get(thinned),
+                lambda: wire.get(thinned[many]),
                 effort,
                 repeats=20,
             )
+            overviews = interleave({job: timed(partial(wire.get, url)) for job, url in thinned.items()}, effort)
             asked = {
                 name: f"/jobs/{job}/losses?columns={columns}&after_step={steps - INCREMENT}"
                 for name, job, steps in (("many", many, MANY), ("few", few, FEW))
@@ -169,7 +172,11 @@ def looking_over(effort: Effort) -> dict[str, Figure]:
             taken = interleave(
                 {"many": timed(lambda: wire.get(asked["many"])), "few": timed(lambda: wire.get(asked["few"]))}, effort
             )
-    return {"overview": overview, "increment": ratio(taken["many"], taken["few"])}
+    return {
+        "overview": overview,
+        "increment": ratio(taken["many"], taken["few"]),
+        "overview of ten times as many": ratio(overviews[most], overviews[many]),
+    }
 
 
 def storing(_: Effort) -> dict[str, Figure]:

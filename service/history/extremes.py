@@ -14,10 +14,15 @@ import numpy.typing as npt
 
 from service.history.segments import Block, Steps, Values
 
-# Of 16 to 256 the middle: few bytes beside the payload, yet runs that are too short for overviews are read fast.
-OVERVIEW_STEPS = 64
+# Steps of a cell, level by level. Of 16 to 256 the first is the middle: few bytes beside the payload, yet runs that are
+# too short for overviews are read fast. So long as none is eight times as long as the one before, a chart of any length
+# is made of some thousand cells.
+CELLS = (64, 512, 4096)
+OVERVIEW_STEPS = CELLS[0]  # which stands in each segment; the others have rows of their own
+CELLS_IN_ROW = 512
 
-_OFFSET = np.dtype("u1")
+
+_VALUE = np.dtype("<f4")
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ def merge(pairs: Pairs, width: int) -> Pairs:
     return _reduce(pairs.steps.reshape(columns, -1), pairs.values.reshape(columns, -1), 2 * width)
 
 
-def overview_of(block: Block) -> Pairs:
-    """Return the pairs of a block's cells, which are absolute: steps 1 to OVERVIEW_STEPS are the first."""
-    head_last = block.first_step - 1 + -(block.first_step - 1) % OVERVIEW_STEPS
+def overview_of(block: Block, cell_steps: int = OVERVIEW_STEPS) -> Pairs:
+    """Return the pairs of a block's cells, which are absolute: steps 1 to cell_steps are the first."""
+    head_last = block.first_step - 1 + -(block.first_step - 1) % cell_steps
     parts = block.cut(block.first_step, head_last), block.cut(head_last + 1, block.last_step)
-    return concatenate([pairs_of(part, OVERVIEW_STEPS) for part in parts if part.values.size])
+    return concatenate([pairs_of(part, cell_steps) for part in parts if part.values.size])
 
 
 def concatenate(parts: Sequence[Pairs]) -> Pairs:
@@ -57,32 +62,42 @@ def concatenate(parts: Sequence[Pairs]) -> Pairs:
     )
 
 
-def pack_overview(pairs: Pairs) -> bytes:
+def pack_overview(pairs: Pairs, cell_steps: int = OVERVIEW_STEPS) -> bytes:
     """Write pairs of overview cells: the values, then each step as its place in its cell; not compressed."""
-    offsets = ((pairs.steps - 1) % OVERVIEW_STEPS).astype(_OFFSET)
-    return pairs.values.astype("<f4").tobytes() + offsets.tobytes()
+    offsets = ((pairs.steps - 1) % cell_steps).astype(_offset(cell_steps))
+    return pairs.values.astype(_VALUE).tobytes() + offsets.tobytes()
 
 
 def unpack_overviews(
-    overviews: Sequence[bytes], first_steps: Sequence[int], *, columns: int, chosen: Sequence[int]
+    overviews: Sequence[bytes],
+    first_steps: Sequence[int],
+    *,
+    columns: int,
+    chosen: Sequence[int],
+    cell_steps: int = OVERVIEW_STEPS,
 ) -> Pairs:
-    """Return the pairs of the chosen columns of segments that follow each other, each with its first step.
+    """Return the pairs of the chosen columns of overviews that follow each other, each with its first step.
 
-    Segments with as many cells are read at once: of a long run that is all but the ends.
+    Those with as many cells are read at once: of a long run that is all but the ends.
     """
-    equal = groupby(zip(overviews, first_steps, strict=True), key=lambda segment: len(segment[0]))
-    return concatenate([_unpack(list(segments), columns, chosen) for _, segments in equal])
+    equal = groupby(zip(overviews, first_steps, strict=True), key=lambda overview: len(overview[0]))
+    return concatenate([_unpack(list(some), columns, chosen, cell_steps) for _, some in equal])
 
 
-def _unpack(segments: Sequence[tuple[bytes, int]], columns: int, chosen: Sequence[int]) -> Pairs:
-    stored = np.frombuffer(b"".join(overview for overview, _ in segments), np.uint8).reshape(len(segments), -1)
-    values, offsets = np.split(stored, [stored.shape[1] // 5 * 4], axis=1)
-    first_cells = (np.array([first_step for _, first_step in segments]) - 1) // OVERVIEW_STEPS
-    cells = first_cells[:, None] + np.arange(offsets.shape[1] // (2 * columns))
-    starts = 1 + OVERVIEW_STEPS * cells.reshape(-1, 1)
-    return Pairs(
-        starts + _by_column(offsets, columns, chosen, _OFFSET), _by_column(values, columns, chosen, np.dtype("<f4"))
-    )
+def _unpack(some: Sequence[tuple[bytes, int]], columns: int, chosen: Sequence[int], cell_steps: int) -> Pairs:
+    offset = _offset(cell_steps)
+    stored = np.frombuffer(b"".join(overview for overview, _ in some), np.uint8).reshape(len(some), -1)
+    numbers = stored.shape[1] // (_VALUE.itemsize + offset.itemsize)
+    values, offsets = np.split(stored, [numbers * _VALUE.itemsize], axis=1)
+    first_cells = (np.array([first_step for _, first_step in some]) - 1) // cell_steps
+    cells = first_cells[:, None] + np.arange(numbers // (2 * columns))
+    starts = 1 + cell_steps * cells.reshape(-1, 1)
+    return Pairs(starts + _by_column(offsets, columns, chosen, offset), _by_column(values, columns, chosen, _VALUE))
+
+
+def _offset(cell_steps: int) -> np.dtype[Any]:
+    """Return how a place in a cell is written."""
+    return np.min_scalar_type(cell_steps - 1).newbyteorder("<")
 
 
 def _by_column(stored: npt.NDArray[np.uint8], columns: int, chosen: Sequence[int], dtype: np.dtype[Any]) -> Any:

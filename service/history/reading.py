@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.orm import Session
 
-from service.history.extremes import OVERVIEW_STEPS, Pairs, concatenate, merge, overview_of, pairs_of
+from service.history.extremes import Pairs, concatenate, merge, overview_of, pairs_of
 from service.history.query import Downsample, Query, Row
 from service.history.segments import Block, Steps, Values, join
 from service.history.thinning import Grid, Points, enclose, largest_triangles, make_grid, means, minmax
@@ -58,9 +58,11 @@ class _Source:
         job_id = self.stretches[0].job_id
         return history.read_ends(self.session, job_id, columns=self.columns, first=first, last=last)
 
-    def overview(self, first: int, last: int) -> list[Pairs]:
-        job_id = self.stretches[0].job_id
-        return history.read_overview(self.session, job_id, columns=self.columns, first=first, last=last)
+    def overview(self, cell_steps: int, first: int, last: int) -> list[Pairs]:
+        job_id, columns = self.stretches[0].job_id, self.columns
+        return history.read_overview(
+            self.session, job_id, columns=columns, cell_steps=cell_steps, first=first, last=last
+        )
 
     def _rows_of(self, job_id: str, first: int, last: int) -> Block:
         return history.read_rows(self.session, job_id, columns=self.columns, first=first, last=last)
@@ -102,7 +104,7 @@ def _points(source: _Source, method: Downsample, first: int, last: int, max_poin
 
 
 def _minmax(source: _Source, first: int, last: int, max_points: int) -> Points:
-    grid = make_grid(first + 1, last - 1, buckets=(max_points - 2) // 2, overview_steps=OVERVIEW_STEPS)
+    grid = make_grid(first + 1, last - 1, buckets=(max_points - 2) // 2)
     if grid.cell_steps == 1:
         head = tail = source.rows(first, last)
         pairs = pairs_of(head.cut(grid.first, grid.last), grid.width)
@@ -114,12 +116,12 @@ def _minmax(source: _Source, first: int, last: int, max_points: int) -> Points:
 
 def _cells(source: _Source, grid: Grid, head: Block, tail: Block) -> Pairs:
     """Return the extremes of the cells of a grid: of the segments at its ends from their rows, for it may cut them."""
-    parts = _cells_of(head.cut(grid.first, grid.last))
+    parts = _cells_of(head.cut(grid.first, grid.last), grid.cell_steps)
     if tail.first_step > head.first_step:
-        parts += source.overview(head.last_step + 1, tail.first_step - 1)
-        parts += _cells_of(tail.cut(grid.first, grid.last))
+        parts += source.overview(grid.cell_steps, head.last_step + 1, tail.first_step - 1)
+        parts += _cells_of(tail.cut(grid.first, grid.last), grid.cell_steps)
     return concatenate(parts)
 
 
-def _cells_of(block: Block) -> list[Pairs]:
-    return [overview_of(block)] if block.values.size else []
+def _cells_of(block: Block, cell_steps: int) -> list[Pairs]:
+    return [overview_of(block, cell_steps)] if block.values.size else []

@@ -25,17 +25,30 @@ class ColumnSummary:
     nonfinite: int
 
 
-def summarise(segments: Sequence[dict[str, Any]], count: int) -> ColumnSummary:
-    """Join the statistics of one column's segments, which are in the order of steps and hold `count` steps."""
-    nonfinite = sum(segment["nonfinite"] for segment in segments)
-    finite = [segment for segment in segments if segment["min"] is not None]
-    lowest = min(finite, key=lambda segment: segment["min"], default=None)
-    highest = max(finite, key=lambda segment: segment["max"], default=None)
+def join_statistics(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the statistics of what one column's parts are together; they are in the order of steps."""
+    finite = [part for part in parts if part["min"] is not None] or parts[:1]
+    lowest, highest = min(finite, key=lambda part: part["min"]), max(finite, key=lambda part: part["max"])
+    return {
+        "last": parts[-1]["last"],
+        "min": lowest["min"],
+        "min_step": lowest["min_step"],
+        "max": highest["max"],
+        "max_step": highest["max_step"],
+        "sum": sum(part["sum"] for part in parts),
+        "nonfinite": sum(part["nonfinite"] for part in parts),
+    }
+
+
+def summarise(parts: Sequence[dict[str, Any]], count: int) -> ColumnSummary:
+    """Join the statistics of one column's parts, which are in the order of steps and hold `count` steps."""
+    whole = join_statistics(parts)
+    is_finite = whole["min"] is not None
     return ColumnSummary(
-        last=segments[-1]["last"],
-        min=None if lowest is None else Extreme(lowest["min"], lowest["min_step"]),
-        max=None if highest is None else Extreme(highest["max"], highest["max_step"]),
-        mean=sum(segment["sum"] for segment in segments) / (count - nonfinite) if finite else None,
+        last=whole["last"],
+        min=Extreme(whole["min"], whole["min_step"]) if is_finite else None,
+        max=Extreme(whole["max"], whole["max_step"]) if is_finite else None,
+        mean=whole["sum"] / (count - whole["nonfinite"]) if is_finite else None,
         count=count,
-        nonfinite=nonfinite,
+        nonfinite=whole["nonfinite"],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.history.extremes import Pairs
+from service.history.extremes import CELLS, Pairs
 from service.history.segments import Block, Steps, Values
 
 Indices = npt.NDArray[np.int64]
@@ -43,12 +43,14 @@ class Grid:
         return np.stack([starts, np.append(starts[1:] - 1, self.last)], axis=1)
 
 
-def make_grid(first: int, last: int, *, buckets: int, overview_steps: int) -> Grid:
+def make_grid(first: int, last: int, *, buckets: int) -> Grid:
     """Lay at most `buckets` buckets over the steps first to last.
 
-    Buckets that span at least two overview cells consist of whole ones, so that an overview may stand in for the rows.
+    Buckets that span at least two overview cells consist of whole ones, of the coarsest level of which that is so: an
+    overview may stand in for the rows.
     """
-    cell_steps = overview_steps if last - first + 1 >= 2 * overview_steps * buckets else 1
+    steps = last - first + 1
+    cell_steps = max((cell for cell in CELLS if steps >= 2 * cell * buckets), default=1)
     cells = (last - 1) // cell_steps - (first - 1) // cell_steps + 1
     return Grid(first, last, cell_steps, -(-cells // buckets))
 

@@ -1,16 +1,28 @@
 """The loss history of a job in segments: appending, cutting, reading. Each step stands exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.history.extremes import Pairs, overview_of, pack_overview, unpack_overviews
+from service.history.extremes import (
+    CELLS,
+    CELLS_IN_ROW,
+    OVERVIEW_STEPS,
+    Pairs,
+    concatenate,
+    merge,
+    overview_of,
+    pack_overview,
+    unpack_overviews,
+)
 from service.history.segments import SEGMENT_STEPS, Block, block_of, is_full, join, pack, split, statistics, unpack
-from service.history.summaries import ColumnSummary, summarise
-from service.models import Segment
+from service.history.summaries import ColumnSummary, join_statistics, summarise
+from service.models import Overview, Segment
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,13 @@ def append_rows(
         block = join([_decode(newest), block])
     for part in split(block):
         session.merge(_encode(job_id, attempt, columns, part))
+        _seal(session, job_id, columns, part.last_step)
 
 
 def cut_after(session: Session, job_id: str, step: int) -> None:
     """Remove every step after `step`, the step of the checkpoint that training resumes from; does not commit."""
     session.execute(delete(Segment).where(Segment.job_id == job_id, Segment.first_step > step))
+    session.execute(delete(Overview).where(Overview.job_id == job_id, Overview.last_step > step))
     newest = _newest(session, job_id)
     if newest is not None and newest.last_step > step:
         kept = _decode(newest).cut(newest.first_step, step)
@@ -65,11 +79,32 @@ _OVERLAPPING = _PAYLOADS.where(
     Segment.first_step > _FIRST - SEGMENT_STEPS, Segment.last_step >= _FIRST, Segment.first_step <= _LAST
 )
 _AT_ENDS = _PAYLOADS.where(or_(_holds(_FIRST), _holds(_LAST)))
-_OVERVIEWS = (
-    select(Segment.first_step, Segment.overview)
-    .where(_JOB, Segment.first_step >= _FIRST, Segment.first_step <= _LAST, Segment.last_step <= _LAST)
-    .order_by(Segment.first_step)
+_OF_SEGMENTS = (_JOB, Segment.first_step >= _FIRST, Segment.first_step <= _LAST, Segment.last_step <= _LAST)
+_OF_OVERVIEWS = (
+    Overview.job_id == bindparam("job"),
+    Overview.cell_steps == bindparam("cell_steps"),
+    Overview.first_step >= _FIRST,
+    Overview.first_step <= _LAST,
+    Overview.last_step <= _LAST,
 )
+
+
+def _parts(
+    of: type[Segment | Overview], content: InstrumentedAttribute[Any], within: tuple[ColumnElement[bool], ...]
+) -> "Select[int, int, Any]":
+    chosen = select(of.first_step, of.last_step, content.label("content"))
+    return chosen.where(*within).order_by(of.first_step)
+
+
+Content = Literal["overview", "stats"]
+_SEGMENTS = {
+    "overview": _parts(Segment, Segment.overview, _OF_SEGMENTS),
+    "stats": _parts(Segment, Segment.stats, _OF_SEGMENTS),
+}
+_SEALED = {
+    "overview": _parts(Overview, Overview.overview, _OF_OVERVIEWS),
+    "stats": _parts(Overview, Overview.stats, _OF_OVERVIEWS),
+}
 _COLUMNS = select(Segment.columns).where(_JOB).limit(1)
 _NEWEST_FIRST = (
     select(Segment.last_step).where(Segment.job_id == bindparam("job")).order_by(Segment.first_step.desc()).limit(1)
@@ -115,30 +150,99 @@ def read_ends(session: Session, job_id: str, *, columns: Sequence[str], first: i
     return blocks[0], blocks[-1]
 
 
-def read_overview(session: Session, job_id: str, *, columns: Sequence[str], first: int, last: int) -> list[Pairs]:
-    """Return the extremes of the overview cells of the whole segments within the steps first to last, if any.
+def read_overview(
+    session: Session, job_id: str, *, columns: Sequence[str], cell_steps: int, first: int, last: int
+) -> list[Pairs]:
+    """Return the extremes of cells of so many steps, of the whole segments within the steps first to last, if any.
 
-    Nothing is decompressed. All segments of a history have the same columns.
+    They begin at the begin of a segment. Nothing is decompressed. All segments of a history have the same columns.
     """
-    rows = session.execute(_OVERVIEWS, {"job": job_id, "first": first, "last": last}).all()
-    if not rows:
-        return []
     recorded = columns_of(session, job_id)
-    overviews, first_steps = [row.overview for row in rows], [row.first_step for row in rows]
-    return [unpack_overviews(overviews, first_steps, columns=len(recorded), chosen=_places(recorded, columns))]
+    chosen = _places(recorded, columns)
+    return [
+        _as_coarse(run, cell_steps, columns=len(recorded), chosen=chosen)
+        for run in _cover(session, job_id, "overview", cell_steps, first, last)
+    ]
 
 
 def summary(session: Session, job_id: str) -> dict[str, ColumnSummary]:
-    """Summarise each recorded column from the statistics of the segments alone; empty before the first step."""
-    rows = session.execute(
-        select(Segment.first_step, Segment.last_step, Segment.stats)
-        .where(Segment.job_id == job_id)
-        .order_by(Segment.first_step)
-    ).all()
-    if not rows:
+    """Summarise each recorded column from the statistics of its parts alone; empty before the first step."""
+    recorded = span(session, job_id)
+    if recorded is None:
         return {}
-    count = rows[-1].last_step - rows[0].first_step + 1
-    return {column: summarise([row.stats[column] for row in rows], count) for column in rows[-1].stats}
+    first, last = recorded
+    coarsest = max(cell for cell in CELLS if cell == OVERVIEW_STEPS or cell * CELLS_IN_ROW <= last)
+    parts = [stats for run in _cover(session, job_id, "stats", coarsest, first, last) for stats in run.contents]
+    return {column: summarise([part[column] for part in parts], last - first + 1) for column in parts[-1]}
+
+
+class _Run(NamedTuple):
+    """Stored parts of a history that follow each other, each with its first step."""
+
+    cell_steps: int
+    first_steps: list[int]
+    contents: list[Any]
+
+
+def _cover(session: Session, job_id: str, content: Content, cell_steps: int, first: int, last: int) -> Iterator[_Run]:
+    """Yield what is stored of the whole segments within the steps first to last, in order.
+
+    It is as coarse as asked for where that is there, and as little finer as can be where it is not: at both ends.
+    """
+    if first > last:
+        return
+    asked = {"job": job_id, "first": first, "last": last}
+    if cell_steps == OVERVIEW_STEPS:
+        if rows := session.execute(_SEGMENTS[content], asked).all():
+            yield _Run(cell_steps, [row.first_step for row in rows], [row.content for row in rows])
+        return
+    finer, run = CELLS[CELLS.index(cell_steps) - 1], _Run(cell_steps, [], [])
+    for row in session.execute(_SEALED[content], asked | {"cell_steps": cell_steps}).all():
+        if row.first_step > first:
+            if run.contents:
+                yield run
+                run = _Run(cell_steps, [], [])
+            yield from _cover(session, job_id, content, finer, first, row.first_step - 1)
+        run.first_steps.append(row.first_step)
+        run.contents.append(row.content)
+        first = row.last_step + 1
+    if run.contents:
+        yield run
+    yield from _cover(session, job_id, content, finer, first, last)
+
+
+def _as_coarse(run: _Run, cell_steps: int, *, columns: int, chosen: Sequence[int]) -> Pairs:
+    pairs = unpack_overviews(run.contents, run.first_steps, cell_steps=run.cell_steps, columns=columns, chosen=chosen)
+    return pairs if run.cell_steps == cell_steps else merge(pairs, cell_steps // run.cell_steps)
+
+
+def _seal(session: Session, job_id: str, columns: Sequence[str], last_step: int) -> None:
+    """Store what the segments up to a step say together, on each level of which that step is the end of a row.
+
+    A row that would begin before the history, as that of a fork does, is never stored.
+    """
+    places = range(len(columns))
+    for finer, cell_steps in pairwise(CELLS):
+        first_step = last_step + 1 - cell_steps * CELLS_IN_ROW
+        if last_step % (cell_steps * CELLS_IN_ROW) != 0:
+            return
+        session.flush()
+        described = [*_cover(session, job_id, "stats", finer, first_step, last_step)]
+        if described[0].first_steps[0] != first_step:
+            return
+        stats = [each for run in described for each in run.contents]
+        drawn = _cover(session, job_id, "overview", finer, first_step, last_step)
+        pairs = concatenate([_as_coarse(run, cell_steps, columns=len(columns), chosen=places) for run in drawn])
+        session.add(
+            Overview(
+                job_id=job_id,
+                cell_steps=cell_steps,
+                first_step=first_step,
+                last_step=last_step,
+                stats={column: join_statistics([each[column] for each in stats]) for column in columns},
+                overview=pack_overview(pairs, cell_steps),
+            )
+        )
 
 
 def _require_continuation(newest: Segment, first_step: int, columns: Sequence[str]) -> None:
