@@ -273,7 +273,7 @@ class Jobs:
     def create(self, /, **parts: Unpack[JobSpec]) -> Job: ...
     def create(self, spec: Mapping[str, Any] | None = None, /, **parts: Any) -> Job:
         """Queue a job: of a spec, or of its parts. Only `dataset` is required; the rest follows from the data."""
-        return _create(self._transport, "/jobs", {**(spec or {}), **parts})
+        return _create(self._transport, "/jobs", _whole(spec, parts))
 
     @overload
     def plan(self, spec: Mapping[str, Any], /) -> PlanAnswer: ...
@@ -281,8 +281,8 @@ class Jobs:
     def plan(self, /, **parts: Unpack[JobSpec]) -> PlanAnswer: ...
     def plan(self, spec: Mapping[str, Any] | None = None, /, **parts: Any) -> PlanAnswer:
         """Return what a spec would become, every value filled in, and what it would need; nothing is stored."""
-        body = {**(spec or {}), **parts}
-        return cast("PlanAnswer", self._transport.object("POST", "/jobs", json=body, params={"dry_run": "true"}))
+        request = {"json": _whole(spec, parts), "params": {"dry_run": "true"}}
+        return cast("PlanAnswer", self._transport.object("POST", "/jobs", **request))
 
     def get(self, job_id: str) -> Job:
         """Return a job as it is now."""
@@ -292,6 +292,12 @@ class Jobs:
         """Yield jobs, newest first; filters are the query of GET /jobs: status, label, parent, sweep, q, limit."""
         for job in self._transport.pages("/jobs", filters):
             yield Job(self._transport, cast("JobAnswer", job))
+
+
+def _whole(spec: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> Mapping[str, Any]:
+    if spec and parts:
+        raise TypeError("a job is made of a spec or of its parts, not of both")
+    return spec or parts
 
 
 def _create(transport: Transport, path: str, body: Mapping[str, Any]) -> Job:

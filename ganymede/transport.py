@@ -1,5 +1,6 @@
 """HTTP on the client's side: requests that are repeated where that is safe, refusals as exceptions, pages, files."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from json import dumps, loads
@@ -121,7 +122,7 @@ class Transport:
 
     def _answer(self, method: str, path: str, *, json: Any = None, **request: Any) -> httpx2.Response:
         if json is not None:
-            request["content"] = dumps(json, default=_plain)
+            request["content"] = dumps(json, default=_plain, allow_nan=False)
             request["headers"] = {"Content-Type": "application/json", **request.get("headers", {})}
         try:
             answer = self._http.request(method, path, **request)
@@ -180,22 +181,22 @@ def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
 
 
 def _fault_line(fault: Mapping[str, Any]) -> str:
-    message = fault.get("message", "")
-    return f"  {fault.get('pointer') or '/'}: {message}{_what_would_be_right(fault.get('allowed'), message)}"
+    return f"  {fault.get('pointer') or '/'}: {fault.get('message', '')}{_what_would_be_right(fault)}"
 
 
-def _what_would_be_right(allowed: object, message: str) -> str:
-    """Return what a fault allows, as far as its message leaves that open."""
-    match allowed:
+def _what_would_be_right(fault: Mapping[str, Any]) -> str:
+    """Return what a fault allows, unless its message says so itself."""
+    said = {*re.findall(r"[\w.+-]*\w", fault.get("message", "").replace(repr(fault.get("got")), ""))}
+    match fault.get("allowed"):
+        case dict() as limits:
+            right = {f"{limit} {value}": str(value) for limit, value in limits.items() if value is not None}
+        case list() as names:
+            right = {str(name): str(name) for name in names}
         case None:
-            return ""
-        case dict():
-            right = [f"{limit} {value}" for limit, value in allowed.items() if str(value) not in message]
-        case list():
-            right = [str(each) for each in allowed] if not any(str(each) in message for each in allowed) else []
-        case _:
-            right = [str(allowed)] if str(allowed) not in message else []
-    return f" ({', '.join(right)})" if right else ""
+            right = {}
+        case value:
+            right = {str(value): str(value)}
+    return f" ({', '.join(right)})" if right and said.isdisjoint(right.values()) else ""
 
 
 def _plain(value: Any) -> Any:

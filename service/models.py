@@ -296,7 +296,7 @@ class Overview(Table):
     first_step: Mapped[int] = mapped_column(primary_key=True)
     last_step: Mapped[int]
     stats: Mapped[dict[str, Any]]  # as a segment's
-    overview: Mapped[bytes] = mapped_column(LargeBinary)  # minima and maxima of runs of cell_steps steps
+    cells: Mapped[bytes] = mapped_column(LargeBinary)  # minima and maxima of runs of cell_steps steps
 
 
 class Checkpoint(Table):

@@ -74,10 +74,10 @@ def test_a_compiled_training_resumes_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        merge(WAYS["penalties that fall"], COMPILABLE["averages"]),
+        merge(WAYS["labels"], merge(WAYS["penalties that fall"], COMPILABLE["averages"])),
         merge(COMPILABLE["tables"], {"model": {"discriminator": {"packing": 2}}}),
     ],
-    ids=["penalties and averages", "packs of tables"],
+    ids=["digits with labels, penalties and averages", "packs of tables"],
 )
 def test_the_native_code_of_a_step_computes_what_the_eager_one_does(parts: dict[str, Any]) -> None:
     spec = small_spec(**parts)

@@ -3,7 +3,6 @@
 What is compiled is small, for that alone takes most of the time: networks of one layer, and no penalties.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.store.transitions import request_cancel, request_pause, request_resume
-from tests.house import ENDLESS, House, a_house, a_sqlite_house
+from tests.house import ENDLESS, House, a_sqlite_house, wait_until
 from worker.machine import can_compile
 
 COMPILES_WITHIN_S = 500.0  # half a minute where nothing else runs
@@ -22,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not can_compile(), reason="no C++ compiler or no headers of Python"),
 ]
 
-STEPS = 4_000
+STEPS = 10_000
 RATES = (1e-3, 2e-3, 5e-4, 1e-3)
 ALONE: dict[str, Any] = {"step": "compiled"}
 TOGETHER: dict[str, Any] = {"step": "compiled", "cohort": "auto"}
@@ -36,14 +35,15 @@ def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
 
 
 def a_member(index: int, **parts: Any) -> dict[str, Any]:
-    """The job of one seed and rate."""
+    """The job of one seed and rate; its first steps are the same however many follow."""
+    steady = {"schedule": {"name": "constant"}}
     return {
         "resources": TOGETHER,
-        "optimizer": {"generator": {"lr": RATES[index]}},
+        "optimizer": {"generator": {"lr": RATES[index], **steady}, "discriminator": steady},
         "objective": {"r1": 0.0, "r2": 0.0},
         "seed": index,
         "loop": {"max_steps": STEPS},
-        "checkpoints": {"every_steps": 200},
+        "checkpoints": {"every_steps": 1_000},
         **parts,
     }
 
@@ -86,7 +86,7 @@ def sweep(house: House) -> list[str]:
 
 
 def test_a_compiled_job_says_so_and_computes_what_an_eager_one_does(house: House, compiled: str) -> None:
-    eager = house.submit(**a_member(2, resources={}))
+    eager = house.submit(**a_member(2, resources={}, loop={"max_steps": 20}))
 
     assert house.wait_for_end(eager).plan == {
         "step": "eager",
@@ -98,7 +98,7 @@ def test_a_compiled_job_says_so_and_computes_what_an_eager_one_does(house: House
     assert plans == ["Steps are compiled on 1 thread: asked for."]
     first, rows = house.losses(compiled)
     assert (first, len(rows)) == (1, STEPS)
-    assert np.allclose(rows[:20], house.losses(eager)[1][:20], rtol=1e-3, atol=1e-4)
+    assert np.allclose(rows[:20], house.losses(eager)[1], rtol=1e-3, atol=1e-4)
 
 
 def test_a_compiled_job_that_was_paused_ends_as_if_it_had_not_been(house: House, compiled: str) -> None:
@@ -127,35 +127,27 @@ def test_jobs_of_one_shape_are_trained_together_and_compute_what_each_would_alon
     assert len({house.generator_sha256(job) for job in sweep}) == 4
 
 
-def test_a_job_that_is_cancelled_leaves_every_bit_of_the_others(house: House, sweep: list[str]) -> None:
+def test_jobs_that_are_cancelled_or_paused_leave_every_bit_of_the_others(house: House, sweep: list[str]) -> None:
     jobs = submit_sweep(house)
-    house.wait_for_step(jobs[1], 60)
+    for job in jobs:
+        house.wait_for_step(job, 60)
 
     house.change(jobs[1], request_cancel)
+    house.change(jobs[3], request_pause)
+    paused = house.wait_for_status(jobs[3], "paused")
+    others = [house.wait_for_end(jobs[place]) for place in range(3)]
+    house.change(jobs[3], request_resume)
+    resumed = house.wait_for_end(jobs[3], within_s=COMPILES_WITHIN_S)
 
-    assert [house.wait_for_end(job).status for job in jobs] == ["succeeded", "cancelled", "succeeded", "succeeded"]
+    assert [(job.status, job.attempt) for job in others] == [("succeeded", 1), ("cancelled", 1), ("succeeded", 1)]
     assert house.job(jobs[1]).step < STEPS
-    for place in (0, 2, 3):
+    for place in (0, 2):
         assert house.losses(jobs[place])[1].tobytes() == house.losses(sweep[place])[1].tobytes()
         assert house.generator_sha256(jobs[place]) == house.generator_sha256(sweep[place])
-
-
-def test_a_job_that_is_paused_leaves_every_bit_of_the_others_and_goes_on_alone(house: House, sweep: list[str]) -> None:
-    jobs = submit_sweep(house)
-    house.wait_for_step(jobs[1], 60)
-
-    house.change(jobs[1], request_pause)
-    paused = house.wait_for_status(jobs[1], "paused")
-    others = [house.wait_for_end(jobs[place]) for place in (0, 2, 3)]
-    house.change(jobs[1], request_resume)
-    resumed = house.wait_for_end(jobs[1], within_s=COMPILES_WITHIN_S)
-
-    assert [(job.status, job.attempt) for job in others] == [("succeeded", 1)] * 3
-    assert [house.generator_sha256(job.id) for job in others] == [house.generator_sha256(sweep[at]) for at in (0, 2, 3)]
     assert (resumed.status, resumed.attempt, resumed.losses_in_all) == ("succeeded", 2, 0)
-    assert_gone_on_alone(house, jobs[1])
+    assert_gone_on_alone(house, jobs[3])
     together = slice(0, paused.step)
-    assert house.losses(jobs[1])[1][together].tobytes() == house.losses(sweep[1])[1][together].tobytes()
+    assert house.losses(jobs[3])[1][together].tobytes() == house.losses(sweep[3])[1][together].tobytes()
 
 
 def test_a_worker_that_is_drained_gives_back_every_job_saved_and_uncharged(house: House) -> None:
@@ -165,16 +157,17 @@ def test_a_worker_that_is_drained_gives_back_every_job_saved_and_uncharged(house
 
     code = house.stop_worker()
     waiting = [house.job(job) for job in jobs]
+    for job in jobs[1:]:
+        house.change(job, request_cancel)
     house.start_worker()
-    ended = [house.wait_for_end(job, within_s=COMPILES_WITHIN_S) for job in jobs]
+    ended = house.wait_for_end(jobs[0], within_s=COMPILES_WITHIN_S)
 
     assert code == 0
     assert [(job.status, job.attempt) for job in waiting] == [("queued", 1)] * 4
-    assert [(job.status, job.attempt, job.losses_in_all) for job in ended] == [("succeeded", 2, 0)] * 4
-    for job, before in zip(jobs, waiting, strict=True):
-        resumed = next(event for event in house.events(job) if event.type == "resumed")
-        assert resumed.data["from_step"] == before.step >= 60
-        assert_gone_on_alone(house, job)
+    assert (ended.status, ended.attempt, ended.losses_in_all) == ("succeeded", 2, 0)
+    resumed = next(event for event in house.events(jobs[0]) if event.type == "resumed")
+    assert resumed.data["from_step"] == waiting[0].step >= 60
+    assert_gone_on_alone(house, jobs[0])
 
 
 def test_jobs_whose_process_is_killed_each_lose_an_attempt_and_go_on_alone(house: House) -> None:
@@ -183,10 +176,16 @@ def test_jobs_whose_process_is_killed_each_lose_an_attempt_and_go_on_alone(house
         house.wait_for_step(job, 60)
 
     house.wait_for_trainer().kill()
+    for job in jobs:
+        wait_until(lambda job=job: house.job(job).losses_in_all, "the loss is counted")
+    for job in jobs[2:]:
+        house.change(job, request_cancel)
 
     ended = [house.wait_for_end(job, within_s=COMPILES_WITHIN_S) for job in jobs]
-    assert [(job.status, job.attempt, job.losses_in_all) for job in ended] == [("succeeded", 2, 1)] * 4
-    for job in jobs:
+    assert [job.status for job in ended[:2]] == ["succeeded"] * 2
+    assert [(job.attempt, job.losses_in_all) for job in ended[:2]] == [(2, 1)] * 2
+    assert [job.losses_in_all for job in ended[2:]] == [1] * 2
+    for job in jobs[:2]:
         assert_gone_on_alone(house, job)
 
 
@@ -211,24 +210,3 @@ def test_jobs_go_on_eagerly_where_the_compiler_fails_those_together_alone_first(
         for job in jobs:
             assert "As the compiler failed, the job goes on without the others." in notes(house, job)
             house.end(job)
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_cohort_is_paused_resumed_and_ended_on_postgresql(
-    database_url: str, tmp_path: Path, house: House, sweep: list[str]
-) -> None:
-    shutil.copytree(house.settings.home / "cache", tmp_path / "cache")  # what is compiled already
-    with a_house(tmp_path, database_url) as other:
-        other.start_worker()
-        jobs = submit_sweep(other)
-        other.wait_for_step(jobs[3], 60)
-
-        other.change(jobs[3], request_pause)
-        other.wait_for_status(jobs[3], "paused")
-        other.change(jobs[3], request_resume)
-        ended = [other.wait_for_end(job, within_s=COMPILES_WITHIN_S) for job in jobs]
-
-        assert [(job.status, job.attempt) for job in ended] == [("succeeded", attempt) for attempt in (1, 1, 1, 2)]
-        assert_gone_on_alone(other, jobs[3])
-        for place in range(3):
-            assert other.losses(jobs[place])[1].tobytes() == house.losses(sweep[place])[1].tobytes()

@@ -264,7 +264,7 @@ def test_name_labels_priority_and_max_steps_change(client: CheckedClient) -> Non
     assert changed["resolved_spec"]["optimizer"]["generator"]["schedule"]["horizon_steps"] == 300
     assert client.patch(f"/jobs/{job_id}", json={"name": None}).get_json()["name"] is None
     *_, moved, renamed = [each["message"] for each in client.get(f"/jobs/{job_id}/events").get_json()["data"]]
-    assert "The generator's learning rate is 0 after step 300" in moved
+    assert "that of the generator is 0 after step 300, that of the discriminator is 0 after step 300." in moved
     assert renamed == "Changed name."
 
 

@@ -28,6 +28,7 @@ def short_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def noise(steps: int) -> Values:
     rows = np.random.default_rng(5).standard_normal((steps, len(COLUMNS))).astype(np.float32)
     rows[17_000:17_900, 1] = np.nan
+    rows[8_192:24_576, 2] = np.nan  # at least one whole row, wherever the history begins
     return rows
 
 
@@ -43,7 +44,7 @@ def read(session: Session, job_id: str, *, columns: tuple[str, ...] = COLUMNS, *
 
 def stored(session: Session, job_id: str) -> list[tuple[object, ...]]:
     mine = select(Overview).where(Overview.job_id == job_id).order_by(Overview.cell_steps, Overview.first_step)
-    return [(row.cell_steps, row.first_step, row.last_step, row.stats, row.overview) for row in session.scalars(mine)]
+    return [(row.cell_steps, row.first_step, row.last_step, row.stats, row.cells) for row in session.scalars(mine)]
 
 
 def places(first_step: int, last_step: int) -> list[tuple[int, int, int]]:
@@ -122,6 +123,7 @@ def test_steps_that_a_resume_takes_back_are_in_no_row(session: Session) -> None:
 def test_the_rows_of_a_job_go_with_it(session: Session) -> None:
     job = add_job(session)
     append(session, job.id, 1, noise(10_000))
+    assert len(stored(session, job.id)) == 1
     request_cancel(session, job)
     session.flush()
 

@@ -9,7 +9,7 @@ from chaos.faults import BOTH
 from chaos.stack import Database
 from chaos.storm import Report, a_storm
 
-STORM_S = 60.0
+STORM_S = 30.0
 
 
 @pytest.mark.slow
@@ -22,4 +22,4 @@ def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> Non
         storm.run_round(STORM_S)
 
     assert report.violations == [], f"make chaos SEED={report.seed} strikes alike"
-    assert len(report.trials) > 10
+    assert len(report.trials) > 5

@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("first_step", sa.BigInteger(), nullable=False),
         sa.Column("last_step", sa.BigInteger(), nullable=False),
         sa.Column("stats", sa.JSON(), nullable=False),
-        sa.Column("overview", sa.LargeBinary(), nullable=False),
+        sa.Column("cells", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_overviews_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "cell_steps", "first_step", name=op.f("pk_overviews")),
     )

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from service.history.segments import Block, Steps, Values
 
 # Steps of a cell, level by level. Of 16 to 256 the first is the middle: few bytes beside the payload, yet runs that are
-# too short for overviews are read fast. So long as none is eight times as long as the one before, a chart of any length
-# is made of some thousand cells.
+# too short for overviews are read fast. As each level's are eight times as long as those before, a chart of 2,000
+# points is made of some 17,000 cells at most, up to 65 million steps.
 CELLS = (64, 512, 4096)
 OVERVIEW_STEPS = CELLS[0]  # which stands in each segment; the others have rows of their own
 CELLS_IN_ROW = 512

@@ -22,7 +22,10 @@ LabelValue = Annotated[str, StringConstraints(max_length=256)]
 
 
 def _known_dataset(name: str) -> str:
-    """Refuse what is neither built in nor looks like an upload, which is told beside all other faults of a spec."""
+    """Refuse what is neither built in nor looks like an upload, which is told beside all other faults of a spec.
+
+    Stored specs are read with this, too: a data set that was built in once must stay known.
+    """
     if name not in DATASETS and not name.startswith(ID_PREFIX):
         raise no_such("data set", DATASETS)
     return name

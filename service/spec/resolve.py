@@ -61,7 +61,10 @@ def resolve(posted: JobSpec, *, memory_limit_bytes: int, find_upload: FindUpload
 
 
 def find_dataset(dataset: str | DatasetRef, find_upload: FindUpload = no_uploads) -> tuple[DatasetRef, DatasetFacts]:
-    """Return a data set's full reference and its facts; raise InvalidInput when there is none of that name."""
+    """Return the full reference and the facts of a spec's data set, the name of which is a possible one.
+
+    Raises InvalidInput for an upload that is not there or not ready, and for parameters or content that do not fit.
+    """
     ref = DatasetRef(name=dataset) if isinstance(dataset, str) else dataset
     pointer = "/dataset" if isinstance(dataset, str) else "/dataset/name"
     if ref.name in DATASETS:

@@ -96,13 +96,13 @@ def _parts(
     return chosen.where(*within).order_by(of.first_step)
 
 
-Content = Literal["overview", "stats"]
+_Content = Literal["overview", "stats"]
 _SEGMENTS = {
     "overview": _parts(Segment, Segment.overview, _OF_SEGMENTS),
     "stats": _parts(Segment, Segment.stats, _OF_SEGMENTS),
 }
 _SEALED = {
-    "overview": _parts(Overview, Overview.overview, _OF_OVERVIEWS),
+    "overview": _parts(Overview, Overview.cells, _OF_OVERVIEWS),
     "stats": _parts(Overview, Overview.stats, _OF_OVERVIEWS),
 }
 _COLUMNS = select(Segment.columns).where(_JOB).limit(1)
@@ -184,7 +184,7 @@ class _Run(NamedTuple):
     contents: list[Any]
 
 
-def _cover(session: Session, job_id: str, content: Content, cell_steps: int, first: int, last: int) -> Iterator[_Run]:
+def _cover(session: Session, job_id: str, content: _Content, cell_steps: int, first: int, last: int) -> Iterator[_Run]:
     """Yield what is stored of the whole segments within the steps first to last, in order.
 
     It is as coarse as asked for where that is there, and as little finer as can be where it is not: at both ends.
@@ -226,7 +226,6 @@ def _seal(session: Session, job_id: str, columns: Sequence[str], last_step: int)
         first_step = last_step + 1 - cell_steps * CELLS_IN_ROW
         if last_step % (cell_steps * CELLS_IN_ROW) != 0:
             return
-        session.flush()
         described = [*_cover(session, job_id, "stats", finer, first_step, last_step)]
         if described[0].first_steps[0] != first_step:
             return
@@ -240,7 +239,7 @@ def _seal(session: Session, job_id: str, columns: Sequence[str], last_step: int)
                 first_step=first_step,
                 last_step=last_step,
                 stats={column: join_statistics([each[column] for each in stats]) for column in columns},
-                overview=pack_overview(pairs, cell_steps),
+                cells=pack_overview(pairs, cell_steps),
             )
         )
 

@@ -1,7 +1,7 @@
 """Jobs as their owners see them: create, find, rename, extend, delete. Changes of state are in transitions."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, bindparam, delete, func, or_, select
@@ -200,21 +200,23 @@ def patch_job(session: Session, job: Job, changes: dict[str, Any]) -> None:
     if "labels" in changes:
         set_labels(session, job, changes["labels"])
         job.resolved_spec = job.resolved_spec | {"labels": changes["labels"]}
-    told = ["Changed " + ", ".join(sorted(changes)) + "."]
+    told = "Changed " + ", ".join(sorted(changes)) + "."
     if "max_steps" in changes:
-        told += _rates_at_rest(job.resolved_spec["optimizer"], job.max_steps)
-    add_event(session, job, "note", " ".join(told), changes)
+        told += _warn_of_rest(job.resolved_spec["optimizer"], job.max_steps)
+    add_event(session, job, "note", told, changes)
 
 
-def _rates_at_rest(optimizer: dict[str, Any], max_steps: int) -> Iterator[str]:
-    """Say whose learning rate has come down to 0 before the end: steps after that teach it nothing."""
-    for player in ("generator", "discriminator"):
-        schedule = optimizer[player]["schedule"]
-        if schedule["name"] != "constant" and schedule["final_ratio"] == 0 and schedule["horizon_steps"] < max_steps:
-            yield (
-                f"The {player}'s learning rate is 0 after step {schedule['horizon_steps']}: "
-                "a fork of the last checkpoint plans its rates to its own end."
-            )
+def _warn_of_rest(optimizers: dict[str, Any], max_steps: int) -> str:
+    """Say whose learning rate has come down to 0 before the end, if anybody's: steps after that teach nothing."""
+    at_rest = [
+        (player, of["schedule"]["horizon_steps"])
+        for player, of in optimizers.items()
+        if of["lr"] > 0 and of["schedule"]["name"] != "constant" and of["schedule"]["final_ratio"] == 0
+    ]
+    told = [f"that of the {player} is 0 after step {step}" for player, step in at_rest if step < max_steps]
+    if not told:
+        return ""
+    return f" Learning rates keep their plan: {', '.join(told)}. A fork that overrides a `schedule` plans it anew."
 
 
 def _set_max_steps(job: Job, max_steps: int) -> None:
