@@ -173,7 +173,7 @@ def test_a_worker_that_is_drained_gives_back_every_job_saved_and_uncharged(house
 def test_jobs_whose_process_is_killed_each_lose_an_attempt_and_go_on_alone(house: House) -> None:
     jobs = submit_sweep(house)
     for job in jobs:
-        house.wait_for_step(job, 60)
+        wait_until(lambda job=job: "checkpoint" in house.event_types(job), "a checkpoint is shown")
 
     house.wait_for_trainer().kill()
     for job in jobs:
