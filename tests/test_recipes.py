@@ -25,7 +25,7 @@ GIB = 2**30
 
 
 def facts(modality: Modality, shape: tuple[int, ...], count: int, labels: tuple[str, ...] = ()) -> DatasetFacts:
-    return DatasetFacts("uploaded", modality, shape, count, "0" * 64, labels)
+    return DatasetFacts("ds_uploaded", modality, shape, count, "0" * 64, labels)
 
 
 def spec_of(body: dict[str, Any]) -> JobSpec:

@@ -66,7 +66,7 @@ class Member:
         self._training: Training | None = None
         self._examiner: Examiner | None = None
         self._saved_at = 0.0
-        self._has_heard_save = False  # until the row of the checkpoint takes the wish back
+        self._saves_asked = 0  # how often the owner had asked by the step before
 
         self._outbox = Outbox(attempt)
         self._flusher = Flusher(
@@ -184,9 +184,9 @@ class Member:
             self._saved_at = monotonic_s()
 
     def _is_asked_to_save(self) -> bool:
-        """Tell whether the owner wants a checkpoint and none has been taken since he said so."""
-        knew, self._has_heard_save = self._has_heard_save, self._flusher.orders.save
-        return self._has_heard_save and not knew
+        """Tell whether the owner has asked for a checkpoint since the step before."""
+        before, self._saves_asked = self._saves_asked, self._flusher.saves_asked
+        return self._saves_asked > before
 
     def reason_to_stop(self) -> Why | None:
         """Return why no further step is to be taken, if there is a reason."""
