@@ -1,7 +1,5 @@
 """The web process: gunicorn around the application, with the processes that answer and what works beside them."""
 
-import ctypes
-import os
 import shutil
 import signal
 import sys
@@ -33,8 +31,6 @@ from service.web import Web
 TITLE = "ganymede: web"
 POOL_TIMEOUT_S = 1.0
 GRACE_S = 10  # for requests in flight when the process is asked to stop
-KEPT_BYTES = 16 * 2**20  # of freed memory, by each of the arenas that threads allocate from
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
 def serve(settings: Settings) -> None:
@@ -108,7 +104,6 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         settings = self._settings
-        keep_freed_memory()
         count_together(self._counts)
         engine = make_engine(settings.database, pool_size=settings.web_threads, pool_timeout_s=POOL_TIMEOUT_S)
         blobs, wakeups = make_blobs(settings.blobs), Wakeups(settings)
@@ -136,17 +131,6 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
     def _end(self, _arbiter: object, _worker: object) -> None:
         if self._running is not None:
             self._running.stop()
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what the next large answer will need again: fresh pages take a third of such a one's time.
-
-    Where the C library is another one it does as it likes, and where the environment says something else, that holds.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
-        mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class ProjectLogger(Logger):  # type: ignore[misc]

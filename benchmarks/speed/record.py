@@ -48,8 +48,11 @@ _ROWS = TypeAdapter(list[Row])
 
 
 def read_rows(record: Path = RECORD) -> list[Row]:
-    """Return all recorded rows in the order of the bars."""
-    return _ROWS.validate_json(record.read_bytes()) if record.exists() else []
+    """Return all recorded rows in the order of the bars, without those that were measured before their bar asked for
+    more.
+    """
+    rows = _ROWS.validate_json(record.read_bytes()) if record.exists() else []
+    return [row for row in rows if not row.figures or {rule.name for rule in row.bar.rules} <= row.figures.keys()]
 
 
 def add_row(row: Row, record: Path = RECORD) -> list[Row]:
