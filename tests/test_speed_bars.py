@@ -146,8 +146,15 @@ def test_a_row_that_cannot_be_measured_here_leaves_what_was_measured_elsewhere(t
     absent = a_row("G1", trouble="no GPU here", is_absent=True)
 
     assert add_row(absent, record) == [absent]
-    measured = add_row(a_row("G1", 24.8), record)
+    measured = add_row(a_row("G1", 24.8, 19.0), record)
     assert add_row(absent, record) == measured
+
+
+def test_a_row_of_before_its_bar_asked_for_more_is_measured_anew(tmp_path: Path) -> None:
+    record = tmp_path / "performance.json"
+    add_row(a_row("S3", 55.0, 1.0), record)
+
+    assert read_rows(record) == []
 
 
 def test_the_page_shows_the_rows_and_keeps_what_was_written_by_hand() -> None:
