@@ -105,7 +105,8 @@ class Job(Table):
     parent_id: Mapped[str | None] = mapped_column(String(32))  # of a fork; no key, for it may be deleted
     parent_step: Mapped[int | None]  # of the checkpoint that a fork begins from
     parent_seq: Mapped[int | None]  # of the parent's newest event when it was forked
-    save_wanted: Mapped[bool] = mapped_column(default=False)  # by the owner, until the next checkpoint
+    save_wanted: Mapped[bool] = mapped_column(default=False)  # by the owner, until a checkpoint of after the wish
+    saves_asked: Mapped[int] = mapped_column(default=0)  # how often the owner has wished for one
     sweep_id: Mapped[str | None] = mapped_column(String(32))  # of a member
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]  # of the first attempt

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from service.blobs import BlobStore, Piece, read_verified
 from service.db import reading
 from service.models import Checkpoint, Sample
+from service.store import transitions
 from tests.test_trainer import Desk
 from worker.endings import Ending, Why
 from worker.gan.files import generator_file, read_state
@@ -70,6 +71,34 @@ def waits_for(gate: threading.Event, work: Callable[[], object]) -> Iterator[Non
 def checkpoints(desk: Desk) -> list[Checkpoint]:
     with reading(desk.engine) as session:
         return session.query(Checkpoint).order_by(Checkpoint.step).all()
+
+
+def test_a_wish_that_comes_while_a_checkpoint_is_stored_is_not_fulfilled_by_it(desk: Desk, slow: Any) -> None:
+    saver, asked = desk.saver(slow), []
+    desk.take_steps(3)
+
+    def store_while_the_owner_wishes() -> None:
+        saver.save_checkpoint(desk.training, saves_heard=desk.flusher.orders.saves_asked)
+        desk.ask(transitions.request_save)
+        slow.gate.set()
+        saver.finish()
+        desk.flusher._flush(None)
+        asked.append((desk.job.save_wanted, desk.flusher.orders.saves_asked))
+        slow.gate.clear()
+
+    store_while_the_owner_wishes()  # a checkpoint at its cadence, and the first wish
+    desk.take_steps(1)
+    store_while_the_owner_wishes()  # the one wished for, and another wish
+    slow.gate.set()
+    desk.take_steps(1)
+    saver.save_checkpoint(desk.training, saves_heard=desk.flusher.orders.saves_asked)
+    saver.finish()
+    for _ in range(2):
+        desk.flusher._flush(None)
+
+    assert asked == [(True, 1), (True, 2)]
+    assert (desk.job.save_wanted, desk.flusher.orders.saves_asked) == (False, 0)
+    assert [shown.step for shown in checkpoints(desk)] == [3, 4, 5]
 
 
 def test_steps_are_taken_while_a_checkpoint_is_stored_and_do_not_change_it(desk: Desk, slow: Any) -> None:

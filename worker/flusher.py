@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 from sqlalchemy import Engine
@@ -42,7 +41,6 @@ class Flusher:
         leave: Callable[[LastWords | None], None],
     ) -> None:
         self.orders = Orders(Desired.RUN, attempt.max_steps)
-        self.saves_asked = 0  # how often the owner has asked for a checkpoint
         self.ended = False
         self._engine, self._outbox, self._vigil = engine, outbox, vigil
         self._attempt, self._settings, self._leave = attempt, settings, leave
@@ -96,10 +94,8 @@ class Flusher:
                 orders = transitions.flush(session, self._attempt.job_id, self._attempt.number, batch.progress)
                 job = session.get_one(Job, self._attempt.job_id)
                 batch.write(session, job)
-                orders = replace(orders, save=job.save_wanted)  # a checkpoint in the batch has taken the wish back
                 ended = conclude(session, self._attempt, orders, batch.progress.step, ending)
                 crash_point("end.before" if ended else "flush.before")
             crash_point("end.committed" if ended else "flush.committed")
             self._outbox.forget(batch)
-            self.saves_asked += orders.save and not self.orders.save
             self.orders, self.ended = orders, ended

@@ -66,7 +66,7 @@ class Member:
         self._training: Training | None = None
         self._examiner: Examiner | None = None
         self._saved_at = 0.0
-        self._saves_asked = 0  # how often the owner had asked by the step before
+        self._saves_heard = 0  # the wishes for a checkpoint that one was taken for
 
         self._outbox = Outbox(attempt)
         self._flusher = Flusher(
@@ -180,13 +180,13 @@ class Member:
         wanted = is_measured and checkpoints.keep_best
         asked = self._is_asked_to_save()
         if late or wanted or asked or _is_due(step, checkpoints.every_steps, checkpoints.keep_every):
-            self._saver.save_checkpoint(training)
+            self._saver.save_checkpoint(training, saves_heard=self._saves_heard)
             self._saved_at = monotonic_s()
 
     def _is_asked_to_save(self) -> bool:
         """Tell whether the owner has asked for a checkpoint since the step before."""
-        before, self._saves_asked = self._saves_asked, self._flusher.saves_asked
-        return self._saves_asked > before
+        before, self._saves_heard = self._saves_heard, max(self._saves_heard, self._flusher.orders.saves_asked)
+        return self._saves_heard > before
 
     def reason_to_stop(self) -> Why | None:
         """Return why no further step is to be taken, if there is a reason."""
@@ -248,7 +248,7 @@ class Member:
             self._saver.save_sample(training)
             self._measurer.measure_last(training)
         if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY):
-            self._saver.save_checkpoint(training)
+            self._saver.save_checkpoint(training, saves_heard=self._saves_heard)
             self._saved_at = monotonic_s()
 
     def _end(self, ending: Ending) -> bool:

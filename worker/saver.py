@@ -40,6 +40,7 @@ class Moment:
     samples_seen: int
     trained_s: float
     losses: dict[str, Any]
+    saves_heard: int
 
 
 class Saver:
@@ -65,8 +66,11 @@ class Saver:
         self._is_stored = Event()  # the state that lies in the snapshots
         self._is_stored.set()
 
-    def save_checkpoint(self, training: Training) -> None:
-        """Save the whole state at this step, unless it has diverged or stands there already."""
+    def save_checkpoint(self, training: Training, *, saves_heard: int = 0) -> None:
+        """Save the whole state at this step, unless it has diverged or stands there already.
+
+        saves_heard is how many of the owner's wishes for a checkpoint it fulfils.
+        """
         step = training.step_number
         losses = self._outbox.losses()
         if step == self._saved_step or self._outbox.verdict:
@@ -75,7 +79,7 @@ class Saver:
             self._is_stored.wait()
         with self._vigil.phase("take a snapshot", _DEADLINE_S):
             state = TrainingState(self._snapshots.take(training.tensors()), training.facts())
-        moment = Moment(step, training.samples_seen, self._outbox.trained_s, losses or {})
+        moment = Moment(step, training.samples_seen, self._outbox.trained_s, losses or {}, saves_heard)
         health = self._outbox.health()
         self._outbox.record_health()
         self._is_stored = self._hand_over(lambda: self._store_checkpoint(state, health, moment))
@@ -145,6 +149,7 @@ def _checkpoint_row(moment: Moment, spec: JobSpec, files: dict[str, Any]) -> Row
             trained_s=moment.trained_s,
             losses=moment.losses,
             files=files,
+            saves_heard=moment.saves_heard,
         )
         retire_checkpoints(
             session,

@@ -26,8 +26,12 @@ def add_checkpoint(
     trained_s: float,
     losses: dict[str, Any],
     files: dict[str, Any],
+    saves_heard: int = 0,
 ) -> Checkpoint:
-    """Show a durable checkpoint of a fenced job; it clears the count of losses in a row, and the wish for one."""
+    """Show a durable checkpoint of a fenced job; it clears the count of losses in a row.
+
+    It fulfils those wishes for one that had been heard when it was taken, not one that came while it was stored.
+    """
     checkpoint = Checkpoint(
         job_id=job.id,
         step=step,
@@ -40,7 +44,7 @@ def add_checkpoint(
     )
     session.add(checkpoint)
     job.losses_in_row = 0
-    job.save_wanted = False
+    job.save_wanted = job.save_wanted and job.saves_asked > saves_heard
     add_event(session, job, "checkpoint", f"Checkpoint at step {step}.", {"step": step})
     return checkpoint
 

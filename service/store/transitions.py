@@ -40,7 +40,7 @@ class Orders:
 
     desired: Desired
     max_steps: int
-    save: bool = False  # a checkpoint now
+    saves_asked: int = 0  # how often a checkpoint was wished for, once one is; 0 when none is any more
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def request_save(session: Session, job: Job) -> None:
         raise Conflict("job_is_cancelling", "The job is being cancelled and saves nothing more.")
     if job.state != State.RUNNING:
         raise Conflict("job_is_not_running", f"The job is {job.status}: it stands where it was last saved.")
+    job.saves_asked += 1
     if not job.save_wanted:
         job.save_wanted = True
         add_event(session, job, "note", "The owner asked for a checkpoint; the worker follows.")
@@ -267,7 +268,7 @@ def flush(session: Session, job_id: str, attempt: int, progress: Progress) -> Or
     job.steps_per_second = progress.steps_per_second
     job.last_losses = progress.last_losses or job.last_losses
     job.version += 1
-    return Orders(Desired(job.desired), job.max_steps, job.save_wanted)
+    return Orders(Desired(job.desired), job.max_steps, job.saves_asked if job.save_wanted else 0)
 
 
 def finish(
