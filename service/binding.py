@@ -3,7 +3,7 @@
 flask-openapi could do this too, but it takes a malformed body for none and any media type for JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,8 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.errors import Fault, InvalidInput, NotFound
 from service.problems import Refused
 from service.spec.faults import faults_of
+from service.spec.job import JobSpec
+from service.spec.resolve import parse_spec
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_PARSERS: dict[Any, Callable[[object], Any]] = {JobSpec: parse_spec}  # of bodies that hold more than their models know
 
 
 class Query(BaseModel):
@@ -84,8 +88,9 @@ def read_body(model: type[Model], request: Request) -> Model:
     value = {} if not data and not needs_body(model) else _read_json(request, data)
     if _holds_nul(value):
         raise InvalidInput([Fault("", "nul_character", "text must not hold the NUL character")])
+    parse: Callable[[object], Model] = _PARSERS.get(model, model.model_validate)
     try:
-        return model.model_validate(value)
+        return parse(value)
     except ValidationError as error:
         raise InvalidInput(faults_of(error, model)) from None
 

@@ -44,6 +44,30 @@ def test_all_faults_come_back_at_once() -> None:
     }
 
 
+def test_unknown_names_come_back_with_all_other_faults() -> None:
+    found = faults(
+        {
+            "dataset": "digitz",
+            "seed": -1,
+            "model": {"architecture": "mpl"},
+            "objective": {"loss": "hinje"},
+            "optimizer": {"generator": {"name": "adm"}, "discriminator": {"name": "n" * 40}},
+        }
+    )
+
+    assert {fault.pointer: fault.code for fault in found} == {
+        "/dataset": "unknown_name",
+        "/seed": "greater_than_equal",
+        "/model/architecture": "unknown_name",
+        "/objective/loss": "unknown_name",
+        "/optimizer/generator/name": "unknown_name",
+        "/optimizer/discriminator/name": "string_too_long",
+    }
+    assert [fault.message for fault in found if fault.pointer == "/objective/loss"] == [
+        "there is no loss 'hinje'; did you mean hinge?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "pointer", "code"),
     [

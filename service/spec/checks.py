@@ -6,7 +6,6 @@ from service.errors import Fault
 from service.spec.architectures import ARCHITECTURES
 from service.spec.compilation import Obstacle, obstacle, obstacle_to_capture
 from service.spec.facts import DatasetFacts
-from service.spec.faults import unknown_name
 from service.spec.job import JobSpec
 from service.spec.measuring import (
     follows_a_metric,
@@ -16,7 +15,6 @@ from service.spec.measuring import (
     stops_by_what_is_measured,
 )
 from service.spec.objectives import OBJECTIVES, scores_in_batch
-from service.spec.optimizers import OPTIMIZERS
 from service.spec.parts.schedules import Schedule
 from service.spec.regularizers import SCHEDULED, highest
 
@@ -26,19 +24,9 @@ COORDINATES = ("vector", "table")  # modalities whose numbers each have a meanin
 def faults_in(spec: JobSpec, facts: DatasetFacts) -> list[Fault]:
     """Return all that is wrong with a spec that has every value filled in, but for its size."""
     return [
-        *_check_names(spec),
         *_check_schedules(spec),
         *(fault for check in CHECKS if (fault := check(spec, facts)) is not None),
     ]
-
-
-def _check_names(spec: JobSpec) -> Iterable[Fault]:
-    if spec.objective.loss not in OBJECTIVES:
-        yield unknown_name("loss", "/objective/loss", spec.objective.loss, OBJECTIVES)
-    for player in ("generator", "discriminator"):
-        name = getattr(spec.optimizer, player).name
-        if name not in OPTIMIZERS:
-            yield unknown_name("optimiser", f"/optimizer/{player}/name", name, OPTIMIZERS)
 
 
 def _check_schedules(spec: JobSpec) -> Iterable[Fault]:

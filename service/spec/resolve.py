@@ -13,9 +13,10 @@ from service.spec.checks import faults_in
 from service.spec.datasets import DATASETS, NoParams
 from service.spec.estimate import Estimate, estimate
 from service.spec.facts import DatasetFacts
-from service.spec.faults import faults_of, unknown_name
+from service.spec.faults import faults_of
 from service.spec.job import LARGEST_SEED, DatasetRef, JobSpec
 from service.spec.measuring import fill_quality
+from service.spec.names import unknown_names
 from service.spec.parts.schedules import ScheduledValue
 from service.spec.parts.strict import Strict
 from service.spec.recipes.registry import recipe_for
@@ -38,10 +39,15 @@ class Resolved:
 
 def parse_spec(body: object) -> JobSpec:
     """Return a posted body as a spec; raise InvalidInput with all its faults."""
+    faults = unknown_names(body)
     try:
-        return JobSpec.model_validate(body)
+        spec = JobSpec.model_validate(body)
     except ValidationError as error:
-        raise InvalidInput(faults_of(error, JobSpec)) from None
+        told = faults_of(error, JobSpec)
+        faults = [*told, *(fault for fault in faults if fault.pointer not in {each.pointer for each in told})]
+    if faults:
+        raise InvalidInput(faults)
+    return spec
 
 
 def resolve(posted: JobSpec, *, memory_limit_bytes: int, find_upload: FindUpload = no_uploads) -> Resolved:
@@ -110,8 +116,6 @@ def _architecture(posted: JobSpec, facts: DatasetFacts) -> str:
     name = posted.model.architecture
     if name == "auto":
         return architecture_for(facts)
-    if name not in ARCHITECTURES:
-        raise InvalidInput([unknown_name("architecture", "/model/architecture", name, ["auto", *ARCHITECTURES])])
     modalities = ARCHITECTURES[name].modalities
     if facts.modality not in modalities:
         fits = [each.name for each in ARCHITECTURES.values() if facts.modality in each.modalities]
