@@ -13,6 +13,8 @@ REQUEST_TIMEOUT_S = 30.0
 LONG_POLL_S = 20.0  # for which a request waits that is answered as soon as something has changed
 RETRY_S = 0.5
 TOO_MANY_WATCHERS = "too_many_watchers"  # a refusal that is no sign of the service's being away
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+_NEAREST = "did you mean"  # says a message that names the nearest of many
 QUIET_S = 45.0  # for which a stream may say nothing; the service gives a sign of life each 15
 
 
@@ -186,21 +188,29 @@ def _fault_line(fault: Mapping[str, Any]) -> str:
 
 def _what_would_be_right(fault: Mapping[str, Any]) -> str:
     """Return what a fault allows, unless its message says so itself."""
-    said = {*re.findall(r"[\w.+-]*\w", fault.get("message", "").replace(repr(fault.get("got")), ""))}
     match fault.get("allowed"):
         case dict() as limits:
-            right = {f"{limit} {value}": str(value) for limit, value in limits.items() if value is not None}
+            right = {f"{limit} {value}": value for limit, value in limits.items() if value is not None}
         case list() as names:
-            right = {str(name): str(name) for name in names}
+            right = {str(name): name for name in names}
         case None:
             right = {}
         case value:
-            right = {str(value): str(value)}
-    return f" ({', '.join(right)})" if right and said.isdisjoint(right.values()) else ""
+            right = {str(value): value}
+    message = _THOUSANDS.sub("", fault.get("message", ""))
+    told = re.sub(_standing_alone(repr(fault.get("got"))), "", message)
+    is_said = _NEAREST in message or all(re.search(_standing_alone(str(value)), told) for value in right.values())
+    return "" if is_said else f" ({', '.join(right)})"
+
+
+def _standing_alone(text: str) -> str:
+    return rf"(?<!\w){re.escape(text)}(?!\w|\.\d)"
 
 
 def _plain(value: Any) -> Any:
-    """Return what numpy holds as JSON has it: arrays as lists, and their numbers as numbers."""
+    """Return as JSON has it what numpy holds, arrays as lists and their numbers as numbers, and any mapping."""
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
     raise TypeError(f"{type(value).__name__} is nothing that JSON has: {value!r}")

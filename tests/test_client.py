@@ -196,9 +196,18 @@ def test_a_spec_may_hold_what_numpy_computed(served: Served) -> None:
             {"model": {"architecture": "mlp_of_mine"}},
             r"  /model/architecture: there is no architecture 'mlp_of_mine' \(auto, mlp, .*\)",
         ),
+        ({"loop": {"batch_size": 1}}, "  /loop/batch_size: input should be greater than or equal to 2"),
+        ({"labels": {"a b": "c"}}, r"  /labels/a b: .* pattern '\S*'"),
         ({"loop": {"batch_size": 151}}, r"  /loop/batch_size: .*\b120\b.*[^)]"),
     ],
-    ids=["a limit in its words", "a name in its words", "names that are not", "a number in its words"],
+    ids=[
+        "a limit in its words",
+        "a name in its words",
+        "names that are not",
+        "a digit of its limit",
+        "a pattern in its words",
+        "a number in its words",
+    ],
 )
 def test_a_refusal_says_what_would_be_right_once(served: Served, spec: dict[str, Any], line: str) -> None:
     with Client(served.url) as client, pytest.raises(GanymedeProblem) as refusal:

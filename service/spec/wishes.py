@@ -91,10 +91,18 @@ def _faults_of_latents(posted: SampleSpec, drawing: Drawing, width: int) -> list
     misfits = [(number, len(latent)) for number, latent in enumerate(drawing.latents) if len(latent) != width]
     faults = [Fault(f"/latents/{number}", "wrong_width", takes, width, got) for number, got in misfits[:MOST_FAULTS]]
     if drawing.points != given:
-        faults.append(Fault("/n", "contradiction", f"latents are given for {given:,}; leave n out", given, drawing.n))
+        faults.append(
+            Fault("/n", "contradiction", "with latents given, n is how many they are, or left out", given, drawing.n)
+        )
     if drawing.walk and posted.keys not in (None, given):
         faults.append(
-            Fault("/keys", "contradiction", f"latents are given for {given:,}; leave keys out", given, posted.keys)
+            Fault(
+                "/keys",
+                "contradiction",
+                "with latents given, keys is how many they are, or left out",
+                given,
+                posted.keys,
+            )
         )
     if posted.where and not drawing.walk:
         faults.append(Fault("/where", "contradiction", "latents that are given are not chosen by what comes of them"))
