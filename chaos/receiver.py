@@ -41,13 +41,9 @@ class Receiver:
 
     url: str = ""
     requests: list[Received] = field(default_factory=list)
+    accepted: list[Received] = field(default_factory=list)  # in the order in which they were answered
     answer: Callable[[Received], int] = lambda _: 204
     location: str = ""  # sent with every answer
-
-    @property
-    def told(self) -> list[tuple[str, int]]:
-        """The jobs and the numbers of the events of all that was received, in order."""
-        return [request.told for request in self.requests]
 
     @property
     def types(self) -> list[str]:
@@ -67,6 +63,9 @@ def a_receiver() -> Iterator[Receiver]:
             with lock:
                 receiver.requests.append(received)
             status = receiver.answer(received)
+            if status < 300:
+                with lock:
+                    receiver.accepted.append(received)
             self.send_response(status)
             self.send_header("Location", receiver.location)
             self.send_header("Content-Length", "0")

@@ -95,7 +95,10 @@ class Settings(BaseSettings):
         "Internet, such as `localhost,hooks.internal`.",
     )
     webhook_back_off_s: float = Field(
-        5.0, gt=0, description="Wait after a message to a webhook was not accepted; doubles each time, up to an hour."
+        5.0,
+        gt=0,
+        description="Wait after a message to a webhook was not accepted; then as long again as in all so far, up to an "
+        "hour.",
     )
     webhook_give_up_s: float = Field(
         86_400.0, gt=0, description="Waits in all after which a message that nobody accepts is given up."

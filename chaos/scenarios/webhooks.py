@@ -68,8 +68,8 @@ class _Unsteady:
     def __call__(self, _: Received) -> int:
         fate = self._moments.random()
         if fate < _HANGS:
-            time.sleep(_HANGS_FOR_S)
-        return 500 if _HANGS <= fate < _HANGS + _FAILS else 204
+            time.sleep(_HANGS_FOR_S)  # nobody waits for the answer
+        return 500 if fate < _HANGS + _FAILS else 204
 
 
 def _happened(stack: Stack) -> set[tuple[str, int]]:
@@ -83,18 +83,17 @@ def _have_happened(stack: Stack, count: int) -> bool:
 
 
 def _knows(receiver: Receiver, happened: set[tuple[str, int]]) -> bool:
-    return happened <= {*receiver.told}
+    return happened <= {request.told for request in receiver.accepted}
 
 
 def _judge(name: str, receiver: Receiver, secret: str, findings: Findings) -> None:
-    """Each message is authentic, and each event of a job was told for the first time after those before it."""
+    """Each message is authentic, and each event of a job was first accepted after those before it."""
     for request in [*receiver.requests]:
         at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
         signature = sign(secret, request.id, at, request.body.decode())["webhook-signature"]
         findings.expect(request.headers["webhook-signature"] == signature, f"{name}: {request.id} is not authentic")
     newest = defaultdict[str, int](int)
-    for job_id, seq in dict.fromkeys(
-        receiver.told
-    ):  # all that has happened, so what comes too early makes another late
+    first_accepted = dict.fromkeys(request.told for request in receiver.accepted)
+    for job_id, seq in first_accepted:  # all that has happened, so what comes too early makes another late
         findings.expect(seq > newest[job_id], f"{name}: {job_id} was told event {seq} after {newest[job_id]}")
         newest[job_id] = max(newest[job_id], seq)
