@@ -60,26 +60,26 @@ def admit_job(web: Web, caller: Caller, digest: str, create: Callable[[Session],
 
 
 def admit(web: Web, caller: Caller, digest: str, create: Create, *, count: int) -> Response:
-    """Store what `create` makes, so many jobs in all, and answer 201, or give the first answer again."""
-    key = _idempotency_key()
+    """Store what `create` makes, so many jobs in all, and answer 201, or give the first answer again.
+
+    Whether there is one is asked before, by `replay`: while this writes, others wait.
+    """
     try:
-        response = _create_or_replay(web, caller, digest, key, create, count)
+        response = _answer(_create(web, caller, digest, create, count), {})
     except (IntegrityError, QuotaExceeded):
-        if not key:
-            raise
         # Two requests with one key came at once and the other has committed: now its answer is found, if it was that
         # which took the last free place.
-        response = _create_or_replay(web, caller, digest, key, create, count)
+        if (first := replay(web, caller, digest)) is None:
+            raise
+        response = first
     crash_point("submit.committed")
     web.wakeups.announce()
     return response
 
 
-def _create_or_replay(web: Web, caller: Caller, digest: str, key: str | None, create: Create, count: int) -> Response:
+def _create(web: Web, caller: Caller, digest: str, create: Create, count: int) -> Created:
+    key = _idempotency_key()
     with writing(web.engine) as session:
-        first = find_answer(session, caller.owner_id, key, digest) if key else None
-        if first is not None:
-            return _replayed(first)
         _check_quota(session, web, caller, count)
         created = create(session)
         if key:
@@ -91,7 +91,7 @@ def _create_or_replay(web: Web, caller: Caller, digest: str, key: str | None, cr
                 about=created.id,
                 answer=created.answer,
             )
-    return _answer(created, {})
+    return created
 
 
 def _replayed(first: IdempotencyKey) -> Response:

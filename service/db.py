@@ -55,9 +55,10 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
 
 
 def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
-    path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    name = make_url(url).database
+    path = Path(name) if name and name != ":memory:" else None
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
         module=driver,
@@ -71,7 +72,8 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
         hide_parameters=True,
     )
 
-    engine.update_execution_options(ganymede_turns=Turns())
+    if path is not None:
+        engine.update_execution_options(ganymede_turns=Turns(path.with_name(f"{path.name}-turn")))
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -145,8 +147,8 @@ def _writing(engine: Engine, **options: bool) -> Iterator[Session]:
 
 
 def _turn(engine: Engine) -> AbstractContextManager[None]:
-    # SQLite lets one write at a time. Who finds it busy sleeps and asks again, ever more seldom, so that of many
-    # threads those who have waited longest are served last: here they queue. PostgreSQL has queues of its own.
+    # SQLite lets one write at a time. Who finds it busy sleeps and asks again, ever more seldom, so that those who have
+    # waited longest are served last: here they queue. PostgreSQL has queues of its own.
     turns = engine.get_execution_options().get("ganymede_turns")
     return nullcontext() if turns is None else turns.take(_BUSY_S)
 
@@ -163,6 +165,11 @@ def reading(engine: Engine) -> Iterator[Session]:
             # of them would leave the second without the steps that the first has found.
             connection.execution_options(isolation_level="REPEATABLE READ")
         yield session
+
+
+def writes_alone(session: Session) -> bool:
+    """Tell whether a transaction that writes is the only one, so that no row need be locked: on SQLite."""
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def migrate(url: str) -> None:

@@ -32,7 +32,7 @@ from service.web import Web
 TITLE = "ganymede: web"
 POOL_TIMEOUT_S = 1.0
 GRACE_S = 10  # for requests in flight when the process is asked to stop
-GARBAGE = 10_000  # objects more than before that Python looks for garbage after; by itself it does after 700
+COLLECT_AFTER = 10_000  # new objects that have not gone by themselves; Python's own is 700
 
 
 def serve(settings: Settings) -> None:
@@ -137,13 +137,14 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
 
 
 def look_for_garbage_seldom() -> None:
-    """Spare all threads the looks at what was there before the first request, and most others: each stops them all.
+    """Look for unreachable objects among new ones alone, and seldom: each look stops all threads of the process.
 
-    With these 99 in 100 polls of two hundred clients took several times as long (docs/performance.md).
+    With Python's own settings 99 in 100 polls of two hundred clients took several times as long (docs/performance.md).
+    The price is that up to COLLECT_AFTER unreachable objects wait for a look, with whatever memory they hold.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 class ProjectLogger(Logger):  # type: ignore[misc]

@@ -1,5 +1,7 @@
 """Transactions as both databases keep them."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -88,12 +90,37 @@ def test_threads_write_in_the_order_in_which_they_came(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_who_gets_no_turn_finds_the_database_away_and_holds_up_nobody() -> None:
-    turns = Turns()
+@pytest.mark.parametrize("in_one_process", [True, False])
+def test_who_gets_no_turn_finds_the_database_away_and_holds_up_nobody(tmp_path: Path, in_one_process: bool) -> None:
+    turns = Turns(tmp_path / "turn")
+    others = turns if in_one_process else Turns(tmp_path / "turn")
 
-    with turns.take(1), pytest.raises(PoolTimeout), turns.take(0.01):
+    with turns.take(1), pytest.raises(PoolTimeout), others.take(0.01):
         pass
 
     assert issubclass(PoolTimeout, DATABASE_AWAY)
-    with turns.take(0):
+    with others.take(0), pytest.raises(PoolTimeout), Turns(tmp_path / "gone" / "turn").take(1):
         pass
+
+
+def test_a_process_that_dies_in_its_turn_leaves_it_to_others(tmp_path: Path) -> None:
+    holder = f"""
+import time
+from pathlib import Path
+from service.turns import Turns
+with Turns(Path({str(tmp_path / "turn")!r})).take(1):
+    print("holds", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    turns = Turns(tmp_path / "turn")
+    with pytest.raises(PoolTimeout), turns.take(0.05):
+        pass
+
+    process.kill()
+
+    with turns.take(10):
+        process.wait()
+    process.stdout.close()

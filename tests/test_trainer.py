@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from service.blobs import BlobStore, Piece, make_blobs, read_verified
-from service.db import make_engine, reading, writing
+from service.db import DATABASE_AWAY, make_engine, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Job
 from service.settings import Settings
@@ -149,7 +149,7 @@ def test_an_attempt_that_is_over_writes_nothing(desk: Desk) -> None:
 def test_steps_taken_while_the_database_was_away_are_written_when_it_is_back(desk: Desk) -> None:
     desk.take_steps(2)
     desk.flusher._engine = make_engine("sqlite:////proc/nowhere.db")
-    with pytest.raises(OperationalError):
+    with pytest.raises(DATABASE_AWAY):
         desk.flusher._flush(None)
     desk.take_steps(2)
 

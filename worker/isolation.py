@@ -30,6 +30,11 @@ def isolate(title: str, *, niceness: int = _NICENESS) -> None:
     threading.Thread(target=_die_with_the_supervisor, name="supervisor watch", daemon=True).start()
 
 
+def step_back() -> None:
+    """Let others have the processor before this thread and those that it will start (on Linux each has a niceness)."""
+    os.nice(_NICENESS)
+
+
 def limit_memory(job_bytes: int) -> None:
     """Refuse allocations beyond what this process holds now plus a job's share.
 

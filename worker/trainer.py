@@ -21,11 +21,12 @@ from worker.exactness import compute_exactly
 from worker.gan.cohort import Cohort
 from worker.gan.compiled import remember_compiled
 from worker.gan.whole_step import BuildFailed
-from worker.isolation import isolate, limit_memory
+from worker.isolation import isolate, limit_memory, step_back
 from worker.member import Member, Surroundings
 from worker.stopsign import StopSign
 from worker.vigil import Vigil
 
+_SWITCH_S = 0.0005  # after each statement a flush waits so long for the loop to let go, and all who write for the flush
 _COMPILING_DEADLINE_S = 1_800.0
 _MEMORY_SHARE = 1.5  # of the estimate that a job was accepted with, which may be this much too low
 
@@ -33,7 +34,9 @@ _MEMORY_SHARE = 1.5  # of the estimate that a job was accepted with, which may b
 def train(tasks: Sequence[Task], settings: Settings, *, device: str, words: Connection) -> None:
     """Carry out attempts in this process, which belongs to them alone; several have one shape and take steps as one."""
     torch.set_num_threads(tasks[0].plan.threads)
-    isolate(f"ganymede: trainer {', '.join(f'{task.attempt.job_id} #{task.attempt.number}' for task in tasks)}")
+    sys.setswitchinterval(_SWITCH_S)
+    names = ", ".join(f"{task.attempt.job_id} #{task.attempt.number}" for task in tasks)
+    isolate(f"ganymede: trainer {names}", niceness=0)
     configure_logs(settings)
     if device == "cpu":
         limit_memory(int(settings.job_memory_bytes * _MEMORY_SHARE))
@@ -70,6 +73,7 @@ class _Trainer:
         vigil = self._around.vigil
         for member in self._members:
             member.start()
+        step_back()  # not so the threads that flush: while one of them writes, all who want to write wait
         with self._around.copies:
             with vigil.phase("open the data and build the networks", sum(each.opening_s for each in self._members)):
                 present = [member for member in self._members if member.open()]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from queue import Queue
 from threading import Event
 
+from worker.isolation import step_back
+
 
 class Writer:
     """Carries out pieces of work in their order: one is under way and one may wait, for a third its giver waits.
@@ -35,6 +37,7 @@ class Writer:
             raise self._failure
 
     def _run(self) -> None:
+        step_back()
         while True:
             work, over = self._work.get()
             if self._failure is None:

@@ -167,7 +167,7 @@ class JobAnswer(BaseModel):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, job: Job, *, labels: dict[str, str], queue_position: int | None, samples: Sample | None) -> "JobAnswer":
+    def of(cls, job: Job, *, queue_position: int | None, samples: Sample | None) -> "JobAnswer":
         """Tell a job."""
         return cls(
             id=job.id,
@@ -175,7 +175,7 @@ class JobAnswer(BaseModel):
             reason=job.reason,
             version=job.version,
             name=job.name,
-            labels=labels,
+            labels=dict(sorted(job.resolved_spec["labels"].items())),
             priority=job.priority,
             owner=job.owner_id,
             spec=job.spec,

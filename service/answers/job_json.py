@@ -45,10 +45,6 @@ def describe_all(session: Session, rows: Sequence[Job]) -> list[JobAnswer]:
 
 
 def _describe(session: Session, rows: Sequence[Job], places: Mapping[str, int]) -> list[JobAnswer]:
-    labels = jobs.labels_of(session, [job.id for job in rows]) if rows else {}
     begun = [job.id for job in rows if job.attempt]
     samples = latest_samples(session, begun) if begun else {}
-    return [
-        JobAnswer.of(job, labels=labels.get(job.id, {}), queue_position=places.get(job.id), samples=samples.get(job.id))
-        for job in rows
-    ]
+    return [JobAnswer.of(job, queue_position=places.get(job.id), samples=samples.get(job.id)) for job in rows]

@@ -1,6 +1,5 @@
 """Jobs as their owners see them: create, find, rename, extend, delete. Changes of state are in transitions."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
+from service.db import writes_alone
 from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
 from service.models import TERMINAL, Checkpoint, Desired, Job, JobLabel, Order, Sample, State
@@ -35,9 +35,6 @@ _ONE = _MINE.where(Job.id == bindparam("job"))
 _PAGE = _MINE.order_by(Job.id.desc()).limit(bindparam("most"))
 _THESE: BindParameter[str] = bindparam("jobs", expanding=True)
 _ALL = select(Job).where(Job.id.in_(_THESE)).order_by(Job.id.desc())
-_LABELS = (
-    select(JobLabel.job_id, JobLabel.key, JobLabel.value).where(JobLabel.job_id.in_(_THESE)).order_by(JobLabel.key)
-)
 _QUEUE = (
     select(Job.id, func.row_number().over(order_by=(Job.priority.desc(), Job.id)).label("place"))
     .where(Job.state == State.QUEUED)
@@ -112,6 +109,8 @@ def find_all(session: Session, job_ids: Sequence[str]) -> Sequence[Job]:
 
 def lock_job(session: Session, job: Job) -> None:
     """Read a job again with its row locked until the transaction ends; raise NotFound when it was just deleted."""
+    if writes_alone(session):
+        return  # as it was read in this transaction, so it is
     session.flush()
     locked = select(Job).where(Job.id == job.id).with_for_update().execution_options(populate_existing=True)
     if session.scalars(locked).one_or_none() is None:
@@ -163,14 +162,6 @@ def _has_status(status: str) -> Any:
     if asked is not None:
         return (Job.state == State.RUNNING) & (Job.desired == asked)
     return Job.state == status
-
-
-def labels_of(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the labels of several jobs by job id."""
-    labels: dict[str, dict[str, str]] = defaultdict(dict)
-    for job_id, key, value in session.execute(_LABELS, {"jobs": job_ids}):
-        labels[job_id][key] = value
-    return labels
 
 
 def set_labels(session: Session, job: Job, labels: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
+from service.db import writes_alone
 from service.errors import NotFound
 from service.ids import make_id
 from service.models import Key, Owner
@@ -54,10 +55,11 @@ def _find_or_create_owner(session: Session, name: str) -> Owner:
 def lock_owner(session: Session, owner_id: str) -> None:
     """Let nobody else count what an owner has until the transaction ends: of two, both would take the last place.
 
-    On SQLite no two transactions write at once anyway. Whoever changes a data set that is not ready yet has locked that
-    first; who admits jobs holds only ready ones, and those after this. So no two ever wait for each other.
+    Whoever changes a data set that is not ready yet has locked that first; who admits jobs holds only ready ones, and
+    those after this. So no two ever wait for each other.
     """
-    session.execute(_LOCK, {"owner": owner_id})
+    if not writes_alone(session):
+        session.execute(_LOCK, {"owner": owner_id})
 
 
 def find_key(session: Session, secret: str) -> Key | None:
