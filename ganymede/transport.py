@@ -190,17 +190,21 @@ def _what_would_be_right(fault: Mapping[str, Any]) -> str:
     """Return what a fault allows, unless its message says so itself."""
     match fault.get("allowed"):
         case dict() as limits:
-            right = {f"{limit} {value}": value for limit, value in limits.items() if value is not None}
+            right = {f"{limit} {_word(value)}": _word(value) for limit, value in limits.items() if value is not None}
         case list() as names:
-            right = {str(name): name for name in names}
+            right = {_word(name): _word(name) for name in names}
         case None:
             right = {}
         case value:
-            right = {str(value): value}
-    message = _THOUSANDS.sub("", fault.get("message", ""))
-    told = re.sub(_standing_alone(repr(fault.get("got"))), "", message)
-    is_said = _NEAREST in message or all(re.search(_standing_alone(str(value)), told) for value in right.values())
+            right = {_word(value): _word(value)}
+    message, got = _THOUSANDS.sub("", fault.get("message", "")), fault.get("got")
+    told = message.replace(repr(got), "") if isinstance(got, str) else message
+    is_said = _NEAREST in message or all(re.search(_standing_alone(word), told) for word in right.values())
     return "" if is_said else f" ({', '.join(right)})"
+
+
+def _word(value: object) -> str:
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _standing_alone(text: str) -> str:

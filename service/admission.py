@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from service.answers.job_json import describe
 from service.crashpoints import crash_point
 from service.db import reading, writing
-from service.errors import Fault, InvalidInput, QuotaExceeded
+from service.errors import Fault, GanymedeError, InvalidInput, QuotaExceeded
 from service.models import IdempotencyKey, Job
 from service.store import jobs
 from service.store.idempotency import find_answer, remember_answer
@@ -66,9 +66,9 @@ def admit(web: Web, caller: Caller, digest: str, create: Create, *, count: int) 
     """
     try:
         response = _answer(_create(web, caller, digest, create, count), {})
-    except (IntegrityError, QuotaExceeded):
-        # Two requests with one key came at once and the other has committed: now its answer is found, if it was that
-        # which took the last free place.
+    except (IntegrityError, GanymedeError):
+        # Where two requests with one key came at once and the other has committed, now its answer is found: it may have
+        # taken the last free place, and what it was made of may be gone since.
         if (first := replay(web, caller, digest)) is None:
             raise
         response = first

@@ -20,7 +20,7 @@ from service.history.query import Query
 from service.history.reading import read_history
 from service.models import Job, Sample
 from service.spec.columns import recorded_columns
-from service.spec.resolve import parse_spec
+from service.spec.job import JobSpec
 from service.store import history
 from service.store.checkpoints import newest_checkpoints
 from service.store.events import list_events
@@ -95,7 +95,7 @@ def read_contents(session: Session, job: Job) -> Contents:
             "quality.json": _json(_quality_of(session, job)),
             "events.ndjson": _events_of(session, job.id),
         },
-        columns=recorded_columns(parse_spec(job.resolved_spec)),
+        columns=recorded_columns(JobSpec.model_validate(job.resolved_spec)),
         recorded=history.stretches_of(session, job.id),
         files=_samples_by_name(samples) | generators,
     )

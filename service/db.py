@@ -148,7 +148,7 @@ def _writing(engine: Engine, **options: bool) -> Iterator[Session]:
 
 def _turn(engine: Engine) -> AbstractContextManager[None]:
     # SQLite lets one write at a time. Who finds it busy sleeps and asks again, ever more seldom, so that those who have
-    # waited longest are served last: here they queue. PostgreSQL has queues of its own.
+    # waited longest are served last. PostgreSQL has queues of its own.
     turns = engine.get_execution_options().get("ganymede_turns")
     return nullcontext() if turns is None else turns.take(_BUSY_S)
 

@@ -1,13 +1,13 @@
 """Turns to write: one thread of one process at a time, those of a process in the order in which they came."""
 
 import fcntl
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -17,8 +17,8 @@ _LOOK_AGAIN_S = 0.001
 class Turns:
     """A queue of threads, the first of which has to get hold of a file that all processes know.
 
-    A plain lock lets in whoever asks at the right moment, and keeps others waiting for long. So does SQLite, between
-    processes: it lets whoever finds it busy sleep ever longer, up to a tenth of a second.
+    Between threads a plain lock would let in whoever asks at the right moment. Between processes it is whoever looks
+    first, but all look as often; SQLite lets whoever has found it busy look ever more seldom, up to ten times a second.
     """
 
     def __init__(self, file: Path) -> None:
@@ -37,8 +37,7 @@ class Turns:
         try:
             if not mine.wait(timeout_s):
                 raise PoolTimeout(f"no turn to write within {timeout_s:g} s")
-            with self._open() as file:
-                self._get_hold_of(file.fileno(), ends_at)
+            with self._held(timeout_s, ends_at):
                 yield
         finally:
             with self._lock:
@@ -46,18 +45,30 @@ class Turns:
                 if self._queue:
                     self._queue[0].set()
 
-    def _open(self) -> BinaryIO:
-        """Open the file anew: a process that is forked would share what is held."""
+    @contextmanager
+    def _held(self, timeout_s: float, ends_at: float) -> Iterator[None]:
+        """Hold the file within the block. Who dies lets go of it."""
         try:
-            return self._file.open("ab")
+            file = os.open(self._file, os.O_RDONLY | os.O_CREAT, 0o666)
         except OSError as error:
-            raise PoolTimeout(f"no turn to write, as beside the database no file can be opened: {error}") from error
-
-    def _get_hold_of(self, file: int, ends_at: float) -> None:
-        while True:
-            try:
-                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go with the file, whatever becomes of us
-            except BlockingIOError:
+            raise PoolTimeout(f"no turn to write: {error}") from error
+        try:
+            while not _is_locked(file):
                 if time.monotonic() > ends_at:
-                    raise PoolTimeout(f"another process has kept {self._file} for too long") from None
+                    raise PoolTimeout(f"no turn to write within {timeout_s:g} s: another process holds {self._file}")
                 time.sleep(_LOOK_AGAIN_S)
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # also for a process that was forked meanwhile and has the file, too
+            os.close(file)
+
+
+def _is_locked(file: int) -> bool:
+    """Lock a file and tell whether that could be done."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise PoolTimeout(f"no turn to write, for the file system of the database has no locks: {error}") from error
+    return True

@@ -325,6 +325,18 @@ def test_a_database_that_refuses_is_said_so(tmp_path: Path, command: list[str]) 
     assert done.stderr.startswith("Error: The database refused: file is not a database")
 
 
+def test_who_gets_no_turn_to_write_is_told_so(tmp_path: Path) -> None:
+    env = {"GANYMEDE_HOME": str(tmp_path)}
+    CliRunner().invoke(main, ["migrate"], env=env, catch_exceptions=False)
+    (tmp_path / "ganymede.db-turn").unlink(missing_ok=True)
+    (tmp_path / "ganymede.db-turn").mkdir()
+
+    done = CliRunner().invoke(main, ["keys", "create"], env=env)
+
+    assert done.exit_code == ExitCode.FAILED
+    assert done.stderr.startswith("Error: The database refused: no turn to write")
+
+
 def test_a_port_of_its_own_keeps_the_address() -> None:
     assert at_port(Settings(bind="[::1]:8000"), 9).bind == "[::1]:9"
     assert at_port(Settings(bind="127.0.0.1:8000"), 9).bind == "127.0.0.1:9"

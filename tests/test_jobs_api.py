@@ -6,11 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
+from service.admission import admit_job, digest_of
 from service.db import writing
-from service.models import Desired, State
+from service.errors import NotFound
+from service.models import Desired, Job, State
 from service.store import transitions
 from service.store.keys import LOCAL_OWNER, lock_owner
+from service.web import Caller
 from tests.building import add_running_job
 from tests.conversation import Announcements, CheckedClient, make_client
 
@@ -140,6 +144,24 @@ def test_parallel_posts_with_one_key_share_the_last_free_place(engine: Engine) -
     assert len(answers) == 1
     assert answers.pop()[0] == 201
     assert other.status_code == 429
+
+
+def test_a_repeat_gets_the_first_answer_though_what_it_was_made_of_is_gone_since(engine: Engine) -> None:
+    client = make_client(engine)
+    headers = {"Idempotency-Key": "k"}
+    first = client.post("/jobs", json=RING, headers=headers)
+
+    def create(_: Session) -> Job:
+        raise NotFound("checkpoint", "20 any more")
+
+    with client.application.test_request_context("/jobs", headers=headers):
+        web = client.application.extensions["web"]
+        repeated = admit_job(web, Caller(LOCAL_OWNER, "submit"), digest_of(RING), create)
+        with pytest.raises(NotFound):
+            admit_job(web, Caller("own_other", "submit"), digest_of(RING), create)
+
+    assert (repeated.status_code, repeated.get_json()) == (201, first.get_json())
+    assert repeated.headers["Idempotent-Replayed"] == "true"
 
 
 def test_pages_follow_each_other_by_cursor_and_link(client: CheckedClient) -> None:

@@ -12,7 +12,7 @@ from service.spec.facts import DatasetFacts
 from service.spec.health import rate_factor
 from service.spec.job import DatasetRef, JobSpec
 from service.spec.plan import Plan
-from service.spec.resolve import find_dataset, parse_spec
+from service.spec.resolve import find_dataset
 from service.store.datasets import facts_of
 
 
@@ -68,7 +68,7 @@ class Attempt:
         return cls(
             job.id,
             job.attempt,
-            parse_spec(job.resolved_spec),
+            JobSpec.model_validate(job.resolved_spec),
             job.max_steps,
             origin,
             prepared,

@@ -248,6 +248,7 @@ class Member:
             self._saver.save_sample(training)
             self._measurer.measure_last(training)
         if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY):
+            self._is_asked_to_save()  # it fulfils a wish that came with the one to stop
             self._saver.save_checkpoint(training, saves_heard=self._saves_heard)
             self._saved_at = monotonic_s()
 

@@ -50,11 +50,12 @@ def _logging(settings: "Settings", *, as_json: bool) -> "Settings":
 def database() -> Iterator[str]:
     """Yield the database's URL; what it refuses ends the command in words."""
     from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import TimeoutError as NoTurn
 
     try:
         yield load_settings().database
-    except DBAPIError as error:
-        reason = str(error.orig).partition("\n")[0]
+    except (DBAPIError, NoTurn) as error:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise click.ClickException(f"The database refused: {reason}. Ask `ganymede doctor` what is missing.") from error
 
 

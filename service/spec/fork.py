@@ -70,7 +70,7 @@ def fork_spec(
 ) -> ForkedSpec:
     """Lay overrides over a parent's resolved spec and check the result; raise InvalidInput with all its faults."""
     # What the parent's version did not know is as the parent is trained, not as a recipe of today would have it.
-    base = _continued(parse_spec(parent).model_dump(mode="json"), branch.rate_factor)
+    base = _continued(JobSpec.model_validate(parent).model_dump(mode="json"), branch.rate_factor)
     is_same_data = overrides.get("dataset") == base["dataset"]["name"]
     posted = _plan_to_end(base, merge(base, overrides | ({"dataset": {}} if is_same_data else {})), overrides)
     try:

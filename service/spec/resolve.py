@@ -38,7 +38,7 @@ class Resolved:
 
 
 def parse_spec(body: object) -> JobSpec:
-    """Return a posted body as a spec; raise InvalidInput with all its faults."""
+    """Return a posted body as a spec; raise InvalidInput with all its faults. Stored specs are known to be right."""
     faults = unknown_names(body)
     try:
         spec = JobSpec.model_validate(body)
