@@ -57,9 +57,11 @@ class Turns:
                 if time.monotonic() > ends_at:
                     raise PoolTimeout(f"no turn to write within {timeout_s:g} s: another process holds {self._file}")
                 time.sleep(_LOOK_AGAIN_S)
-            yield
+            try:
+                yield
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # also for a process that was forked meanwhile and has the file, too
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # also for a process that was forked meanwhile and has the file, too
             os.close(file)
 
 
