@@ -220,6 +220,17 @@ class DiagnosisAnswer(TypedDict):
     rules: list[RuleAnswer]
 
 
+class EventAnswer(TypedDict):
+    """A transition or notable fact of a job."""
+
+    seq: int
+    at: str
+    type: str
+    message: str
+    attempt: int
+    data: dict[str, Any]
+
+
 class DatasetEntry(TypedDict):
     """A data set."""
 

@@ -45,6 +45,7 @@ for command in (
     jobs.show,
     jobs.watch,
     sweeps.sweep,
+    results.events,
     results.losses,
     results.diagnosis,
     results.samples,

@@ -13,7 +13,8 @@ import os
 from typing import Any, Self
 
 from ganymede.datasets import Dataset, Datasets
-from ganymede.jobs import Job, Jobs
+from ganymede.job import Job
+from ganymede.jobs import Jobs
 from ganymede.losses import Losses
 from ganymede.samples import Samples
 from ganymede.sweeps import Sweep, Sweeps

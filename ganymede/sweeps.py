@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
 from ganymede.answers import LeaderboardAnswer, SweepAnswer
-from ganymede.jobs import TERMINAL
+from ganymede.job import TERMINAL
 from ganymede.resource import Resource, path_of, without_none
 from ganymede.transport import OnProgress, Transport, ignore
 

@@ -253,9 +253,20 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     run(service, "cancel", running)
 
     assert "of 2000000" in extended.output
+    assert "Learning rates keep their plan" in extended.output
     assert saved.output == f"{running} running\n"
     assert [refusal.exit_code for refusal in refusals] == [ExitCode.REFUSED] * 2
     assert f"/jobs/{job_id}/fork" in refusals[0].output
+
+
+def test_what_has_happened_to_a_job_is_shown_in_order(service: Service, job_id: str) -> None:
+    every = json.loads(run(service, "events", job_id, "--json").output)
+    later = json.loads(run(service, "events", job_id, "--after", str(every[0]["seq"]), "--json").output)
+    shown = run(service, "events", job_id).output
+
+    assert (every[0]["type"], every[-1]["type"]) == ("created", "succeeded")
+    assert later == every[1:]
+    assert [line.split()[2] for line in shown.splitlines()[1:]] == [event["type"] for event in every]
 
 
 def test_everything_of_a_job_is_fetched_as_one_file(service: Service, job_id: str, tmp_path: Path) -> None:

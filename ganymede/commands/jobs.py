@@ -152,6 +152,8 @@ def extend(client: "Client", job_id: str, max_steps: int, as_json: bool) -> None
         show_json(job.data)
     else:
         click.echo(f"{job_id} {job.status}, step {job.step} of {job.data['progress']['max_steps']}")
+        *_, told = (event["message"] for event in job.events() if event["type"] == "note")
+        click.echo(told)
 
 
 @click.command()

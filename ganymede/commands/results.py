@@ -1,4 +1,4 @@
-"""Commands on what a job made: losses, diagnosis, samples, checkpoints, exports, quality, all of it in one file."""
+"""Commands on what a job made: events, losses, diagnosis, samples, checkpoints, exports, quality, all of it in one file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +54,21 @@ def losses(
         header = ("COLUMN", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "MEAN", "COUNT", "NONFINITE")
         rows = [(name, *_summary_row(column)) for name, column in job.losses_summary().items()]
         click.echo(format_table(header, rows))
+
+
+@click.command()
+@one_job
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only those after the event of this number.")
+@as_json
+@with_client
+def events(client: "Client", job_id: str, after: int, as_json: bool) -> None:
+    """Show what has happened to a job, oldest first."""
+    happened = [*client.jobs.get(job_id).events(after)]
+    if as_json:
+        show_json(happened)
+    else:
+        rows = [(event["seq"], event["at"], event["type"], event["message"]) for event in happened]
+        click.echo(format_table(("NUMBER", "AT", "TYPE", "MESSAGE"), rows))
 
 
 @click.command()
