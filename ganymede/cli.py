@@ -47,6 +47,7 @@ for command in (
     sweeps.sweep,
     results.events,
     results.losses,
+    results.compare,
     results.diagnosis,
     results.samples,
     sampling.sample,

@@ -181,7 +181,9 @@ class Job(Resource[JobAnswer]):
 
     def events(self, after: int = 0) -> Iterator[EventAnswer]:
         """Yield what has happened to the job, of after an event's number."""
-        return cast("Iterator[EventAnswer]", self._transport.pages(f"{self.path}/events", {"after": after, "limit": 200}))
+        return cast(
+            "Iterator[EventAnswer]", self._transport.pages(f"{self.path}/events", {"after": after, "limit": 200})
+        )
 
     def diagnosis(self) -> DiagnosisAnswer:
         """Return where each rule stands, with the numbers behind it and what to try."""

@@ -1,11 +1,13 @@
 """Jobs in the client: `client.jobs` creates and finds them."""
 
-from collections.abc import Iterator, Mapping
+import builtins
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Required, TypedDict, Unpack, cast, overload
 
 from ganymede.answers import JobAnswer, PlanAnswer
 from ganymede.job import Job, create_job
-from ganymede.resource import path_of
+from ganymede.losses import Losses
+from ganymede.resource import path_of, without_none
 from ganymede.transport import Transport
 
 
@@ -55,6 +57,15 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Return a job as it is now."""
         return Job(self._transport, cast("JobAnswer", self._transport.object("GET", path_of("jobs", job_id))))
+
+    def compare(
+        self, job_ids: Iterable[str], *columns: str, max_points: int | None = None, downsample: str | None = None
+    ) -> "builtins.list[Losses]":
+        """Return the histories of several jobs, in their order: these columns, or all, thinned to 1,000 steps each."""
+        query = without_none(
+            jobs=",".join(job_ids), columns=",".join(columns) or None, max_points=max_points, downsample=downsample
+        )
+        return [Losses(each) for each in self._transport.object("GET", "/losses/compare", params=query)["data"]]
 
     def list(self, **filters: str | int) -> Iterator[Job]:
         """Yield jobs, newest first; filters are the query of GET /jobs: status, label, parent, sweep, q, limit."""

@@ -259,6 +259,20 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     assert f"/jobs/{job_id}/fork" in refusals[0].output
 
 
+def test_jobs_are_compared_side_by_side(service: Service, job_id: str) -> None:
+    fork = json.loads(run(service, "fork", job_id, "loop.max_steps=250", "--watch", "--json").output)["id"]
+
+    shown = run(service, "compare", job_id, fork, "--columns", "step_ms,d_loss").output
+    told = json.loads(run(service, "compare", fork, job_id, "--columns", "d_loss", "--json").output)
+
+    header, *rows = [line.split() for line in shown.splitlines()]
+    assert header == ["COLUMN", job_id, fork]
+    assert [row[0] for row in rows] == ["step_ms", "d_loss"]
+    assert all(float(cell) > 0 for row in rows for cell in row[1:])
+    assert [losses["job"] for losses in told] == [fork, job_id]
+    assert [*told[0]["columns"]] == ["step", "d_loss"]
+
+
 def test_what_has_happened_to_a_job_is_shown_in_order(service: Service, job_id: str) -> None:
     every = json.loads(run(service, "events", job_id, "--json").output)
     later = json.loads(run(service, "events", job_id, "--after", str(every[0]["seq"]), "--json").output)

@@ -1,4 +1,4 @@
-"""Commands on what a job made: events, losses, diagnosis, samples, checkpoints, exports, quality, all of it in one file."""
+"""Commands on what jobs made: events, losses, diagnosis, samples, checkpoints, exports, quality, all of it at once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganymede.commands.completion import one_job
+from ganymede.commands.completion import one_job, some_jobs
 from ganymede.commands.connection import with_client
 from ganymede.commands.output import as_json, bytes_moved, show_file, show_json
 from ganymede.tables import format_table
@@ -54,6 +54,27 @@ def losses(
         header = ("COLUMN", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "MEAN", "COUNT", "NONFINITE")
         rows = [(name, *_summary_row(column)) for name, column in job.losses_summary().items()]
         click.echo(format_table(header, rows))
+
+
+@click.command()
+@some_jobs
+@click.option("--columns", help="Only these columns, separated by commas.")
+@as_json
+@with_client
+def compare(client: "Client", job_ids: tuple[str, ...], columns: str | None, as_json: bool) -> None:
+    """Show each column's last value in several jobs, side by side.
+
+    With --json their histories are printed, at most 1,000 steps of each.
+    """
+    named = columns.split(",") if columns else []
+    if as_json:
+        show_json([losses.data for losses in client.jobs.compare(job_ids, *named)])
+        return
+    summaries = [client.jobs.get(job_id).losses_summary() for job_id in job_ids]
+    every = dict.fromkeys(column for summary in summaries for column in summary)
+    lasts = [{column: told["last"] for column, told in summary.items()} for summary in summaries]
+    rows = [(column, *(last.get(column) for last in lasts)) for column in named or every]
+    click.echo(format_table(("COLUMN", *job_ids), rows))
 
 
 @click.command()
