@@ -39,8 +39,8 @@ __all__ = [
 class Client:
     """A connection to one service, under one key: GANYMEDE_URL and GANYMEDE_KEY where they are not given.
 
-    Once the service has answered, a request that is safe to repeat is repeated for `patience_s` while it is away, so
-    that a long watch survives a restart. Creating a job is safe too: it carries an idempotency key.
+    Once the service has answered, a request that is safe to repeat is repeated for `patience_s` (60) while it is away,
+    so that a long watch survives a restart. Creating a job is safe too: it carries an idempotency key.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Client:
         url: str | None = None,
         key: str | None = None,
         *,
-        patience_s: float = 10.0,
+        patience_s: float = 60.0,
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         url, key = url or os.environ.get("GANYMEDE_URL", DEFAULT_URL), key or os.environ.get("GANYMEDE_KEY")

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Required, TypedDict, Unpack, cast, overload
 
 from ganymede.answers import JobAnswer, PlanAnswer
@@ -9,6 +10,8 @@ from ganymede.job import Job, create_job
 from ganymede.losses import Losses
 from ganymede.resource import path_of, without_none
 from ganymede.transport import Transport
+
+_LARGEST_PAGE = 200
 
 
 class JobSpec(TypedDict, total=False):
@@ -67,9 +70,10 @@ class Jobs:
         )
         return [Losses(each) for each in self._transport.object("GET", "/losses/compare", params=query)["data"]]
 
-    def list(self, **filters: str | int) -> Iterator[Job]:
-        """Yield jobs, newest first; filters are the query of GET /jobs: status, label, parent, sweep, q, limit."""
-        for job in self._transport.pages("/jobs", filters):
+    def list(self, *, limit: int | None = None, **filters: str) -> Iterator[Job]:
+        """Yield jobs, newest first, at most `limit`; filters as of GET /jobs: status, label, parent, sweep, q."""
+        page = {} if limit is None else {"limit": min(max(limit, 1), _LARGEST_PAGE)}
+        for job in islice(self._transport.pages("/jobs", {**filters, **page}), limit):
             yield Job(self._transport, cast("JobAnswer", job))
 
 

@@ -45,6 +45,8 @@ def read_value(text: str) -> Any:
 def _document(name: str) -> dict[str, Any]:
     try:
         spec = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+    except FileNotFoundError as error:
+        raise click.BadParameter(f"{name} is neither a file nor KEY=VALUE") from error
     except (OSError, ValueError) as error:
         raise click.BadParameter(f"{name}: {error}") from error
     if not isinstance(spec, dict):

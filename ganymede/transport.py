@@ -47,9 +47,12 @@ class Transport:
     """A connection to one service, under one key.
 
     Once the service has answered, a request that is safe to repeat is repeated for `patience_s` while it is away.
+    Raises ValueError for an address that is none.
     """
 
     def __init__(self, url: str, key: str | None, *, patience_s: float, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is no address of a service, such as http://127.0.0.1:8000")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.url = url.rstrip("/")
         self.patience_s = patience_s
@@ -138,6 +141,8 @@ class Transport:
 
 def write_whole(target: Path, pieces: Iterable[bytes]) -> int:
     """Write a file that appears whole or not at all; return its size in bytes."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent} is no directory, so {target.name} cannot be written there")
     part = target.with_name(f".{target.name}.part")
     try:
         with part.open("wb") as file:

@@ -167,8 +167,9 @@ def _refuse_busy_port(settings: Settings) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise click.ClickException(f"Cannot listen on {settings.bind}: {error.strerror}.") from error
-        message = f"Port {settings.port} is in use. Choose another: ganymede up --port {settings.port + 1}"
-        raise click.ClickException(message) from None
+        free = settings.port + 1
+        other = f"ganymede up --port {free}, or GANYMEDE_BIND=127.0.0.1:{free} make run"
+        raise click.ClickException(f"Port {settings.port} is in use. Choose another: {other}") from None
 
 
 def _answers(settings: Settings) -> bool:

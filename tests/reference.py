@@ -58,10 +58,15 @@ def endpoints() -> str:
     ]
     return f"""# The API
 
-JSON in and out. Every refusal is `application/problem+json` with all faults at once, a `code` to program against and
-the `request_id` of the log. Lists are pages with a cursor, answers carry ETags, and `POST /jobs` with an
-`Idempotency-Key` creates one job however often it is sent. `/openapi.json` describes every parameter and answer to
-programs, `/docs` to people, offline.
+JSON in and out. Every refusal is `application/problem+json` with all the faults that could be found, a `code` to
+program against and the `request_id` of the log: first those of kinds, bounds and names, all at once, then what only
+the data can tell, as a batch that is larger than it. Lists are pages with a cursor, answers carry ETags.
+
+`POST /jobs` with an `Idempotency-Key` (1 to 255 characters) creates one job however often it is sent: repeats get the
+first answer, with the header `Idempotent-Replayed`, for as long as the job exists. The same key with another body is a
+conflict, 409. A request that was refused uses up no key. Forks and sweeps take it, too.
+
+`/openapi.json` describes every parameter and answer to programs, `/docs` to people, offline.
 
 {table(("call", "what it does"), rows)}"""
 

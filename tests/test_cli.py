@@ -259,6 +259,16 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     assert f"/jobs/{job_id}/fork" in refusals[0].output
 
 
+def test_the_table_of_losses_is_of_the_columns_that_are_named(service: Service, job_id: str) -> None:
+    named = run(service, "losses", job_id, "--columns", "g_loss,d_loss").output
+    unknown = run(service, "losses", job_id, "--columns", "d_los")
+    thinned = run(service, "losses", job_id, "--max-points", "5")
+
+    assert [line.split()[0] for line in named.splitlines()] == ["COLUMN", "g_loss", "d_loss"]
+    assert (unknown.exit_code, thinned.exit_code) == (ExitCode.REFUSED, ExitCode.REFUSED)
+    assert "no column 'd_los'" in unknown.stderr
+
+
 def test_jobs_are_compared_side_by_side(service: Service, job_id: str) -> None:
     fork = json.loads(run(service, "fork", job_id, "loop.max_steps=250", "--watch", "--json").output)["id"]
 
@@ -337,7 +347,7 @@ def test_a_file_that_cannot_be_written_is_said_so(service: Service, job_id: str,
     done = run(service, "losses", job_id, "-o", str(tmp_path / "nowhere" / "losses.csv"))
 
     assert done.exit_code == ExitCode.FAILED
-    assert "No such file or directory" in done.stderr
+    assert "nowhere is no directory" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["keys", "create"], ["keys", "list"], ["keys", "revoke", "key_x"], ["migrate"]])
@@ -360,6 +370,20 @@ def test_who_gets_no_turn_to_write_is_told_so(tmp_path: Path) -> None:
 
     assert done.exit_code == ExitCode.FAILED
     assert done.stderr.startswith("Error: The database refused: no turn to write")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["--url", "nowhere", "list"], "no address of a service"),
+        (["submit", "dataset"], "neither a file nor KEY=VALUE"),
+    ],
+)
+def test_what_is_mistyped_is_told_as_such(command: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, command)
+
+    assert done.exit_code == ExitCode.REFUSED
+    assert words in done.stderr
 
 
 def test_a_port_of_its_own_keeps_the_address() -> None:

@@ -218,6 +218,15 @@ def test_a_refusal_says_what_would_be_right_once(served: Served, spec: dict[str,
     assert re.fullmatch(line, str(refusal.value).splitlines()[1])
 
 
+def test_as_many_jobs_are_listed_as_are_asked_for(engine: Engine, served: Served) -> None:
+    with writing(engine) as session:
+        ids = [add_job(session).id for _ in range(4)]
+    with Client(served.url) as client:
+        assert [job.id for job in client.jobs.list(limit=3)] == ids[:0:-1]
+        assert [job.id for job in client.jobs.list()] == ids[::-1]
+        assert list(client.jobs.list(limit=0)) == []
+
+
 def test_a_stream_is_whole_from_any_message_on_and_ends_with_the_job(engine: Engine, served: Served) -> None:
     with writing(engine) as session:
         job_id = add_job(session).id

@@ -58,6 +58,18 @@ def test_the_walks_of_the_readme(service: Service, tmp_path: Path) -> None:
     assert len(load_file(tmp_path / "generator.safetensors")) > 0
 
 
+def test_the_ways_to_watch_a_job(service: Service, tmp_path: Path) -> None:
+    walk("docs/watching.md", service, tmp_path)
+
+    lines = [json.loads(line) for line in (tmp_path / "events.ndjson").read_text().splitlines() if line.strip()]
+    ids = [int(number) for number in re.findall(r"^id: (\d+)$", (tmp_path / "events.txt").read_text(), re.MULTILINE)]
+    rest = [int(number) for number in re.findall(r"^id: (\d+)$", (tmp_path / "rest.txt").read_text(), re.MULTILINE)]
+    assert json.loads((tmp_path / "job.json").read_text())["status"] in ("queued", "running", "succeeded")
+    assert [line["id"] for line in lines] == ids == [*range(1, len(ids) + 1)]
+    assert lines[-1]["data"]["status"] == "succeeded"
+    assert rest == ids[2:]
+
+
 def test_the_tutorial(service: Service, tmp_path: Path) -> None:
     walk("docs/tutorial.md", service, tmp_path, shorter={"2000": "60"})
 

@@ -19,7 +19,11 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
 
         url, key = context.obj
         try:
-            with Client(url, key) as client:
+            client = Client(url, key)
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from error
+        try:
+            with client:
                 command(client, *args, **options)
         except GanymedeProblem as problem:
             stop(str(problem), ExitCode.REFUSED if problem.status < 500 else ExitCode.UNREACHABLE)

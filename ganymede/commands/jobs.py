@@ -76,14 +76,12 @@ def fork(
 @with_client
 def list_jobs(client: "Client", text: str | None, limit: int, as_json: bool, **filters: str | None) -> None:
     """List jobs, newest first."""
-    from itertools import islice
-
     given = {name: value for name, value in {**filters, "q": text}.items() if value}
-    jobs = [job.data for job in islice(client.jobs.list(limit=limit, **given), limit)]
+    jobs = [job.data for job in client.jobs.list(limit=limit, **given)]
     if as_json:
         show_json(jobs)
     else:
-        header = ("ID", "STATUS", "STEP", "OF", "D_LOSS", "G_LOSS", "CREATED", "NAME")
+        header = ("ID", "STATUS", "STEP", "OF", "D_LOSS", "G_LOSS", "CREATED", "TRAINS", "NAME")
         click.echo(format_table(header, [_row(job) for job in jobs]))
 
 
@@ -106,6 +104,8 @@ def show(client: "Client", job_id: str, as_json: bool) -> None:
 def _details(job: "JobAnswer") -> dict[str, object]:
     return {
         "name": job["name"],
+        "trains": _what_trains(job),
+        "seed": job["resolved_spec"]["seed"],
         "parent": _told(job["parent"]),
         "attempt": job["attempt"],
         "worker": job["worker"],
@@ -145,7 +145,7 @@ def watch(client: "Client", job_id: str, as_json: bool) -> None:
 def extend(client: "Client", job_id: str, max_steps: int, as_json: bool) -> None:
     """Let a job train up to step MAX_STEPS.
 
-    One that has ended is forked instead.
+    One that has ended cannot; a fork trains on: ganymede fork.
     """
     job = client.jobs.get(job_id).change(max_steps=max_steps)
     if as_json:
@@ -224,12 +224,17 @@ def _announce(job: "Job", *, watches: bool, as_json: bool) -> None:
 
 @contextmanager
 def _staying(job_id: str) -> Iterator[None]:
-    """Say how to come back when somebody leaves with Ctrl-C."""
+    """Say how to come back when somebody leaves with Ctrl-C, or the service has gone for long."""
+    from ganymede.client import ServiceUnreachable
+
+    come_back = f"Come back with: ganymede watch {job_id}"
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"\n{job_id} goes on without you. Come back with: ganymede watch {job_id}", err=True)
+        click.echo(f"\n{job_id} goes on without you. {come_back}", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except ServiceUnreachable as error:
+        raise ServiceUnreachable(f"{error}\nOnce it is back, {job_id} goes on. {come_back}") from error
 
 
 def _see_through(job: "Job", *, quiet: bool) -> None:
@@ -259,5 +264,13 @@ def _row(job: "JobAnswer") -> tuple[object, ...]:
         losses.get("d_loss"),
         losses.get("g_loss"),
         job["created_at"],
+        _what_trains(job),
         job["name"],
     )
+
+
+def _what_trains(job: "JobAnswer") -> str:
+    """Tell a job's data, networks, loss and loop."""
+    spec = job["resolved_spec"]
+    parts = (spec["dataset"]["name"], spec["model"]["architecture"], spec["objective"]["loss"], spec["loop"]["variant"])
+    return " ".join(parts)

@@ -1,6 +1,6 @@
 """Commands on what jobs made: events, losses, diagnosis, samples, checkpoints, exports, quality, all of it at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +51,21 @@ def losses(
         named = columns.split(",") if columns else []
         show_json(job.losses(*named, max_points=max_points, lineage=lineage).data)
     else:
+        if max_points or lineage:
+            raise click.UsageError("--max-points and --lineage go with -o or --json: the table is of all steps.")
         header = ("COLUMN", "LAST", "MIN", "AT STEP", "MAX", "AT STEP", "MEAN", "COUNT", "NONFINITE")
-        rows = [(name, *_summary_row(column)) for name, column in job.losses_summary().items()]
+        summary = job.losses_summary()
+        rows = [(name, *_summary_row(summary[name])) for name in _chosen(columns, summary)]
         click.echo(format_table(header, rows))
+
+
+def _chosen(columns: str | None, recorded: Iterable[str]) -> list[str]:
+    """Return the columns that were named, or all that are recorded."""
+    every = [*recorded]
+    named = columns.split(",") if columns else every
+    if unknown := [name for name in named if name not in every]:
+        raise click.BadParameter(f"there is no column {unknown[0]!r} ({', '.join(every)})", param_hint="--columns")
+    return named
 
 
 @click.command()
@@ -73,7 +85,7 @@ def compare(client: "Client", job_ids: tuple[str, ...], columns: str | None, as_
     summaries = [client.jobs.get(job_id).losses_summary() for job_id in job_ids]
     every = dict.fromkeys(column for summary in summaries for column in summary)
     lasts = [{column: told["last"] for column, told in summary.items()} for summary in summaries]
-    rows = [(column, *(last.get(column) for last in lasts)) for column in named or every]
+    rows = [(column, *(last.get(column) for last in lasts)) for column in _chosen(columns, every)]
     click.echo(format_table(("COLUMN", *job_ids), rows))
 
 

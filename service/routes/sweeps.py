@@ -71,7 +71,6 @@ def create_sweep(web: Web, caller: Caller, body: SweepSpec) -> Response:
     digest = digest_of({"sweep": body.model_dump(mode="json", exclude_unset=True)})
     if (first := replay(web, caller, digest)) is not None:
         return first
-    check_metric(body.metric)
     search = _search_of(body)
     points = choose_points(body, 0 if body.drawn is None else search["seed"])
     dataset_id = upload_of(body.spec)

@@ -34,10 +34,16 @@ def goal_for(metric: str, given: Goal | None, *, pointer: str = "/goal") -> Goal
     return goal
 
 
-def check_metric(metric: str | None, *, pointer: str = "/metric") -> None:
+def check_metric(metric: str | None, *, pointer: str) -> None:
     """Refuse what is neither a metric of quality nor a recorded column."""
-    if metric is not None and metric not in METRICS and metric not in COLUMNS:
-        raise InvalidInput([unknown_name("metric or column", pointer, metric, [*METRICS, *COLUMNS])])
+    if faults := _faults_of_metric(metric, pointer):
+        raise InvalidInput(faults)
+
+
+def _faults_of_metric(metric: str | None, pointer: str) -> list[Fault]:
+    if metric is None or metric in METRICS or metric in COLUMNS:
+        return []
+    return [unknown_name("metric or column", pointer, metric, [*METRICS, *COLUMNS])]
 
 
 def resolve_members(
@@ -52,7 +58,8 @@ def resolve_members(
 
     seed is that of members whose spec and parameters name none.
     """
-    base, members, faults = _common_spec(sweep, seed), [], [*_sweep_faults(sweep)]
+    base, members = _common_spec(sweep, seed), []
+    faults = [*_faults_of_metric(sweep.metric, "/metric"), *_sweep_faults(sweep)]
     for number, point in enumerate(points, 1):
         try:
             posted = _laid_over(base, sweep, point, number)

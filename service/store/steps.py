@@ -12,7 +12,7 @@ Row = TypeVar("Row", Checkpoint, Sample)
 
 MOST_NAMED = 10  # steps in a sentence
 _FIRST = {
-    Checkpoint: "by default the first comes after a minute of training",
+    Checkpoint: "by default one comes within a minute of training; POST /jobs/ID/checkpoints asks for one now",
     Sample: "the first comes at the step that samples.every_steps names",
 }
 
