@@ -10,6 +10,7 @@ from chaos.stack import Database
 from chaos.storm import Report, a_storm
 
 STORM_S = 30.0
+FEWEST_FAULTS = 6
 
 
 @pytest.mark.slow
@@ -19,7 +20,7 @@ def test_no_promise_breaks_in_a_storm(database: Database, tmp_path: Path) -> Non
     report = Report(database, seed=random.randrange(2**31))
 
     with a_storm(tmp_path, report) as storm:
-        storm.run_round(STORM_S)
+        while len(report.trials) < FEWEST_FAULTS:  # a busy machine takes most of a round to start the web again
+            storm.run_round(STORM_S)
 
     assert report.violations == [], f"make chaos SEED={report.seed} strikes alike"
-    assert len(report.trials) > 5
