@@ -245,6 +245,33 @@ def test_a_value_that_is_refused_is_told_beside_its_field(visit: Visit) -> None:
     expect(visit.page.locator("#field-loop-batch_size-fault")).to_be_empty()
 
 
+def test_a_refused_start_leads_to_the_faulty_field(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/new")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+    section = visit.page.locator("summary", has_text="loop")
+    section.click()
+    visit.page.get_by_label("max steps").fill("-1")
+    expect(visit.page.locator("#field-loop-max_steps-fault")).not_to_be_empty()
+    section.click()
+
+    visit.page.get_by_role("button", name="Start training").click()
+
+    expect(visit.page.get_by_label("max steps")).to_be_focused()
+    expect(visit.page.get_by_label("max steps")).to_be_in_viewport()
+
+
+def test_what_is_refused_is_told_in_view(engine: Engine, blobs: Directory, visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
+    visit.page.set_viewport_size({"width": 390, "height": 500})
+    visit.page.get_by_label("How many").fill("0")
+
+    visit.page.get_by_role("button", name="Draw").click()
+
+    alert = visit.page.get_by_role("alert")
+    expect(alert).to_be_in_viewport(ratio=1)
+    expect(visit.page.get_by_label("How many")).to_be_in_viewport()
+
+
 def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -> None:
     other, attempt = add_running_job(engine, objective={"loss": "saturating"})
     record(engine, other, attempt, 1, 100)

@@ -125,6 +125,22 @@ class Field {
       this.input.setAttribute("aria-describedby", this.fault.id);
     } else this.input.removeAttribute("aria-invalid");
   }
+
+  /** Whether something was said to be wrong. */
+  isFaulty() {
+    return this.fault.textContent !== "";
+  }
+
+  /** Open all that the field lies in. */
+  unfold() {
+    for (let around = this.root.closest("details"); around; around = around.parentElement.closest("details")) around.open = true;
+  }
+
+  /** Let people go on here, in the middle of what they see. */
+  focus() {
+    this.input.focus({ preventScroll: true });
+    this.root.scrollIntoView({ block: "center" });
+  }
 }
 
 function inputOf(schema, id) {

@@ -95,7 +95,7 @@ async function checkSoon() {
 async function check() {
   if (parent) return; // a fork is checked when it is made
   markChosen();
-  for (const each of fields.leaves()) each.complain("");
+  clearFaults();
   try {
     const plan = await ask("/jobs?dry_run=true", { method: "POST", json: fields.value() ?? {} });
     fields.hint(plan.resolved_spec);
@@ -103,9 +103,19 @@ async function check() {
     fill(estimate, `Generator ${count(ours)} and discriminator ${count(theirs)} parameters; about ${size(memory)} of memory, ${size(saved)} a checkpoint.`);
     forgive();
   } catch (error) {
-    const unplaced = (error.errors ?? []).filter((fault) => !blame(fault));
-    if (!error.errors?.length || unplaced.length) complain(error);
+    if (blameAll(error)) forgive();
+    else complain(error);
   }
+}
+
+function clearFaults() {
+  for (const each of fields.leaves()) each.complain("");
+}
+
+/** Show all faults beside their fields; tell whether each has one. */
+function blameAll({ errors = [] }) {
+  const placed = errors.map(blame);
+  return placed.length > 0 && placed.every(Boolean);
 }
 
 /** Show a fault beside its field; tell whether there is one. */
@@ -114,11 +124,12 @@ function blame(fault) {
   const at = fields.leaves().find((each) => pointer === each.pointer || pointer.startsWith(`${each.pointer}/`));
   if (!at) return false;
   at.complain(fault.message);
-  at.root.closest("details")?.setAttribute("open", "");
+  at.unfold();
   return true;
 }
 
 async function start() {
+  clearFaults();
   const spec = fields.value() ?? {};
   try {
     const job = parent
@@ -126,8 +137,9 @@ async function start() {
       : await ask("/jobs", { method: "POST", json: spec });
     location.href = pageOf(job);
   } catch (error) {
-    error.errors?.forEach(blame);
-    throw error;
+    const isAllTold = blameAll(error);
+    fields.leaves().find((each) => each.isFaulty())?.focus();
+    if (!isAllTold) throw error;
   }
 }
 
