@@ -252,6 +252,7 @@ def test_a_refused_start_leads_to_the_faulty_field(visit: Visit) -> None:
     section.click()
     visit.page.get_by_label("max steps").fill("-1")
     expect(visit.page.locator("#field-loop-max_steps-fault")).not_to_be_empty()
+    expect(visit.page.locator(".new .facts")).not_to_contain_text("parameters")
     section.click()
 
     visit.page.get_by_role("button", name="Start training").click()
@@ -260,7 +261,7 @@ def test_a_refused_start_leads_to_the_faulty_field(visit: Visit) -> None:
     expect(visit.page.get_by_label("max steps")).to_be_in_viewport()
 
 
-def test_what_is_refused_is_told_in_view(engine: Engine, blobs: Directory, visit: Visit) -> None:
+def test_what_is_refused_is_told_once_and_in_view(engine: Engine, blobs: Directory, visit: Visit) -> None:
     visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
     visit.page.set_viewport_size({"width": 390, "height": 500})
     visit.page.get_by_label("How many").fill("0")
@@ -269,7 +270,16 @@ def test_what_is_refused_is_told_in_view(engine: Engine, blobs: Directory, visit
 
     alert = visit.page.get_by_role("alert")
     expect(alert).to_be_in_viewport(ratio=1)
+    expect(alert.locator("li")).to_have_text(["n: input should be greater than or equal to 1"])
+    expect(alert.locator("strong")).to_have_text("The input breaks rules")
     expect(visit.page.get_by_label("How many")).to_be_in_viewport()
+
+
+def test_of_an_unknown_job_nothing_is_awaited(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id=job_nobody")
+
+    expect(visit.page.get_by_role("alert")).to_contain_text("There is no job job_nobody")
+    expect(visit.page.locator("#content")).to_be_empty()
 
 
 def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -> None:

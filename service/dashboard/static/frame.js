@@ -2,22 +2,27 @@
 
 import { fill, find, make } from "./dom.js";
 import { Problem, apiKey, keepApiKey } from "./service.js";
+import { words } from "./words.js";
 
 /** Begin a page: run its main function and show what it raises. */
 export function begin(main) {
   document.addEventListener("key-wanted", askForKey);
   if (apiKey()) offerToForgetKey();
-  main().catch(complain);
+  main().catch((error) => {
+    find("loading")?.remove();
+    complain(error);
+  });
 }
 
 /** Show what went wrong at the top of the page; a missing key has its own question. */
 export function complain(error) {
   if (error.name === "AbortError" || (error instanceof Problem && error.status === 401)) return;
-  const faults = (error.errors || []).map((fault) => make("li", {}, faultText(fault)));
+  const faults = error.errors ?? [];
+  const isListed = faults.length > 0 && faults.every((fault) => error.message.includes(fault.message));
   fill(
     find("complaint"),
-    make("strong", {}, error.message),
-    faults.length ? make("ul", {}, faults) : null,
+    make("strong", {}, isListed ? error.title : error.message),
+    faults.length ? make("ul", {}, faults.map((fault) => make("li", {}, faultText(fault)))) : null,
     make("button", { type: "button", class: "quiet", click: forgive }, "Close"),
   );
   find("complaint").hidden = false;
@@ -28,10 +33,12 @@ export function forgive() {
   find("complaint").hidden = true;
 }
 
-/** Tell one fault: where, what, and what would be right. */
-function faultText(fault) {
-  const allowed = fault.allowed === undefined || fault.allowed === null ? "" : ` (${allowedText(fault.allowed)})`;
-  return `${fault.pointer}: ${fault.message}${allowed}`;
+/** Tell one fault: where, what, and what would be right unless that is said already. */
+function faultText({ pointer, message, allowed }) {
+  const place = pointer.split("/").filter(Boolean).map(words).join(", ");
+  const right = typeof allowed === "object" ? Object.values(allowed ?? {}) : [allowed];
+  const isSaid = right.every((value) => message.includes(value));
+  return `${place ? `${place}: ` : ""}${message}${isSaid ? "" : ` (${allowedText(allowed)})`}`;
 }
 
 function allowedText(allowed) {

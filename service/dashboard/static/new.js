@@ -105,6 +105,7 @@ async function check() {
   } catch (error) {
     if (blameAll(error)) forgive();
     else complain(error);
+    fill(estimate, "What it needs is told once nothing is wrong.");
   }
 }
 

@@ -8,6 +8,7 @@ const KEPT = "ganymede-api-key";
 export class Problem extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.title || `The service answered ${status}.`);
+    this.title = problem.title;
     this.status = status;
     this.code = problem.code;
     this.errors = problem.errors || [];
