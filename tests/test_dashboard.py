@@ -282,6 +282,16 @@ def test_of_an_unknown_job_nothing_is_awaited(visit: Visit) -> None:
     expect(visit.page.locator("#content")).to_be_empty()
 
 
+def test_empty_fields_tell_shortly_what_the_service_chooses(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/new")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+
+    fields = visit.page.locator("#field-dataset, #field-objective-r1, #field-objective-top_k")
+    hints = fields.evaluate_all("fields => fields.map(field => field.placeholder)")
+
+    assert hints == ["digits", "5, cosine", "1"]
+
+
 def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -> None:
     other, attempt = add_running_job(engine, objective={"loss": "saturating"})
     record(engine, other, attempt, 1, 100)

@@ -106,15 +106,17 @@ class Field {
   }
 
   fill(value) {
-    if (value === undefined || value === null) this.input.value = "";
-    else this.input.value = typeof value === "string" ? value : JSON.stringify(value);
+    this.input.value = written(value);
   }
 
   hint(value) {
     if (this.schema.isDrawn) return;
-    const text = value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+    const text = written(value);
     if (this.input.tagName === "SELECT") this.input.options[0].text = text ? `as the recipe has it: ${text}` : "as the recipe has it";
-    else this.input.placeholder = text;
+    else {
+      this.input.placeholder = value?.name ? told(value) : text;
+      this.input.title = value?.name ? text : "";
+    }
   }
 
   /** Say what is wrong with the value; nothing where it is right. */
@@ -141,6 +143,18 @@ class Field {
     this.input.focus({ preventScroll: true });
     this.root.scrollIntoView({ block: "center" });
   }
+}
+
+/** A value as people write it into a field. */
+function written(value) {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** What has a name and settings, as a schedule, in a word or two: the whole would be cut off. */
+function told({ name, initial }) {
+  if (initial === undefined) return name;
+  return name === "constant" ? String(initial) : `${initial}, ${name}`;
 }
 
 function inputOf(schema, id) {
