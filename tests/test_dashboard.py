@@ -26,6 +26,21 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True) 
 expect.set_options(timeout=30_000)  # a busy machine
 COLUMNS = recorded_columns(a_spec())
 STEPS = 300
+BEYOND_THE_CONTENT = """inputs => {
+  const { right } = document.getElementById("content").getBoundingClientRect();
+  return inputs.filter(input => input.getBoundingClientRect().right > right + 1).map(input => input.outerHTML);
+}"""
+BROKEN_WORDS = """headers => headers.flatMap(header => {
+  const texts = document.createTreeWalker(header, NodeFilter.SHOW_TEXT);
+  const broken = [];
+  while (texts.nextNode()) for (const { index, 0: word } of texts.currentNode.data.matchAll(/[^\\s-]+/g)) {
+    const range = document.createRange();
+    range.setStart(texts.currentNode, index);
+    range.setEnd(texts.currentNode, index + word.length);
+    if (range.getClientRects().length > 1) broken.push(word);
+  }
+  return broken;
+})"""
 
 
 def a_tall_picture() -> bytes:
@@ -319,6 +334,8 @@ def test_every_page_fits_a_phone(engine: Engine, visit: Visit, job_id: str, path
     visit.page.wait_for_load_state("load")
 
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert visit.page.locator("input").evaluate_all(BEYOND_THE_CONTENT) == []
+    assert visit.page.locator("th").evaluate_all(BROKEN_WORDS) == []
 
 
 def test_a_key_is_asked_for_where_one_is_wanted(engine: Engine, blobs: Directory, job_id: str) -> None:
@@ -353,7 +370,8 @@ def test_a_sweep_is_started_and_ranked(engine: Engine, visit: Visit) -> None:
     visit.page.get_by_role("button", name="Start the sweep").click()
 
     expect(visit.page.locator("tbody tr")).to_have_count(4)
-    expect(visit.page.locator("thead")).to_contain_text("objective.loss")
+    heads = ["rank", "coverage", "", "status", "objective.loss", "loop.variant", "at step", "step"]
+    expect(visit.page.locator("thead th")).to_have_text(heads)
     expect(visit.page.locator(".head")).to_contain_text("grid of 4 jobs: 4 queued")
     visit.page.get_by_role("button", name="Cancel all").click()
     expect(visit.page.locator(".head")).to_contain_text("4 cancelled")

@@ -86,6 +86,11 @@ function text(value) {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "-";
 }
 
+/** A path of the spec, which may go on in another line after its dots. */
+function breakable(path) {
+  return path.split(/(?<=\.)/).flatMap((part) => [part, make("wbr")]);
+}
+
 function summary(jobs, labels) {
   const row = (title, tell) => make("tr", {}, make("th", { scope: "row" }, title), jobs.map((job) => make("td", {}, tell(job))));
   const seconds = (job) => (job.started_at ? lasting((Date.parse(job.finished_at ?? new Date().toISOString()) - Date.parse(job.started_at)) / 1000) : "-");
@@ -94,7 +99,7 @@ function summary(jobs, labels) {
     make("tbody", {},
       row("samples", thumbnail), row("status", badge), row("steps", (job) => count(job.progress.step)), row("took", seconds),
       row("steps a second", (job) => (job.progress.steps_per_second ? measured(Number(job.progress.steps_per_second.toPrecision(3))) : "-")),
-      differences(jobs).map((key) => row(key.slice(1).replaceAll("/", "."), (job) => text(at(job.resolved_spec, key)))))));
+      differences(jobs).map((key) => row(breakable(key.slice(1).replaceAll("/", ".")), (job) => text(at(job.resolved_spec, key)))))));
 }
 
 async function qualities(jobs, labels) {

@@ -132,16 +132,17 @@ function parametersText({ parameters }) {
 
 function table({ data, metric, goal }) {
   const paths = [...new Set(data.flatMap((each) => Object.keys(each.parameters)))];
-  const head = ["rank", ...paths, words(metric), "at step", "status", "step", ""];
+  const head = ["rank", words(metric), "", "status", ...paths, "at step", "step"];
   return make("div", { class: "scrolls" }, make("table", {},
     make("caption", {}, `${goal === "higher" ? "Higher" : "Lower"} is better`),
     make("thead", {}, make("tr", {}, head.map((name) => make("th", { scope: "col" }, name)))),
     make("tbody", {}, data.map((each) => make("tr", {},
       make("th", { scope: "row" }, each.rank ?? "-"),
+      make("td", {}, each.rank ? measured(each.value) : "-"),
+      make("td", {}, make("a", { href: `/dashboard/job?id=${each.job}` }, "open")),
+      make("td", {}, make("span", { class: `status ${each.status}` }, each.status)),
       paths.map((path) => make("td", {}, String(each.parameters[path] ?? "-"))),
-      make("td", {}, each.rank ? measured(each.value) : "-"), make("td", {}, each.value_step === null ? "-" : count(each.value_step)),
-      make("td", {}, make("span", { class: `status ${each.status}` }, each.status)), make("td", {}, count(each.step)),
-      make("td", {}, make("a", { href: `/dashboard/job?id=${each.job}` }, "open")))))));
+      make("td", {}, each.value_step === null ? "-" : count(each.value_step)), make("td", {}, count(each.step)))))));
 }
 
 begin(main);
