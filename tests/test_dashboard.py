@@ -137,6 +137,27 @@ def test_a_job_is_followed_while_it_trains(engine: Engine, visit: Visit, job_id:
     visit.assert_quiet()
 
 
+def test_the_first_rows_of_a_table_are_shown_at_each_sampling_point(
+    engine: Engine, blobs: Directory, visit: Visit
+) -> None:
+    job_id, attempt = add_running_job(engine)
+    for step in (1, 2):
+        rows = f"a,b\n{step},0\n".encode()
+        table = store_file(blobs, job_id=job_id, attempt=attempt, name=f"samples-{step}.csv", pieces=[rows])
+        with writing(engine) as session:
+            samples.add_sample(
+                session, transitions.fence(session, job_id, attempt), step=step, count=1, files={"csv": table}
+            )
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.get_by_label("Samples", exact=True)
+
+    expect(part.locator("pre")).to_have_text("a,b\n2,0\n")
+    part.get_by_label("Sampling point").press("Home")
+
+    expect(part.locator("pre")).to_have_text("a,b\n1,0\n")
+    visit.assert_quiet()
+
+
 def test_samples_are_drawn_from_the_checkpoint_that_is_chosen(engine: Engine, blobs: Directory, visit: Visit) -> None:
     job_id = job_with_generator(engine, blobs, steps=(10, 20))
     visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")

@@ -13,10 +13,11 @@ export class Gallery {
     this.job = job;
     this.points = [];
     this.image = make("img", { class: "samples", alt: "" });
+    this.rows = make("div", { hidden: true });
     this.words = make("p", { class: "facts" });
     this.files = make("p", { class: "links" });
     this.slider = make("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": "Sampling point", input: () => this._show() });
-    this.stage = make("div", { hidden: true }, this.image, this.slider, this.words, this.files);
+    this.stage = make("div", { hidden: true }, this.image, this.rows, this.slider, this.words, this.files);
     this.nothing = make("p", { class: "empty" }, "No samples yet.");
     this.root = make("section", { "aria-label": "Samples" }, make("h2", {}, "Samples"), this.nothing, this.stage);
   }
@@ -39,10 +40,17 @@ export class Gallery {
     const isPicture = formats.includes("png");
     this.image.hidden = !isPicture;
     if (isPicture) showIn(this.image, `${path}?format=png`).catch(complain);
+    this.rows.hidden = isPicture || !formats.includes("csv");
+    if (!this.rows.hidden) this._showRows(point).catch(complain);
     this.image.alt = `Samples at step ${count(point.step)}`;
     this.slider.setAttribute("aria-valuetext", `step ${count(point.step)}`);
     fill(this.words, `Step ${count(point.step)}, ${Number(this.slider.value) + 1} of ${this.points.length} sampling points, ${count(point.count)} samples from latents that stay the same.`);
     fill(this.files, formats.map((format) => make("button", { type: "button", class: "quiet", click: doing(() => download(`${path}?format=${format}`, `samples-${point.step}.${format}`)) }, format)), isPicture ? ["gif", "png"].map((kind) => make("button", { type: "button", class: "quiet", click: doing(() => download(`${this.job.links.self}/timeline.${kind}`, `timeline.${kind}`)) }, { gif: "all, moving", png: "all, side by side" }[kind])) : null);
+  }
+
+  async _showRows({ step }) {
+    const table = await (await send(`${this.job.links.samples}/${step}?format=csv`)).text();
+    if (this.points[Number(this.slider.value)].step === step) fill(this.rows, firstRows(table)); // not yet another
   }
 }
 
@@ -119,6 +127,10 @@ async function shown(response, wish) {
   const save = make("a", { class: "button", href: address, download: `samples-${wish.seed}.${kind.split("/").at(-1)}` }, "Save");
   if (kind.startsWith("image/")) return make("div", {}, make("img", { class: "samples", src: address, alt: `${wish.n} samples, seed ${wish.seed}` }), save);
   if (kind.startsWith("audio/")) return make("div", {}, make("audio", { controls: true, src: address }), save);
-  if (kind === "text/csv") return make("div", {}, make("pre", {}, (await file.text()).split("\n").slice(0, 12).join("\n")), save);
+  if (kind === "text/csv") return make("div", {}, firstRows(await file.text()), save);
   return save;
+}
+
+function firstRows(table) {
+  return make("pre", {}, table.split("\n").slice(0, 12).join("\n"));
 }
