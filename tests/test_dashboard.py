@@ -17,7 +17,7 @@ from service.store import history, keys, orders, samples, transitions
 from service.store.stream import add_flush
 from service.store.transitions import Progress
 from tests.browsing import Visit, visiting
-from tests.building import a_spec, add_job, add_running_job, save_checkpoint
+from tests.building import a_spec, add_job, add_ready_dataset, add_running_job, save_checkpoint
 from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 
@@ -382,6 +382,17 @@ def test_a_data_set_is_uploaded(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Upload").click()
 
     expect(visit.page.locator(".job", has_text="rows.csv")).to_contain_text("preparing")
+    visit.assert_quiet()
+
+
+def test_a_job_on_an_upload_tells_its_name(engine: Engine, visit: Visit) -> None:
+    with writing(engine) as session:
+        dataset_id = add_ready_dataset(session).id
+        job_id = add_job(session, dataset=dataset_id).id
+
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+
+    expect(visit.page.get_by_title(dataset_id)).to_have_text("mine · mlp · non saturating, original")
     visit.assert_quiet()
 
 

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { complain } from "./frame.js";
-import { showIn } from "./service.js";
+import { ask, showIn } from "./service.js";
 import { count, lasting, measured } from "./words.js";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
@@ -27,10 +27,18 @@ export function badge(job) {
   return make("span", { class: `status ${job.status}` }, job.status);
 }
 
+/** What the data of a job is called; specs name uploads by their ids. */
+export async function dataNameOf(job) {
+  const { name } = job.resolved_spec.dataset;
+  if (!name.startsWith("ds_")) return name;
+  const known = await ask(`/datasets/${name}`).catch(() => ({ name })); // deleted, perhaps
+  return known.name;
+}
+
 /** What is trained on what. */
-export function kindOf(job) {
+export function kindOf(job, dataName = job.resolved_spec.dataset.name) {
   const spec = job.resolved_spec;
-  return [spec.dataset.name, spec.model.architecture, words(spec)].join(" · ");
+  return [dataName, spec.model.architecture, words(spec)].join(" · ");
 }
 
 function words({ objective, loop }) {
