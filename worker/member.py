@@ -178,13 +178,13 @@ class Member:
             self._measurer.measure(training)
         late = monotonic_s() - self._saved_at > self._around.settings.checkpoint_s
         wanted = is_measured and checkpoints.keep_best
-        asked = self._is_asked_to_save()
+        asked = self._hear_wishes()
         if late or wanted or asked or _is_due(step, checkpoints.every_steps, checkpoints.keep_every):
             self._saver.save_checkpoint(training, saves_heard=self._saves_heard)
             self._saved_at = monotonic_s()
 
-    def _is_asked_to_save(self) -> bool:
-        """Tell whether the owner has asked for a checkpoint since the step before."""
+    def _hear_wishes(self) -> bool:
+        """Hear how often the owner has asked for a checkpoint so far; tell whether any wish is new."""
         before, self._saves_heard = self._saves_heard, max(self._saves_heard, self._flusher.orders.saves_asked)
         return self._saves_heard > before
 
@@ -248,7 +248,7 @@ class Member:
             self._saver.save_sample(training)
             self._measurer.measure_last(training)
         if why not in (Why.CANCEL, Why.DIVERGED, Why.UNHEALTHY):
-            self._is_asked_to_save()  # it fulfils a wish that came with the one to stop
+            self._hear_wishes()  # one may have come with that to stop
             self._saver.save_checkpoint(training, saves_heard=self._saves_heard)
             self._saved_at = monotonic_s()
 

@@ -48,8 +48,7 @@ def losses(
         wanted = {"columns": columns, "max_points": max_points, "lineage": "true" if lineage else None}
         _save_losses(job, output, {name: value for name, value in wanted.items() if value}, as_json=as_json)
     elif as_json:
-        named = columns.split(",") if columns else []
-        show_json(job.losses(*named, max_points=max_points, lineage=lineage).data)
+        show_json(job.losses(*_named(columns), max_points=max_points, lineage=lineage).data)
     else:
         if max_points or lineage:
             raise click.UsageError("--max-points and --lineage go with -o or --json: the table is of all steps.")
@@ -59,10 +58,14 @@ def losses(
         click.echo(format_table(header, rows))
 
 
+def _named(columns: str | None) -> list[str]:
+    return columns.split(",") if columns else []
+
+
 def _chosen(columns: str | None, recorded: Iterable[str]) -> list[str]:
     """Return the columns that were named, or all that are recorded."""
     every = [*recorded]
-    named = columns.split(",") if columns else every
+    named = _named(columns) or every
     if unknown := [name for name in named if name not in every]:
         raise click.BadParameter(f"there is no column {unknown[0]!r} ({', '.join(every)})", param_hint="--columns")
     return named
@@ -78,9 +81,8 @@ def compare(client: "Client", job_ids: tuple[str, ...], columns: str | None, as_
 
     With --json their histories are printed, at most 1,000 steps of each.
     """
-    named = columns.split(",") if columns else []
     if as_json:
-        show_json([losses.data for losses in client.jobs.compare(job_ids, *named)])
+        show_json([losses.data for losses in client.jobs.compare(job_ids, *_named(columns))])
         return
     summaries = [client.jobs.get(job_id).losses_summary() for job_id in job_ids]
     every = dict.fromkeys(column for summary in summaries for column in summary)

@@ -44,7 +44,8 @@ def parse_spec(body: object) -> JobSpec:
         spec = JobSpec.model_validate(body)
     except ValidationError as error:
         told = faults_of(error, JobSpec)
-        faults = [*told, *(fault for fault in faults if fault.pointer not in {each.pointer for each in told})]
+        places = {fault.pointer for fault in told}
+        faults = [*told, *(fault for fault in faults if fault.pointer not in places)]
     if faults:
         raise InvalidInput(faults)
     return spec
