@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.answers.job_json import describe
 from service.crashpoints import crash_point
-from service.db import reading, writing
+from service.db import glancing, writing
 from service.errors import Fault, GanymedeError, InvalidInput, QuotaExceeded
 from service.models import IdempotencyKey, Job
 from service.store import jobs
@@ -44,7 +44,7 @@ def replay(web: Web, caller: Caller, digest: str) -> Response | None:
     key = _idempotency_key()
     if key is None:
         return None
-    with reading(web.engine) as session:
+    with glancing(web.engine) as session:
         first = find_answer(session, caller.owner_id, key, digest)
     return None if first is None else _replayed(first)
 

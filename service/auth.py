@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from flask import Request
 from sqlalchemy import Engine
 
-from service.db import reading
+from service.db import glancing
 from service.problems import Refused
 from service.settings import Settings
 from service.store.keys import LOCAL_OWNER, SCOPES, Scope, find_key
@@ -50,7 +50,7 @@ def admit(request: Request, *, engine: Engine, settings: Settings, scope: Scope)
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
         raise Refused("unauthorized", "Send a key as Authorization: Bearer KEY.", headers=_CHALLENGE)
-    with reading(engine) as session:
+    with glancing(engine) as session:
         key = find_key(session, secret.strip())
     if key is None:
         raise Refused("unauthorized", "The key is unknown, revoked or expired.", headers=_CHALLENGE)

@@ -1,16 +1,17 @@
 """Engines and transactions on SQLite and PostgreSQL. Nothing here knows a table."""
 
 import json
+import select
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -40,18 +41,43 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
     if backend == "sqlite":
         return _make_sqlite_engine(url, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
     if backend == "postgresql":
-        return create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
-            connect_args=_POSTGRESQL_CONNECT,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=pool_timeout_s,
-            pool_pre_ping=True,
-            json_serializer=_to_json,
-            json_deserializer=orjson.loads,
-            hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
-        )
+        return _make_postgresql_engine(url, pool_size=pool_size, pool_timeout_s=pool_timeout_s)
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
+
+
+def _make_postgresql_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        connect_args=_POSTGRESQL_CONNECT,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=pool_timeout_s,
+        json_serializer=_to_json,
+        json_deserializer=orjson.loads,
+        hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
+    )
+
+    @event.listens_for(engine, "checkout")
+    def replace_broken(connection: Any, _record: object, _proxy: object) -> None:
+        """Ask a server whether it is there only where it has said something unasked, which is goodbye nearly always.
+
+        To ask each time would double the ways there and back of a small query. The kernel says goodbye for a server
+        that died; one out of reach is noticed by the time-outs, which a question would have to wait for, too.
+        """
+        try:
+            if _has_news(connection):
+                engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the server is gone") from error
+
+    return engine
+
+
+def _has_news(connection: Any) -> bool:
+    """Tell whether anything can be read from the socket of an idle connection, an end or an error included."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
@@ -153,17 +179,29 @@ def _turn(engine: Engine) -> AbstractContextManager[None]:
     return nullcontext() if turns is None else turns.take(_BUSY_S)
 
 
-@contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
+def reading(engine: Engine) -> AbstractContextManager[Session]:
     """Yield a session for queries alone, which all see one state of the database.
 
     Close it before answering: with SQLite's rollback journal an open reader blocks every commit.
     """
+    # By default each statement sees what has been committed by then: a resume that cuts a history between two of them
+    # would leave the second without the steps that the first has found.
+    return _reading(engine, on_postgresql="REPEATABLE READ")
+
+
+def glancing(engine: Engine) -> AbstractContextManager[Session]:
+    """Yield a session for one query, or for several each of which may see the newest state.
+
+    To begin and end a transaction would take two more ways to PostgreSQL and back, which is most of a small query.
+    """
+    return _reading(engine, on_postgresql="AUTOCOMMIT")
+
+
+@contextmanager
+def _reading(engine: Engine, *, on_postgresql: Literal["REPEATABLE READ", "AUTOCOMMIT"]) -> Iterator[Session]:
     with engine.connect() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
         if engine.dialect.name == "postgresql":
-            # By default each statement sees what has been committed by then: a resume that cuts a history between two
-            # of them would leave the second without the steps that the first has found.
-            connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(isolation_level=on_postgresql)
         yield session
 
 

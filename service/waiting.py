@@ -6,7 +6,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from service.binding import Query
-from service.db import reading
+from service.db import glancing
 from service.web import Web
 
 
@@ -26,7 +26,7 @@ def wait_for_change(web: Web, query: WaitQuery, read: Callable[[Session], tuple[
         return
 
     def look() -> tuple[int, bool]:
-        with reading(web.engine) as session:
+        with glancing(web.engine) as session:
             return read(session)
 
     since = look()[0] if query.since is None else query.since

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
 
-from service.db import DATABASE_AWAY, make_engine, reading, writing, writing_lightly
+from service.db import DATABASE_AWAY, glancing, make_engine, reading, writing, writing_lightly
 from service.sqlite import sqlite_journal_mode
 from service.store import history
 from service.turns import Turns
 from tests.building import add_job
 
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+OWN_PROCESS = text("SELECT pg_backend_pid()")
 LONG_ENOUGH_S = 1.0  # for a commit; SQLite with a rollback journal keeps it waiting for the reader instead
 
 
@@ -39,6 +43,36 @@ def test_a_reader_sees_one_state_of_the_database_however_many_queries_it_takes(e
 
     assert recorded == (1, 20)
     assert block.last_step == 20
+
+
+@ON_POSTGRESQL
+def test_a_glance_needs_no_transaction_and_leaves_the_next_reader_his(engine: Engine) -> None:
+    def status_after_a_query(session: Session) -> TransactionStatus:
+        session.execute(OWN_PROCESS)
+        connection = session.connection().connection.driver_connection
+        assert connection is not None
+        return TransactionStatus(connection.info.transaction_status)
+
+    with glancing(engine) as session:
+        assert status_after_a_query(session) == TransactionStatus.IDLE
+    with reading(engine) as session:
+        assert status_after_a_query(session) == TransactionStatus.INTRANS
+
+
+@ON_POSTGRESQL
+def test_a_connection_whose_server_has_gone_is_replaced_before_anybody_needs_it(engine: Engine) -> None:
+    with glancing(engine) as session:
+        gone = session.scalar(OWN_PROCESS)
+    other = make_engine(engine.url.render_as_string(hide_password=False))
+    with glancing(other) as session:
+        is_gone = session.scalar(text("SELECT pg_terminate_backend(:process, 10000)"), {"process": gone})
+    other.dispose()
+
+    with writing(engine) as session:
+        new = session.scalar(OWN_PROCESS)
+
+    assert is_gone
+    assert new != gone
 
 
 def test_only_what_is_written_lightly_is_not_waited_for(engine: Engine) -> None:

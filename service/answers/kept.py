@@ -1,13 +1,20 @@
 """Answers kept as they are sent, by their tag: of many who ask for the same news, one has it built and compressed."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from flask import Request, Response
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from service.compression import compress
+from service.db import glancing, reading
 from service.recent import Recent
 
 MOST = 256
 LARGEST_BYTES = 64 * 1024  # so that all of them take 16 MiB at most
 Key = tuple[str, bool]
+Found = TypeVar("Found")
 
 
 class KeptAnswers:
@@ -15,6 +22,29 @@ class KeptAnswers:
 
     def __init__(self, most: int = MOST) -> None:
         self._known: Recent[Key, tuple[bytes, str | None]] = Recent(most)
+
+    def answer(
+        self,
+        engine: Engine,
+        request: Request,
+        look: Callable[[Session], tuple[Response, Found]],
+        build: Callable[[Session, Found], bytes],
+    ) -> Response:
+        """Answer with what is kept, or build it from one state of the database.
+
+        `look` returns an answer that has its tag and no body yet, and what it has found to build that of. Where nothing
+        is new, which is most often, a glance is all that the database is asked for.
+        """
+        with glancing(engine) as session:
+            response, _ = look(session)
+        if self.fill(response, request):
+            return response
+        with reading(engine) as session:
+            response, found = look(session)
+            if self.fill(response, request):
+                return response
+            response.set_data(build(session, found))
+        return self.keep(response, request)
 
     def fill(self, response: Response, request: Request) -> bool:
         """Give a tagged answer the body that is kept; tell whether nothing need be built, as for a 304 either."""

@@ -1,5 +1,6 @@
 """Jobs: create, find, change, delete. What is asked of a running one is in routes.control."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -20,6 +21,8 @@ from service.spec.parts.strict import MAX_STEPS
 from service.spec.resolve import resolve
 from service.store import jobs
 from service.store.datasets import hold_for_job, uploads_of
+from service.store.jobs import Glimpse
+from service.store.pages import Page
 from service.waiting import WaitQuery, wait_for_change
 from service.web import Caller, Web
 
@@ -111,12 +114,14 @@ def create_job(web: Web, caller: Caller, query: CreateQuery, body: JobSpec) -> R
 )
 def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
     """List jobs, newest first."""
-    with reading(web.engine) as session:
+    labels = [_label(text) for text in query.label]
+
+    def look(session: Session) -> tuple[Response, tuple[Page[Glimpse], Mapping[str, int]]]:
         page = jobs.list_jobs(
             session,
             caller.owner_id,
             status=query.status,
-            labels=[_label(text) for text in query.label],
+            labels=labels,
             q=query.q,
             parent=query.parent,
             sweep=query.sweep,
@@ -124,12 +129,14 @@ def list_jobs(web: Web, caller: Caller, query: JobsQuery) -> Response:
             cursor=query.cursor,
         )
         places = jobs.places_of(session, page.data)
-        response = tagged_page(page, request, *((job.id, job.version, places.get(job.id)) for job in page.data))
-        if web.kept.fill(response, request):
-            return response
-        data = web.job_json.of(session, page.data, places)
-    response.set_data(join_page(data, page))
-    return web.kept.keep(response, request)
+        facts = ((job.id, job.version, places.get(job.id)) for job in page.data)
+        return tagged_page(page, request, *facts), (page, places)
+
+    def build(session: Session, found: tuple[Page[Glimpse], Mapping[str, int]]) -> bytes:
+        page, places = found
+        return join_page(web.job_json.of(session, page.data, places), page)
+
+    return web.kept.answer(web.engine, request, look, build)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -148,15 +155,18 @@ def _label(text: str) -> tuple[str, str]:
 def show_job(web: Web, caller: Caller, path: JobPath, query: WaitQuery) -> Response:
     """Show a job, at once or as soon as it has changed."""
     wait_for_change(web, query, lambda session: jobs.version_of(session, caller.owner_id, path.job_id))
-    with reading(web.engine) as session:
+
+    def look(session: Session) -> tuple[Response, tuple[Glimpse, Mapping[str, int]]]:
         job = jobs.glimpse(session, caller.owner_id, path.job_id)
         places = jobs.places_of(session, [job])
-        response = tagged_by(request, job.id, job.version, places.get(job.id))
-        if web.kept.fill(response, request):
-            return response
+        return tagged_by(request, job.id, job.version, places.get(job.id)), (job, places)
+
+    def build(session: Session, found: tuple[Glimpse, Mapping[str, int]]) -> bytes:
+        job, places = found
         [answer] = web.job_json.of(session, [job], places)
-    response.set_data(answer)
-    return web.kept.keep(response, request)
+        return answer
+
+    return web.kept.answer(web.engine, request, look, build)
 
 
 @routes.add("PATCH", "/jobs/<job_id>", scope="submit", replies={200: Reply("The job.", JobAnswer)}, problems=(409,))
