@@ -3,8 +3,11 @@
 flask-openapi could do this too, but it takes a malformed body for none and any media type for JSON.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
@@ -13,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import Fault, InvalidInput, NotFound
 from service.problems import Refused
-from service.spec.faults import faults_of
+from service.spec.faults import MOST_FAULTS, faults_of, pointer_to
 from service.spec.job import JobSpec
 from service.spec.resolve import parse_spec
 
+_REPEATED = "given more than once"
+_NUL = "must not hold the NUL character"  # which PostgreSQL cannot store
 Model = TypeVar("Model", bound=BaseModel)
 
 _PARSERS: dict[Any, Callable[[object], Any]] = {JobSpec: parse_spec}  # of bodies that hold more than their models know
@@ -56,7 +61,7 @@ def read_query(model: type[Model], request: Request) -> Model:
     many = {name for name, field in model.model_fields.items() if _takes_many(field.annotation)}
     repeated = [name for name in given if len(given.getlist(name)) > 1 and name not in many]
     values = {name: given.getlist(name) if name in many else given[name] for name in given}
-    return read_values(model, values, [Fault(name, "repeated", "given more than once") for name in repeated])
+    return read_values(model, values, [Fault(name, "repeated", _REPEATED) for name in repeated])
 
 
 def read_values(model: type[Model], values: Mapping[str, Any], faults: Sequence[Fault] = ()) -> Model:
@@ -66,7 +71,7 @@ def read_values(model: type[Model], values: Mapping[str, Any], faults: Sequence[
     """
     found = [
         *faults,
-        *(Fault(name, "nul_character", "must not hold NUL") for name in values if _holds_nul(values[name])),
+        *(Fault(name, "nul_character", _NUL) for name in values if _holds_nul(values[name])),
     ]
     try:
         read = model.model_validate(values)
@@ -86,8 +91,6 @@ def read_body(model: type[Model], request: Request) -> Model:
     data = request.get_data(cache=False)
     request.stream.read(1)  # werkzeug cuts a chunked body at the limit in silence, and refuses whoever reads on
     value = {} if not data and not needs_body(model) else _read_json(request, data)
-    if _holds_nul(value):
-        raise InvalidInput([Fault("", "nul_character", "text must not hold the NUL character")])
     parse: Callable[[object], Model] = _PARSERS.get(model, model.model_validate)
     try:
         return parse(value)
@@ -107,24 +110,41 @@ def _read_json(request: Request, data: bytes) -> Any:
             "unsupported_media_type", f"Send application/json, not {got}.", headers={"Accept": "application/json"}
         )
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        value = orjson.loads(data)
+        as_written = json.loads(data, object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
+    except (orjson.JSONDecodeError, RecursionError) as error:
         raise Refused("malformed_json", f"The body is not JSON: {error}.") from None
+    if faults := [*islice(_faults_as_written(as_written), MOST_FAULTS)]:
+        raise InvalidInput(faults)
+    return value
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it is written: its names with their values."""
+
+
+def _faults_as_written(body: Any) -> Iterator[Fault]:
+    """Yield what no model sees: names that an object has more than once, of which readers take any one, and NUL.
+
+    No recursion: the depth is the client's.
+    """
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), body)]
+    while waiting:
+        path, part = waiting.pop()
+        if isinstance(part, _Pairs):
+            times = Counter(name for name, _ in part)
+            yield from (Fault(pointer_to((*path, name)), "repeated", _REPEATED) for name in times if times[name] > 1)
+            yield from (Fault(pointer_to(path), "nul_character", _NUL) for name in times if "\0" in name)
+            waiting += [((*path, name), value) for name, value in part]
+        elif isinstance(part, list):
+            waiting += [((*path, place), value) for place, value in enumerate(part)]
+        elif isinstance(part, str) and "\0" in part:
+            yield Fault(pointer_to(path), "nul_character", _NUL)
 
 
 def _takes_many(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is list
 
 
-def _holds_nul(value: Any) -> bool:
-    """Tell whether any text in a JSON value holds NUL, which PostgreSQL cannot store. No recursion: depth is theirs."""
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str) and "\0" in part:
-            return True
-        if isinstance(part, dict):
-            waiting += [*part.keys(), *part.values()]
-        elif isinstance(part, list):
-            waiting += part
-    return False
+def _holds_nul(value: str | list[str]) -> bool:
+    return any("\0" in text for text in ([value] if isinstance(value, str) else value))

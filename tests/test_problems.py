@@ -98,6 +98,12 @@ def test_what_is_not_json_is_400(client: CheckedClient, data: bytes) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed_json")
 
 
+def test_a_body_of_a_thousand_levels_is_refused(client: CheckedClient) -> None:
+    answer = post(client, b'{"a": ' * 1010 + b"1" + b"}" * 1010)
+
+    assert answer.status_code in (400, 422)  # by what reads it, whose depth differs with Python, or by the spec
+
+
 def test_a_method_that_does_not_apply_is_answered_with_those_that_do(client: CheckedClient) -> None:
     answer = client.put("/jobs")
 
@@ -133,6 +139,12 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(client: CheckedClient) 
     assert (answer.status_code, fault["pointer"], fault["allowed"]) == (422, "/loop/max_stepz", ["max_steps"])
 
 
+def test_what_was_got_is_told_as_json(client: CheckedClient) -> None:
+    answer = post(client, b'{"dataset": "digits", "seed": {"of": [null, true, "\\u00e4"]}}')
+
+    assert [fault["got"] for fault in answer.get_json()["errors"]] == ['{"of": [null, true, "\u00e4"]}']
+
+
 def test_all_faults_come_at_once(client: CheckedClient) -> None:
     spec = {"dataset": "digitz", "seed": -1, "loop": {"batch_size": 1, "variant": "new"}, "optimizer": 7}
 
@@ -165,8 +177,21 @@ def test_what_cannot_run_is_refused_before_it_is_queued(
 def test_text_with_nul_is_refused_wherever_it_stands(client: CheckedClient) -> None:
     name = post(client, b'{"dataset": "digits", "name": "a\\u0000"}')
     label = post(client, b'{"dataset": "digits", "labels": {"a": "\\u0000"}}')
+    key = post(client, b'{"dataset": "digits", "labels": {"\\u0000": "a"}}')
 
-    assert [answer.get_json()["errors"][0]["code"] for answer in (name, label)] == ["nul_character"] * 2
+    faults = [answer.get_json()["errors"][0] for answer in (name, label, key)]
+    assert [fault["code"] for fault in faults] == ["nul_character"] * 3
+    assert [fault["pointer"] for fault in faults] == ["/name", "/labels/a", "/labels"]
+
+
+def test_a_name_given_twice_in_a_body_is_refused_wherever_it_stands(client: CheckedClient) -> None:
+    answer = post(client, b'{"dataset": "ring", "seed": 1, "seed": 2, "loop": {"max_steps": 9, "max_steps": 9}}')
+
+    faults = answer.get_json()["errors"]
+    assert {(fault["pointer"], fault["code"]) for fault in faults} == {
+        ("/seed", "repeated"),
+        ("/loop/max_steps", "repeated"),
+    }
 
 
 def test_two_faults_of_a_query_are_told_together(client: CheckedClient) -> None:

@@ -1,6 +1,7 @@
 """Validation errors of pydantic told as faults: where, what was wrong, what would be right."""
 
 import difflib
+import json
 import re
 import reprlib
 import sys
@@ -156,5 +157,21 @@ def shorten(value: Any) -> Any:
     """Return a value fit for an error: scalars as they are, anything long, nested or not finite as a cut text."""
     if value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max):
         return value
-    text = value if isinstance(value, str) else reprlib.repr(value)
+    text = value if isinstance(value, str) else _AS_JSON.repr(value)
     return text if len(text) <= _SHORT else text[:_SHORT] + "…"
+
+
+class _AsJson(reprlib.Repr):
+    """Leaves out what is long or deep, and spells the rest as clients do."""
+
+    def repr_str(self, text: str, level: int) -> str:
+        return json.dumps(text, ensure_ascii=False)
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        return json.dumps(value)
+
+    def repr_NoneType(self, value: None, level: int) -> str:  # noqa: N802 (reprlib looks for this name)
+        return json.dumps(value)
+
+
+_AS_JSON = _AsJson()
