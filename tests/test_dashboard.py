@@ -309,6 +309,9 @@ def test_what_is_refused_is_told_once_and_in_view(engine: Engine, blobs: Directo
     expect(alert.locator("li")).to_have_text(["n: input should be greater than or equal to 1"])
     expect(alert.locator("strong")).to_have_text("The input breaks rules")
     expect(visit.page.get_by_label("How many")).to_be_in_viewport()
+    expect(visit.page.get_by_label("How many")).to_be_focused()
+    expect(visit.page.get_by_label("How many")).to_have_attribute("aria-invalid", "true")
+    expect(visit.page.get_by_label("Seed")).not_to_have_attribute("aria-invalid", "true")
 
 
 def test_of_an_unknown_job_nothing_is_awaited(visit: Visit) -> None:
@@ -392,7 +395,9 @@ def test_a_job_on_an_upload_tells_its_name(engine: Engine, visit: Visit) -> None
 
     visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
 
-    expect(visit.page.get_by_title(dataset_id)).to_have_text("mine · mlp · non saturating, original")
+    expect(visit.page.get_by_title(dataset_id)).to_have_text("mine")
+    visit.page.goto(f"{visit.url}/")
+    expect(visit.page.get_by_title(dataset_id)).to_have_text("mine")
     visit.assert_quiet()
 
 

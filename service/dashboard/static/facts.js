@@ -1,8 +1,8 @@
 /** Parts that tell of a job on more than one page. */
 
-import { make } from "./dom.js";
+import { fill, make } from "./dom.js";
 import { complain } from "./frame.js";
-import { ask, showIn } from "./service.js";
+import { askAll, showIn } from "./service.js";
 import { count, lasting, measured } from "./words.js";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
@@ -27,22 +27,24 @@ export function badge(job) {
   return make("span", { class: `status ${job.status}` }, job.status);
 }
 
-/** What the data of a job is called; specs name uploads by their ids. */
-export async function dataNameOf(job) {
-  const { name } = job.resolved_spec.dataset;
-  if (!name.startsWith("ds_")) return name;
-  const known = await ask(`/datasets/${name}`).catch(() => ({ name })); // deleted, perhaps
-  return known.name;
+/** What is trained on what. Specs name uploads by their ids; their names follow. */
+export function kind(job) {
+  const { dataset, model, objective, loop } = job.resolved_spec;
+  const data = make("span", { title: dataset.name }, dataset.name);
+  if (dataset.name.startsWith("ds_")) dataNameOf(dataset.name).then((name) => fill(data, name)).catch(complain);
+  return [data, ` · ${model.architecture} · ${objective.loss.replaceAll("_", " ")}, ${loop.variant}`];
 }
 
-/** What is trained on what. */
-export function kindOf(job, dataName = job.resolved_spec.dataset.name) {
-  const spec = job.resolved_spec;
-  return [dataName, spec.model.architecture, words(spec)].join(" · ");
-}
+const dataNames = new Map(); // by id
+let asking = null;
 
-function words({ objective, loop }) {
-  return `${objective.loss.replaceAll("_", " ")}, ${loop.variant}`;
+async function dataNameOf(id) {
+  if (!dataNames.has(id)) {
+    asking ??= askAll("/datasets").finally(() => (asking = null));
+    for (const each of await asking) dataNames.set(each.id, each.name);
+    if (!dataNames.has(id)) dataNames.set(id, id); // deleted
+  }
+  return dataNames.get(id);
 }
 
 /** How far a job is, as a bar. */

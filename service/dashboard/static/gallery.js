@@ -65,6 +65,7 @@ export class Drawing {
     this.truncation = whole({ min: "0.05", max: "1", step: "0.05", value: "1" });
     this.path = make("input", { type: "checkbox" });
     this.classes = job.resolved_spec.model.conditional ? make("input", { type: "text", placeholder: "all" }) : null;
+    this.inputs = { n: this.number, seed: this.seed, truncation: this.truncation, ...(this.classes && { classes: this.classes }) };
     this.place = make("div", { class: "drawn", "aria-live": "polite" });
     this.root = make("section", { "aria-label": "Draw samples" }, make("h2", {}, "Draw samples"),
       make("div", { class: "filters" },
@@ -89,13 +90,25 @@ export class Drawing {
     if (this.path.checked) wish.mode = "interpolate";
     if (this.classes?.value.trim()) wish.classes = this.classes.value.split(",").map((name) => name.trim());
     this._say("A worker draws them...");
+    this._blame([]);
     try {
       const file = await ordered(`${this.job.links.samples}?wait=2`, wish, ({ made, n }) => this._say(`A worker draws them: ${count(made)} of ${count(n)}`));
       fill(this.place, await shown(file, wish));
     } catch (error) {
       fill(this.place);
+      this._blame(error.errors ?? []);
       throw error;
     }
+  }
+
+  /** Mark the fields that the service found wrong, and go to the first. */
+  _blame(faults) {
+    const wrong = Object.entries(this.inputs).filter(([name]) => faults.some(({ pointer }) => pointer.split("/")[1] === name)).map(([, input]) => input);
+    for (const input of Object.values(this.inputs)) {
+      if (wrong.includes(input)) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+    wrong[0]?.focus();
   }
 
   _say(text) {

@@ -2,7 +2,7 @@
 
 import { Curves, recordedColumns } from "./curves.js";
 import { announce, fill, find, make, oneAtATime } from "./dom.js";
-import { badge, bar, dataNameOf, hasEnded, kindOf, nameOf, progressText } from "./facts.js";
+import { badge, bar, hasEnded, kind, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
 import { begin, complain, doing } from "./frame.js";
 import { Drawing, Gallery } from "./gallery.js";
@@ -19,14 +19,14 @@ async function main() {
   if (!id) throw new Error("This page needs a job: /dashboard/job?id=job_...");
   job = await ask(`/jobs/${encodeURIComponent(id)}`);
   document.title = `${nameOf(job)} - Ganymede`;
-  const parts = build(...(await Promise.all([recordedColumns(job), dataNameOf(job)])));
+  const parts = build(await recordedColumns(job));
   await Promise.all(Object.values(parts.loads).map((load) => load()));
   await follow(parts);
 }
 
 /** Put the page together; return its parts, and what loads each of them anew. */
-function build(recorded, dataName) {
-  const head = new Head(dataName);
+function build(recorded) {
+  const head = new Head();
   const curves = new Curves(job, recorded);
   const [gallery, drawing, quality, diagnosis, events] = [Gallery, Drawing, Quality, Diagnosis, Events].map((Part) => new Part(job));
   const checkpoints = new Checkpoints(drawing);
@@ -83,8 +83,7 @@ async function learn(parts) {
 
 /** Name, status, progress, and what can be asked of the job now. */
 class Head {
-  constructor(dataName) {
-    this.dataName = dataName;
+  constructor() {
     this.buttons = make("div", { class: "buttons" });
     this.state = make("p");
     this.progress = make("div");
@@ -97,7 +96,7 @@ class Head {
   show() {
     const losses = job.losses ?? {};
     const { parent } = job;
-    fill(this.state, badge(job), make("span", { title: job.resolved_spec.dataset.name }, kindOf(job, this.dataName)), parent ? [" · continues ", make("a", { href: `/dashboard/job?id=${parent.job}` }, "another job"), ` from step ${count(parent.step)}`] : "", job.reason ? ` · ${job.reason.replaceAll("_", " ")}` : "", ` · created ${ago(job.created_at)}`);
+    fill(this.state, badge(job), kind(job), parent ? [" · continues ", make("a", { href: `/dashboard/job?id=${parent.job}` }, "another job"), ` from step ${count(parent.step)}`] : "", job.reason ? ` · ${job.reason.replaceAll("_", " ")}` : "", ` · created ${ago(job.created_at)}`);
     fill(this.progress, bar(job));
     fill(this.facts, progressText(job), "d_loss" in losses ? ` · d_loss ${measured(losses.d_loss)} · g_loss ${measured(losses.g_loss)} · value ${measured(losses.value)}` : "");
     fill(this.error, job.error ? `${job.error.code.replaceAll("_", " ")}: ${job.error.message}` : "");

@@ -1,7 +1,7 @@
 /** The page of all jobs: cards that follow what happens, a search, and the way to a comparison. */
 
 import { fill, find, make } from "./dom.js";
-import { badge, bar, kindOf, nameOf, pageOf, progressText, thumbnail } from "./facts.js";
+import { badge, bar, kind, nameOf, pageOf, progressText, thumbnail } from "./facts.js";
 import { begin, complain } from "./frame.js";
 import { pause, send } from "./service.js";
 import { measured } from "./words.js";
@@ -91,7 +91,7 @@ function card(job) {
   const box = make("input", { type: "checkbox", class: "choose", checked: chosen.has(job.id), "aria-label": `Compare ${nameOf(job)}`, change: () => choose(job.id, box.checked) });
   return make("li", { class: "job" }, thumbnail(job), make("div", {},
     make("h2", {}, make("a", { class: "to-job", href: pageOf(job) }, nameOf(job)), box),
-    make("p", {}, badge(job), kindOf(job)),
+    make("p", {}, badge(job), kind(job)),
     bar(job),
     make("p", { class: "facts" }, progressText(job), "d_loss" in losses ? ` · d_loss ${measured(losses.d_loss)} · g_loss ${measured(losses.g_loss)}` : ""),
     job.error ? make("p", { class: "error" }, job.error.message) : null));
