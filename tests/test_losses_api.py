@@ -5,8 +5,11 @@ import gzip
 import io
 import json
 import math
+import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import Engine
@@ -53,16 +56,21 @@ def test_every_step_is_there_once_in_each_format(client: CheckedClient, job_id: 
     as_lines = [json.loads(line) for line in client.get(f"{url}?format=ndjson").text.splitlines()]
     as_csv = list(csv.DictReader(io.StringIO(client.get(f"{url}?format=csv").text)))
     as_npz = np.load(io.BytesIO(client.get(f"{url}?format=npz").data))
+    as_parquet = pq.read_table(io.BytesIO(client.get(f"{url}?format=parquet").data)).to_pydict()
+    as_arrow = pa.ipc.open_file(client.get(f"{url}?format=arrow").data).read_all().to_pydict()
 
     steps = list(range(1, 301))
     assert as_json["step"] == [line["step"] for line in as_lines] == as_npz["step"].tolist() == steps
     assert [int(row["step"]) for row in as_csv] == steps
+    assert as_parquet["step"] == as_arrow["step"] == steps
     assert list(as_csv[0]) == ["step", *COLUMNS]
     for column in (
         as_json["d_loss"],
         [line["d_loss"] for line in as_lines],
         [float(row["d_loss"]) for row in as_csv],
         as_npz["d_loss"],
+        as_parquet["d_loss"],
+        as_arrow["d_loss"],
     ):
         np.testing.assert_array_equal(np.asarray(column, np.float32), expected)
 
@@ -194,7 +202,11 @@ def test_a_bad_question_names_the_parameter(
 
 
 @pytest.mark.parametrize("name", ["parquet", "arrow"])
-def test_a_format_that_is_not_installed_is_406(client: CheckedClient, job_id: str, name: str) -> None:
+def test_a_format_that_is_not_installed_is_406(
+    client: CheckedClient, job_id: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as where it cannot be imported
+
     answer = client.get(f"/jobs/{job_id}/losses?format={name}")
 
     assert (answer.status_code, answer.get_json()["code"]) == (406, "format_unavailable")

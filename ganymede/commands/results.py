@@ -25,7 +25,7 @@ into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_
 @one_job
 @into_file
 @click.option("--columns", help="Only these columns, separated by commas.")
-@click.option("--max-points", type=click.IntRange(min=2), help="Thin the history to at most so many rows.")
+@click.option("--max-points", type=click.IntRange(min=4), help="Thin the history to at most so many rows.")
 @click.option("--lineage", is_flag=True, help="Begin with the history of what a fork continues.")
 @as_json
 @with_client
@@ -40,8 +40,8 @@ def losses(
 ) -> None:
     """Show each column's last, least and greatest value.
 
-    With -o the history is written instead, one row per step: the format follows the name (.csv .json .ndjson .npz),
-    or is a chart (.svg .png). With --json the history is printed.
+    With -o the history is written instead, one row per step: the format follows the name (.csv .json .ndjson .npz
+    .parquet .arrow), or is a chart (.svg .png). With --json the history is printed.
     """
     job = client.jobs.get(job_id)
     if output is not None:

@@ -14,7 +14,7 @@ from service.api import Reply, Routes
 from service.binding import Query
 from service.db import reading
 from service.errors import Fault, InvalidInput
-from service.history import formats
+from service.history import arrow, formats
 from service.history import query as question
 from service.history.meaning import Meaning
 from service.history.reading import Reading, read_history
@@ -66,7 +66,10 @@ TABULAR: Mapping[str, Format] = {
     "ndjson": Format("application/x-ndjson", formats.to_ndjson),
     "csv": Format("text/csv", formats.to_csv),
     "npz": Format("application/octet-stream", formats.to_npz),
+    "parquet": Format("application/vnd.apache.parquet", arrow.to_parquet),
+    "arrow": Format("application/vnd.apache.arrow.file", arrow.to_arrow),
 }
+NEED_PYARROW = frozenset({"parquet", "arrow"})
 
 
 @routes.add(
@@ -90,17 +93,24 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
     Columns that end in `_ms` are clocks, the only ones that may differ between equal runs.
     """
     _refuse_absent_format(query.format)
-    with reading(web.engine) as session:
+
+    def look(session: Session) -> tuple[Response, tuple[str, list[Stretch]]]:
         job = glimpse(session, caller.owner_id, path.job_id)
         ancestors = _ancestors(session, job.id) if query.lineage else []
-        response = tagged_by_history(session, job, *ancestors)
-        if web.kept.fill(response, request):
-            return response
-        before = [stretch for stretch, _ in ancestors]
-        meaning, result = read_losses(web, session, job.id, _question(query), before)
+        return tagged_by_history(session, job, *ancestors), (job.id, [stretch for stretch, _ in ancestors])
+
+    def build(session: Session, found: tuple[str, list[Stretch]]) -> bytes:
+        job_id, before = found
+        meaning, result = read_losses(web, session, job_id, _question(query), before)
+        return formats.to_json(tell(job_id, meaning, result))
+
     if query.format == "json":
-        response.set_data(formats.to_json(tell(job.id, meaning, result)))
-        return web.kept.keep(response, request)
+        return web.kept.answer(web.engine, request, look, build)
+    with reading(web.engine) as session:
+        response, (job_id, before) = look(session)
+        if response.status_code == 304:
+            return response
+        _, result = read_losses(web, session, job_id, _question(query), before)
     if result.row == "extremes":
         raise InvalidInput([_no_rows(query.format)])
     chosen = TABULAR[query.format]
@@ -121,8 +131,8 @@ def _pieces(written: bytes | Iterator[bytes]) -> Iterator[bytes] | list[bytes]:
 
 
 def _refuse_absent_format(format: str) -> None:
-    if format not in {"json", *TABULAR}:
-        allowed = ["json", *TABULAR]
+    if format in NEED_PYARROW and not arrow.is_installed():
+        allowed = ["json", *(name for name in TABULAR if name not in NEED_PYARROW)]
         fault = Fault("format", "format_unavailable", "pyarrow is not installed", allowed=allowed, got=format)
         raise Refused("format_unavailable", f"{format} needs pyarrow, which is not installed here.", faults=[fault])
 
