@@ -114,8 +114,11 @@ def _training(settings: Settings) -> tuple[Verdict, str]:
 
 
 def _compiler(_: Settings) -> tuple[Verdict, str]:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    return ("ok", compiler) if compiler else ("note", "no C compiler: training runs eagerly, never torch.compile")
+    from worker.machine import can_compile
+
+    if can_compile():
+        return "ok", "there is a C++ compiler, and Python's headers"
+    return "note", "no C++ compiler (g++, or what CXX names) or no headers of Python: long trainings run eagerly"
 
 
 def _platform(_: Settings) -> tuple[Verdict, str]:

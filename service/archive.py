@@ -42,7 +42,7 @@ Everything that one training job of Ganymede has left.
 | file | what it is |
 |---|---|
 | `job.json` | the job: its state, its progress, its spec as it was posted |
-| `spec.json` | the spec with every value that was used; posted again to /jobs it trains the same once more |
+| `spec.json` | the spec with every value that was used; posted again to /jobs it trains the same, but for forks |
 | `losses.csv` | every number of every step, a row for each |
 | `quality.json` | the measured steps, beside real data and generators that need no training |
 | `events.ndjson` | what happened, a line for each event |

@@ -26,9 +26,8 @@ OBJECTS = {
 
 def describe_commands() -> str:
     """Return what `--help` says of every command."""
-    return "\n".join(
-        f"## {words}\n\n```\n{_help(command, words)}\n```\n" for words, command in _commands(main, "ganymede")
-    )
+    every = [("ganymede", main), *_commands(main, "ganymede")]
+    return "\n".join(f"## {words}\n\n```\n{_help(command, words)}\n```\n" for words, command in every)
 
 
 def _commands(group: click.Group, words: str) -> Iterator[tuple[str, click.Command]]:

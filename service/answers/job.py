@@ -148,7 +148,9 @@ class JobAnswer(BaseModel):
     priority: int
     owner: str
     spec: StoredSpec = Field(description="As it was posted.")
-    resolved_spec: StoredSpec = Field(description="Every value in use; posting it again reproduces the run.")
+    resolved_spec: StoredSpec = Field(
+        description="Every value in use; posted again it reproduces a run that is no fork."
+    )
     attempt: int = Field(description="How many times a worker has taken the job.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     worker: str | None
