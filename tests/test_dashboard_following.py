@@ -1,0 +1,111 @@
+"""Pages of the dashboard that follow what happens: none misses anything, disturbs anybody, or hides an outage."""
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import Engine
+
+from service.blobs import BlobStore, store_file
+from service.db import reading, writing
+from service.models import Order
+from service.store import orders, samples, transitions
+from tests.browsing import STEPS, Visit, record
+from tests.building import (
+    add_job,
+    add_running_job,
+)
+from tests.generators import ROWS, carry_out, claim_order, job_with_generator
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
+
+
+def test_a_job_that_is_posted_while_the_page_is_open_appears(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(visit.url)
+    expect(visit.page.locator(".jobs")).to_contain_text("No job yet")
+    assert f"curl -s {visit.url}/jobs" in visit.page.locator(".jobs").inner_text()
+
+    with writing(engine) as session:
+        add_job(session, name="late")
+
+    expect(visit.page.locator(".job h2")).to_have_text(["late"])
+
+
+def test_a_job_is_followed_while_it_trains(engine: Engine, visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    expect(visit.page.locator(".head .facts")).to_contain_text(f"step {STEPS} of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+
+    record(engine, job_id, 1, STEPS + 1, STEPS + 50)
+
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 350")
+    expect(visit.page.locator("img.samples")).to_be_visible()
+    visit.assert_quiet()
+
+
+def test_the_first_rows_of_a_table_are_shown_at_each_sampling_point(
+    engine: Engine, blobs: BlobStore, visit: Visit
+) -> None:
+    job_id, attempt = add_running_job(engine)
+    for step in (1, 2):
+        rows = f"a,b\n{step},0\n".encode()
+        table = store_file(blobs, job_id=job_id, attempt=attempt, name=f"samples-{step}.csv", pieces=[rows])
+        with writing(engine) as session:
+            samples.add_sample(
+                session, transitions.fence(session, job_id, attempt), step=step, count=1, files={"csv": table}
+            )
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.get_by_label("Samples", exact=True)
+
+    expect(part.locator("pre")).to_have_text("a,b\n2,0\n")
+    part.get_by_label("Sampling point").press("Home")
+
+    expect(part.locator("pre")).to_have_text("a,b\n1,0\n")
+    visit.assert_quiet()
+
+
+def test_samples_are_drawn_from_the_checkpoint_that_is_chosen(engine: Engine, blobs: BlobStore, visit: Visit) -> None:
+    job_id = job_with_generator(engine, blobs, steps=(10, 20))
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.get_by_label("Draw samples", exact=True)
+    part.get_by_label("Checkpoint").select_option("step 10")
+    part.get_by_role("button", name="Draw").click()
+
+    expect(part.locator(".drawn")).to_contain_text("0 of 16")
+    order_id, attempt = claim_order(engine)
+    with writing(engine) as session:
+        orders.beat_order(session, order_id, attempt, made=4)
+    expect(part.locator(".drawn")).to_contain_text("4 of 16")
+    file = store_file(blobs, job_id=order_id, attempt=attempt, name="samples.csv", pieces=[ROWS])
+    with writing(engine) as session:
+        orders.finish_order(session, order_id, attempt, file=file, quota_bytes=2**30)
+
+    expect(part.locator("pre")).to_contain_text(ROWS.decode().split("\n")[0])
+    with reading(engine) as session:
+        assert session.get_one(Order, order_id).request["checkpoint"] == 10
+    visit.assert_quiet()
+
+
+def test_a_generator_is_saved_for_other_programs_once_a_worker_has_written_it(
+    engine: Engine, blobs: BlobStore, visit: Visit
+) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
+    with visit.page.expect_download() as saved, visit.page.expect_request("**/exports/onnx?wait=30"):
+        visit.page.get_by_role("button", name="onnx").click()
+        carry_out(engine, blobs)
+
+    assert saved.value.suggested_filename == "generator-10.onnx"
+    assert saved.value.path().read_bytes() == ROWS
+    visit.assert_quiet()
+
+
+def test_a_data_set_is_uploaded(visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/data")
+    rows = "a,b\n" + "\n".join(f"{step},{step * 2}" for step in range(40))
+
+    visit.page.get_by_label("File").set_input_files(
+        {"name": "rows.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    visit.page.get_by_role("button", name="Upload").click()
+
+    expect(visit.page.locator(".job", has_text="rows.csv")).to_contain_text("preparing")
+    visit.assert_quiet()
