@@ -117,6 +117,47 @@ def test_a_part_of_a_chart_is_looked_at_closer_with_keys_and_pointer(visit: Visi
     visit.assert_quiet()
 
 
+def test_a_tap_after_a_drag_chooses_no_part(visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.locator(".controls .part")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+    box = visit.page.locator(".chart canvas").first.bounding_box()
+    assert box is not None
+    browser = visit.page.context.new_cdp_session(visit.page)
+
+    def touch(kind: str, *along: int) -> None:
+        points = [{"x": box["x"] + at, "y": box["y"] + 50} for at in along]
+        browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 100)
+    for at in range(110, 210, 10):
+        touch("touchMove", at)
+    touch("touchEnd")
+    expect(part).to_have_text(A_PART)
+    visit.page.get_by_role("button", name="Show all").click()
+    touch("touchStart", 300)
+    touch("touchEnd")
+    visit.page.wait_for_timeout(200)
+
+    expect(part).to_have_text("all steps")
+    visit.assert_quiet()
+
+
+def test_a_pointer_that_went_down_beside_a_chart_chooses_no_part(visit: Visit, job_id: str) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+    canvas = visit.page.locator(".chart canvas").first
+    canvas.click(position={"x": 100, "y": 50})
+
+    visit.page.locator("h1").hover()
+    visit.page.mouse.down()
+    canvas.hover(position={"x": 200, "y": 50})
+    visit.page.mouse.up()
+    visit.page.wait_for_timeout(200)
+
+    expect(visit.page.locator(".controls .part")).to_have_text("all steps")
+
+
 def test_a_job_is_started_watched_and_cancelled_with_keys_alone(engine: Engine, visit: Visit) -> None:
     visit.page.goto(visit.url)
     expect(visit.page.locator(".jobs")).to_contain_text("No job yet")

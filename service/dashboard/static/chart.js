@@ -48,6 +48,7 @@ export class Chart {
     this.weight = 0;
     this.references = {};
     this.series = series.map((one, index) => ({ ...one, color: index, isShown: true, steps: [], values: [], smoothed: null }));
+    this._from = this._to = null; // where a pointer went down, and where it is: what is between is looked at closer
     this.redraw = once(() => this.draw());
     this._toStep = () => 0;
     this._build();
@@ -155,7 +156,7 @@ export class Chart {
   _listen() {
     const at = (event) => event.clientX - this.canvas.getBoundingClientRect().left;
     this.canvas.addEventListener("pointerdown", (event) => {
-      this._from = at(event);
+      this._from = this._to = at(event);
       this.canvas.setPointerCapture(event.pointerId);
     });
     this.canvas.addEventListener("pointermove", (event) => {
@@ -173,6 +174,7 @@ export class Chart {
   }
 
   _select() {
+    if (this._from === null) return; // the pointer went down elsewhere
     const [from, to] = [this._from, this._to].sort((a, b) => a - b);
     this._from = null;
     if (to - from >= TO_ZOOM) this.view.show(this._whole(this._toStep(from), this._toStep(to)));
@@ -327,7 +329,7 @@ export class Chart {
   }
 
   _drawSelection(context) {
-    if (this._from === null || this._from === undefined) return;
+    if (this._from === null) return;
     context.fillStyle = this.colors.accent;
     context.globalAlpha = 0.15;
     context.fillRect(Math.min(this._from, this._to), TOP, Math.abs(this._to - this._from), HEIGHT - BOTTOM - TOP);
