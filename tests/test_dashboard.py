@@ -11,7 +11,8 @@ from service.blobs import BlobStore
 from service.db import reading, writing
 from service.models import Job
 from service.spec.columns import recorded_columns
-from service.store import keys
+from service.store import keys, transitions
+from service.store.quality import add_quality
 from tests.browsing import COLUMNS, Visit, record, visiting
 from tests.building import a_spec, add_job, add_ready_dataset, add_running_job
 from tests.conversation import make_client
@@ -35,6 +36,14 @@ BROKEN_WORDS = """headers => headers.flatMap(header => {
   }
   return broken;
 })"""
+REMEMBER_DASHES = """
+  window.dashed = new Set();
+  const { stroke } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.stroke = function () {
+    if (this.getLineDash().length) window.dashed.add(this.strokeStyle);
+    stroke.call(this);
+  };
+"""
 
 
 def press_until(page: Page, key: str, text: str, most: int = 60) -> None:
@@ -248,6 +257,37 @@ def test_jobs_are_laid_side_by_side(engine: Engine, visit: Visit, job_id: str) -
 
     expect(visit.page.locator("tr", has_text="objective.loss")).to_contain_text("saturating")
     expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+    visit.assert_quiet()
+
+
+def test_each_job_beside_others_has_its_own_equilibrium(engine: Engine, visit: Visit) -> None:
+    ids = []
+    for loss in ("hinge", "wasserstein"):
+        objective = {"loss": loss}
+        job_id, attempt = add_running_job(engine, objective=objective)
+        record(engine, job_id, attempt, 1, 20, recorded_columns(a_spec(objective=objective)))
+        ids.append(job_id)
+    visit.page.add_init_script(REMEMBER_DASHES)
+
+    visit.page.goto(f"{visit.url}/dashboard/compare?jobs={','.join(ids)}")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 20")
+
+    assert visit.page.evaluate("window.dashed.size") == 2
+    visit.assert_quiet()
+
+
+def test_the_newest_quality_beside_others_is_that_of_the_last_measured_step(
+    engine: Engine, visit: Visit, job_id: str
+) -> None:
+    with writing(engine) as session:
+        job = transitions.fence(session, job_id, 1)
+        for step in range(1, 202):
+            add_quality(session, job, step=step, metrics={"coverage": step / 1000}, metric="coverage", merit=None)
+    other, _ = add_running_job(engine)
+
+    visit.page.goto(f"{visit.url}/dashboard/compare?jobs={job_id},{other}")
+
+    expect(visit.page.get_by_label("Quality", exact=True).locator("tbody td").first).to_have_text("0.201")
     visit.assert_quiet()
 
 

@@ -4,9 +4,10 @@ import { Chart, View } from "./chart.js";
 import { controls, recordedColumns } from "./curves.js";
 import { fill, find, make } from "./dom.js";
 import { badge, nameOf, pageOf, thumbnail } from "./facts.js";
+import { measurements } from "./findings.js";
 import { begin, complain } from "./frame.js";
 import { ask } from "./service.js";
-import { count, lasting, measured, words } from "./words.js";
+import { count, lasting, measured, valueText, words } from "./words.js";
 
 const COLUMNS = [
   { name: "value", title: "value V(G,D)" },
@@ -36,7 +37,7 @@ async function main() {
   shared.forEach(({ name }, index) => {
     for (const { job, columns, references } of answer.data) {
       charts[index].set(job, columns.step, columns[name]);
-      if (references[name] !== undefined) charts[index].references[answer.data[0].job] = references[name];
+      if (references[name] !== undefined) charts[index].references[job] = references[name];
     }
   });
 }
@@ -58,7 +59,7 @@ async function choose(ids) {
 /** Name jobs by what tells them apart. */
 function labelsOf(jobs) {
   const keys = differences(jobs);
-  return jobs.map((job) => job.name ?? (keys.length ? keys.slice(0, 3).map((key) => told(key, text(at(job.resolved_spec, key)))).join(", ") : job.id));
+  return jobs.map((job) => job.name ?? (keys.length ? keys.slice(0, 3).map((key) => told(key, valueText(at(job.resolved_spec, key)))).join(", ") : job.id));
 }
 
 function told(key, value) {
@@ -70,7 +71,7 @@ const FOLLOWS = /^\/(name|labels|versions)|^\/dataset\/sha256$|\/horizon_steps$/
 /** Return the keys of the specs whose values are not the same in all jobs. */
 function differences(jobs) {
   const all = new Set(jobs.flatMap((job) => leaves(job.resolved_spec)));
-  return [...all].filter((key) => !FOLLOWS.test(key) && new Set(jobs.map((job) => text(at(job.resolved_spec, key)))).size > 1);
+  return [...all].filter((key) => !FOLLOWS.test(key) && new Set(jobs.map((job) => valueText(at(job.resolved_spec, key)))).size > 1);
 }
 
 function leaves(value, path = "") {
@@ -80,10 +81,6 @@ function leaves(value, path = "") {
 
 function at(value, path) {
   return path.split("/").slice(1).reduce((part, key) => part?.[key], value);
-}
-
-function text(value) {
-  return typeof value === "string" ? value : JSON.stringify(value) ?? "-";
 }
 
 /** A path of the spec, which may go on in another line after its dots. */
@@ -99,22 +96,16 @@ function summary(jobs, labels) {
     make("tbody", {},
       row("samples", thumbnail), row("status", badge), row("steps", (job) => count(job.progress.step)), row("took", seconds),
       row("steps a second", (job) => (job.progress.steps_per_second ? measured(Number(job.progress.steps_per_second.toPrecision(3))) : "-")),
-      differences(jobs).map((key) => row(breakable(key.slice(1).replaceAll("/", ".")), (job) => text(at(job.resolved_spec, key)))))));
+      differences(jobs).map((key) => row(breakable(key.slice(1).replaceAll("/", ".")), (job) => valueText(at(job.resolved_spec, key)))))));
 }
 
 async function qualities(jobs, labels) {
-  const rows = await Promise.all(jobs.map(async (job) => (await newest(job.links.quality)) ?? { metrics: {} }));
+  const rows = await Promise.all(jobs.map(async (job) => (await measurements(job)).at(-1) ?? { metrics: {} }));
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.metrics)))];
   if (!names.length) return null;
   return make("section", { "aria-label": "Quality" }, make("h2", {}, "Quality, newest"), make("div", { class: "scrolls" }, make("table", {},
     make("thead", {}, make("tr", {}, make("td"), labels.map((label) => make("th", { scope: "col" }, label)))),
     make("tbody", {}, names.map((name) => make("tr", {}, make("th", { scope: "row" }, words(name)), rows.map((row) => make("td", {}, name in row.metrics ? measured(row.metrics[name]) : "-"))))))));
-}
-
-/** Return the last of the measured steps, which are listed in ascending order. */
-async function newest(path) {
-  const page = await ask(`${path}?limit=200`);
-  return page.data.at(-1);
 }
 
 begin(main);

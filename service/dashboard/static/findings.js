@@ -5,6 +5,11 @@ import { fill, make } from "./dom.js";
 import { ask, askAll } from "./service.js";
 import { count, measured, words } from "./words.js";
 
+/** Return all measured steps of a job, ascending. */
+export function measurements(job) {
+  return askAll(`${job.links.quality}?limit=200`, Infinity);
+}
+
 /** Quality by step, beside what real data and trivial generators reach. */
 export class Quality {
   constructor(job) {
@@ -18,7 +23,7 @@ export class Quality {
   }
 
   async load() {
-    this.rows = await askAll(`${this.job.links.quality}?limit=200`);
+    this.rows = await measurements(this.job);
     if (!this.rows.length) return;
     const { legend } = await ask(`${this.job.links.quality}?limit=1`);
     const newest = this.rows.at(-1);

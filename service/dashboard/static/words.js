@@ -1,4 +1,4 @@
-/** Numbers and times as people read them. */
+/** Numbers, times and values as people read them. */
 
 const COUNT = new Intl.NumberFormat("en");
 
@@ -50,4 +50,9 @@ export function size(bytes) {
 /** The name of a column, a key or a code in words. */
 export function words(name) {
   return name.replaceAll("_", " ");
+}
+
+/** A value of a spec as it stands there, a dash where there is none. */
+export function valueText(value) {
+  return typeof value === "string" ? value : JSON.stringify(value) ?? "-";
 }
