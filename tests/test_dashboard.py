@@ -70,6 +70,24 @@ def test_the_newest_jobs_are_shown_with_their_pictures(engine: Engine, visit: Vi
     visit.assert_quiet()
 
 
+def test_older_jobs_are_on_a_page_of_their_own(engine: Engine, visit: Visit) -> None:
+    with writing(engine) as session:
+        for _ in range(25):
+            add_job(session)
+    visit.page.goto(visit.url)
+    older, newest = (visit.page.get_by_role("button", name=name) for name in ("Older", "Newest"))
+    expect(visit.page.locator(".job")).to_have_count(24)
+    expect(newest).to_be_hidden()
+
+    older.click()
+    expect(visit.page.locator(".job")).to_have_count(1)
+    expect(older).to_be_hidden()
+    newest.click()
+
+    expect(visit.page.locator(".job")).to_have_count(24)
+    visit.assert_quiet()
+
+
 def test_the_charts_of_a_job_are_those_of_its_objective(engine: Engine, visit: Visit, job_id: str) -> None:
     objective = {"loss": "hinge"}
     hinge, attempt = add_running_job(engine, objective=objective)
@@ -288,6 +306,24 @@ def test_the_newest_quality_beside_others_is_that_of_the_last_measured_step(
     visit.page.goto(f"{visit.url}/dashboard/compare?jobs={job_id},{other}")
 
     expect(visit.page.get_by_label("Quality", exact=True).locator("tbody td").first).to_have_text("0.201")
+    visit.assert_quiet()
+
+
+def test_any_two_of_many_jobs_can_be_compared(engine: Engine, visit: Visit) -> None:
+    with writing(engine) as session:
+        for _ in range(101):
+            add_job(session)
+    visit.page.goto(f"{visit.url}/dashboard/compare")
+    boxes = visit.page.get_by_role("checkbox")
+    expect(boxes).to_have_count(100)
+
+    visit.page.get_by_role("button", name="Older jobs").click()
+    expect(boxes).to_have_count(101)
+    boxes.first.check()
+    boxes.last.check()
+    visit.page.get_by_role("button", name="Compare").click()
+
+    expect(visit.page.locator("h1")).to_have_text("2 jobs side by side")
     visit.assert_quiet()
 
 

@@ -5,7 +5,7 @@ import { controls, recordedColumns } from "./curves.js";
 import { fill, find, make } from "./dom.js";
 import { badge, nameOf, pageOf, thumbnail } from "./facts.js";
 import { measurements } from "./findings.js";
-import { begin, complain } from "./frame.js";
+import { begin, complain, doing } from "./frame.js";
 import { ask } from "./service.js";
 import { count, lasting, measured, valueText, words } from "./words.js";
 
@@ -43,17 +43,28 @@ async function main() {
 }
 
 async function choose(ids) {
-  const { data } = await ask("/jobs?limit=100");
-  const boxes = data.map((job) => make("input", { type: "checkbox", value: job.id, checked: ids.includes(job.id) }));
+  const list = make("ul", { class: "choices" });
+  const older = make("button", { type: "button", click: doing(() => offerMore()) }, "Older jobs");
+  let cursor = null;
+  const offerMore = async () => {
+    const page = await ask(`/jobs?limit=100${cursor ? `&cursor=${cursor}` : ""}`);
+    list.append(...page.data.map((job) => choice(job, ids.includes(job.id))));
+    cursor = page.next_cursor;
+    older.hidden = !page.has_more;
+  };
   const go = () => {
-    const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
+    const chosen = [...list.querySelectorAll(":checked")].map((box) => box.value);
     if (chosen.length < 2) complain(new Error("Choose two jobs at least."));
     else location.search = `?jobs=${chosen.join(",")}`;
   };
+  await offerMore();
   fill(find("content"), make("h1", {}, "Compare jobs"),
-    data.length < 2 ? make("p", { class: "empty" }, "There are not yet two jobs to compare.") : make("form", { submit: (event) => event.preventDefault() },
-      make("ul", { class: "choices" }, data.map((job, index) => make("li", {}, make("label", {}, boxes[index], ` ${nameOf(job)} `, badge(job))))),
-      make("button", { type: "button", class: "chief", click: go }, "Compare")));
+    list.children.length < 2 ? make("p", { class: "empty" }, "There are not yet two jobs to compare.") : make("form", { submit: (event) => event.preventDefault() },
+      list, make("p", { class: "buttons" }, older, make("button", { type: "button", class: "chief", click: go }, "Compare"))));
+}
+
+function choice(job, isChosen) {
+  return make("li", {}, make("label", {}, make("input", { type: "checkbox", value: job.id, checked: isChosen }), ` ${nameOf(job)} `, badge(job)));
 }
 
 /** Name jobs by what tells them apart. */

@@ -26,19 +26,29 @@ async function main() {
 }
 
 function filters() {
-  const search = make("input", { type: "search", placeholder: "Name or id", "aria-label": "Name or id", input: () => ask("q", search.value) });
-  const status = make("select", { "aria-label": "Status", change: () => ask("status", status.value) },
+  const search = make("input", { type: "search", placeholder: "Name or id", "aria-label": "Name or id", input: () => look("q", search.value) });
+  const status = make("select", { "aria-label": "Status", change: () => look("status", status.value) },
     make("option", { value: "" }, "any status"), STATUSES.map((each) => make("option", { value: each }, each)));
   const compare = make("a", { id: "compare", class: "button", href: "/dashboard/compare", hidden: true }, "Compare");
   return make("div", { class: "filters" }, search, status, compare);
 }
 
-function ask(name, value) {
-  if (value) query.set(name, value);
-  else query.delete(name);
-  query.delete("cursor");
+/** Look for other jobs, of which the newest are shown first. */
+function look(name, value) {
+  put(name, value);
+  turnTo(null);
+}
+
+/** Show the page of jobs that begins at a cursor, or the first one. */
+function turnTo(cursor) {
+  put("cursor", cursor);
   tag = null;
   refresh(document.querySelector(".jobs"), document.querySelector(".more")).catch(complain);
+}
+
+function put(name, value) {
+  if (value) query.set(name, value);
+  else query.delete(name);
 }
 
 async function refresh(list, rest) {
@@ -48,8 +58,8 @@ async function refresh(list, rest) {
   const page = await response.json();
   pageEnds = page.has_more ? page.next_cursor : null;
   show(list, page.data);
-  fill(rest, query.get("cursor") ? make("button", { type: "button", click: () => ask("cursor", "") }, "Newest") : null,
-    pageEnds ? make("button", { type: "button", click: () => ask("cursor", pageEnds) }, "Older") : null);
+  fill(rest, query.get("cursor") ? make("button", { type: "button", click: () => turnTo(null) }, "Newest") : null,
+    pageEnds ? make("button", { type: "button", click: () => turnTo(pageEnds) }, "Older") : null);
 }
 
 /** Return what the service answers, null where it is what was shown last. */
