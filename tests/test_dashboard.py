@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore
@@ -233,6 +233,43 @@ def test_a_refused_start_leads_to_the_faulty_field(visit: Visit) -> None:
     expect(visit.page.get_by_label("max steps")).to_be_in_viewport()
 
 
+def test_no_job_is_started_while_a_field_holds_no_number(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/new")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+    visit.page.locator("summary", has_text="loop").click()
+    steps = visit.page.get_by_label("max steps")
+    steps.press_sequentially("1e")
+    expect(visit.page.locator("#field-loop-max_steps-fault")).to_have_text("not a number")
+
+    visit.page.get_by_role("button", name="Start training").click()
+
+    expect(steps).to_be_focused()
+    with reading(engine) as session:
+        assert session.query(Job).count() == 0
+    visit.assert_quiet()
+
+
+def test_of_two_answers_to_what_was_filled_in_the_newer_one_counts(visit: Visit) -> None:
+    held: list[Route] = []
+    visit.page.goto(f"{visit.url}/dashboard/new")
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+    visit.page.locator("summary", has_text="loop").click()
+    size = visit.page.get_by_label("batch size")
+    check = "**/jobs?dry_run=true"
+    visit.page.route(check, lambda route: route.continue_() if held else held.append(route))
+
+    with visit.page.expect_request(check):
+        size.fill("1")
+    with visit.page.expect_response(check):
+        size.fill("32")
+    with visit.page.expect_response(check):
+        held[0].continue_()
+    visit.page.wait_for_timeout(300)
+
+    expect(visit.page.locator("#field-loop-batch_size-fault")).to_be_empty()
+    expect(visit.page.locator(".new .facts")).to_contain_text("parameters")
+
+
 def test_what_is_refused_is_told_once_and_in_view(engine: Engine, blobs: BlobStore, visit: Visit) -> None:
     visit.page.goto(f"{visit.url}/dashboard/job?id={job_with_generator(engine, blobs)}")
     visit.page.set_viewport_size({"width": 390, "height": 500})
@@ -389,3 +426,16 @@ def test_a_sweep_is_started_and_ranked(engine: Engine, visit: Visit) -> None:
     pairs = {(spec["objective"]["loss"], spec["loop"]["variant"], spec["seed"]) for spec in found}
     assert pairs == {(loss, loop, 1) for loss in ("saturating", "non_saturating") for loop in ("original", "fused")}
     visit.assert_quiet()
+
+
+def test_no_sweep_is_started_while_a_field_holds_no_number(engine: Engine, visit: Visit) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/sweeps")
+    steps = visit.page.get_by_label("Steps", exact=True)
+    steps.press_sequentially("1e")
+
+    visit.page.get_by_role("button", name="Start the sweep").click()
+
+    expect(visit.page.get_by_role("alert")).to_contain_text("Steps: not a number")
+    expect(steps).to_be_focused()
+    with reading(engine) as session:
+        assert session.query(Job).count() == 0

@@ -36,6 +36,11 @@ export class Fields {
     for (const [name, part] of this.parts) part.hint(values?.[name]);
   }
 
+  /** Return what is wrong with the fields, as the service tells faults, before it can see them: what is no number. */
+  faults() {
+    return this.leaves().filter((each) => each.isUnreadable()).map(({ pointer }) => ({ pointer, message: "not a number" }));
+  }
+
   /** Return all fields of single values. */
   leaves() {
     return this.parts.flatMap(([, part]) => (part.leaves ? part.leaves() : [part]));
@@ -93,6 +98,11 @@ class Field {
       schema.description ? make("small", {}, schema.description) : null, this.fault);
   }
 
+  /** Whether something stands there that is no number: `value()` is as if it were empty then. */
+  isUnreadable() {
+    return this.input.validity.badInput;
+  }
+
   value() {
     const text = this.input.value.trim();
     if (text === "") return undefined;
@@ -143,6 +153,16 @@ class Field {
     this.input.focus({ preventScroll: true });
     this.root.scrollIntoView({ block: "center" });
   }
+}
+
+/** Return the number in an input, undefined where it may be empty and is; lead to what is no number and raise. */
+export function numberIn(input, name) {
+  const { badInput, valueMissing } = input.validity;
+  if (badInput || valueMissing) {
+    input.focus();
+    throw new Error(`${name}: not a number`);
+  }
+  return input.value === "" ? undefined : Number(input.value);
 }
 
 /** A value as people write it into a field. */

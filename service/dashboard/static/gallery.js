@@ -1,6 +1,7 @@
 /** The samples of a job through its training: a slider over the sampling points, and new ones on demand. */
 
 import { fill, make } from "./dom.js";
+import { numberIn } from "./form.js";
 import { complain, doing } from "./frame.js";
 import { ask, askAll, download, send, showIn } from "./service.js";
 import { count } from "./words.js";
@@ -85,12 +86,12 @@ export class Drawing {
   }
 
   async _draw() {
-    const wish = { n: Number(this.number.value), seed: Number(this.seed.value), truncation: Number(this.truncation.value) };
+    this._blame([]);
+    const wish = { n: numberIn(this.number, "How many"), seed: numberIn(this.seed, "Seed"), truncation: numberIn(this.truncation, "Truncation") };
     if (this.checkpoint.value !== "latest") wish.checkpoint = Number(this.checkpoint.value);
     if (this.path.checked) wish.mode = "interpolate";
     if (this.classes?.value.trim()) wish.classes = this.classes.value.split(",").map((name) => name.trim());
     this._say("A worker draws them...");
-    this._blame([]);
     try {
       const file = await ordered(`${this.job.links.samples}?wait=2`, wish, ({ made, n }) => this._say(`A worker draws them: ${count(made)} of ${count(n)}`));
       fill(this.place, await shown(file, wish));

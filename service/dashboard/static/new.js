@@ -15,7 +15,7 @@ let fields = null;
 let estimate = null;
 let parent = null; // the job that is forked, if any
 let checkpoint = null;
-let typed = 0;
+let changes = 0; // of what was filled in; an answer to what it was before is dropped, for it may come after a newer one
 
 async function main() {
   const query = new URLSearchParams(location.search);
@@ -86,27 +86,37 @@ function leaf(pointer) {
 }
 
 async function checkSoon() {
-  const mine = (typed += 1);
+  const mine = (changes += 1);
   await pause(AFTER_TYPING_MS);
-  if (mine === typed) await check();
+  if (mine === changes) await check();
 }
 
 /** Ask the service what the job would be, and show that and what is wrong. */
 async function check() {
   if (parent) return; // a fork is checked when it is made
+  const mine = (changes += 1);
   markChosen();
   clearFaults();
   try {
-    const plan = await ask("/jobs?dry_run=true", { method: "POST", json: fields.value() ?? {} });
+    const plan = await ask("/jobs?dry_run=true", { method: "POST", json: filled() });
+    if (mine !== changes) return;
     fields.hint(plan.resolved_spec);
     const { generator_parameters: ours, discriminator_parameters: theirs, memory_bytes: memory, checkpoint_bytes: saved } = plan.estimate;
     fill(estimate, `Generator ${count(ours)} and discriminator ${count(theirs)} parameters; about ${size(memory)} of memory, ${size(saved)} a checkpoint.`);
     forgive();
   } catch (error) {
+    if (mine !== changes) return;
     if (blameAll(error)) forgive();
     else complain(error);
     fill(estimate, "What it needs is told once nothing is wrong.");
   }
+}
+
+/** Return what was filled in; raise what is wrong with it as the service would. */
+function filled() {
+  const errors = fields.faults();
+  if (errors.length) throw Object.assign(new Error("Some fields hold no numbers."), { errors });
+  return fields.value() ?? {};
 }
 
 function clearFaults() {
@@ -130,9 +140,10 @@ function blame(fault) {
 }
 
 async function start() {
+  changes += 1; // an answer that is on its way would take away what is said of this
   clearFaults();
-  const spec = fields.value() ?? {};
   try {
+    const spec = filled();
     const job = parent
       ? await ask(`${parent.links.self}/fork`, { method: "POST", json: { checkpoint, overrides: spec } })
       : await ask("/jobs", { method: "POST", json: spec });

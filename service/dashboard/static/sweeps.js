@@ -1,6 +1,7 @@
 /** The page of sweeps: many jobs at once, ranked while they train. */
 
 import { announce, fill, find, make } from "./dom.js";
+import { numberIn } from "./form.js";
 import { begin, doing } from "./frame.js";
 import { ask, askAll, pause } from "./service.js";
 import { ago, count, measured, words } from "./words.js";
@@ -57,8 +58,9 @@ function form() {
   };
   const start = doing(async () => {
     const spec = { dataset: dataset.value.trim() };
-    if (seed.value) spec.seed = Number(seed.value);
-    if (steps.value) spec.loop = { max_steps: Number(steps.value) };
+    const [chosenSeed, most] = [numberIn(seed, "Seed"), numberIn(steps, "Steps")];
+    if (chosenSeed !== undefined) spec.seed = chosenSeed;
+    if (most !== undefined) spec.loop = { max_steps: most };
     const sweep = { spec, grid: gridOf(rows) };
     if (name.value.trim()) sweep.name = name.value.trim();
     location.href = pageOf(await ask("/sweeps", { method: "POST", json: sweep }));
