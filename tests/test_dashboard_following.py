@@ -8,11 +8,12 @@ from service.blobs import BlobStore, store_file
 from service.db import reading, writing
 from service.models import Order
 from service.store import orders, samples, transitions
-from tests.browsing import STEPS, Visit, record
+from tests.browsing import STEPS, Visit, record, visiting
 from tests.building import (
     add_job,
     add_running_job,
 )
+from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
@@ -96,6 +97,22 @@ def test_a_generator_is_saved_for_other_programs_once_a_worker_has_written_it(
     assert saved.value.suggested_filename == "generator-10.onnx"
     assert saved.value.path().read_bytes() == ROWS
     visit.assert_quiet()
+
+
+def test_a_file_that_nobody_can_wait_for_is_asked_for_again_after_a_while(engine: Engine, blobs: BlobStore) -> None:
+    app = make_client(engine, blobs=blobs).application
+    app.extensions["web"].long_polls.stop()  # as where too many wait: the answer comes at once
+    job_id = job_with_generator(engine, blobs)
+    with visiting(app) as visit:
+        visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+        with visit.page.expect_response("**/exports/onnx?wait=30"):
+            visit.page.get_by_role("button", name="onnx").click()
+        visit.page.wait_for_timeout(1_500)
+
+        assert sum("/exports/" in url for url in visit.requests) == 1
+        with visit.page.expect_download():
+            carry_out(engine, blobs)
+        visit.assert_quiet()
 
 
 def test_a_data_set_is_uploaded(visit: Visit) -> None:

@@ -3,10 +3,11 @@
 import { fill, make } from "./dom.js";
 import { numberIn } from "./form.js";
 import { complain, doing } from "./frame.js";
-import { ask, askAll, download, send, showIn } from "./service.js";
+import { ask, askAll, download, pause, send, showIn } from "./service.js";
 import { count } from "./words.js";
 
 const MOST = 10_000; // sampling points
+const AGAIN_MS = 500;
 
 /** Shows the sampling points of a job. */
 export class Gallery {
@@ -127,7 +128,7 @@ async function ordered(path, wish, tell) {
     tell(order.progress);
     const { version } = order;
     order = await ask(`${order.links.self}?wait=30&since=${version}`);
-    if (order.version === version) await new Promise((resume) => setTimeout(resume, 500)); // others wait, too
+    if (order.version === version) await pause(AGAIN_MS); // others wait, too
   }
   if (order.error) throw new Error(order.error.message);
   return send(order.links.file);

@@ -102,11 +102,15 @@ export async function download(path, name) {
   else follow(path, name);
 }
 
-/** Save the file of the service that is at a path as soon as it is made; meanwhile tell, again and again. */
+/**
+ * Save the file of the service that is at a path as soon as it is made; meanwhile tell, again and again. Where too many
+ * wait, the service answers at once and says when to come back.
+ */
 export async function downloadOnceMade(path, name, tell) {
   let response = await send(path);
   while (response.status === 202) {
     tell();
+    await pause(1000 * Number(response.headers.get("Retry-After") ?? 1));
     response = await send(path);
   }
   keep(await response.blob(), name);
@@ -122,13 +126,7 @@ function follow(address, name) {
   make("a", { href: address, download: name }).click();
 }
 
-/** Wait, unless the signal ends it. */
-export function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+/** Wait. */
+export function pause(milliseconds) {
+  return new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 }
