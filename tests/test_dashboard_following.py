@@ -1,13 +1,14 @@
 """Pages of the dashboard that follow what happens: none misses anything, disturbs anybody, or hides an outage."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 from sqlalchemy import Engine
 
 from service.blobs import BlobStore, store_file
 from service.db import reading, writing
 from service.models import Order
 from service.store import orders, samples, transitions
+from service.store.stream import heads
 from tests.browsing import STEPS, Visit, record, visiting
 from tests.building import (
     add_job,
@@ -17,6 +18,32 @@ from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a browser sees no difference
+
+AWAY = "The service does not answer. Trying again..."
+COUNT_WHAT_IS_TOLD = """notice => {
+  window.told = 0;
+  new MutationObserver(() => { window.told += 1; }).observe(notice, { childList: true });
+}"""
+HIDE = """isHidden => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def is_stream(request: Request) -> bool:
+    return "/stream" in request.url
+
+
+def follow_a_job(engine: Engine, visit: Visit, job_id: str) -> int:
+    """Open the page of a job until something has come over its stream; return the number of the last message."""
+    visit.page.clock.install()
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 300")
+    record(engine, job_id, 1, 301, 310)
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 310 of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 310")
+    with reading(engine) as session:
+        return heads(session, [job_id])[job_id].seq
 
 
 def test_a_job_that_is_posted_while_the_page_is_open_appears(engine: Engine, visit: Visit) -> None:
@@ -97,6 +124,86 @@ def test_a_generator_is_saved_for_other_programs_once_a_worker_has_written_it(
     assert saved.value.suggested_filename == "generator-10.onnx"
     assert saved.value.path().read_bytes() == ROWS
     visit.assert_quiet()
+
+
+def test_a_page_that_nobody_sees_has_no_connection_and_goes_on_where_it_was(
+    engine: Engine, visit: Visit, job_id: str
+) -> None:
+    last = follow_a_job(engine, visit, job_id)
+
+    with visit.page.expect_event("requestfailed", is_stream):  # it is given up
+        visit.page.evaluate(HIDE, True)
+        visit.page.clock.fast_forward(11_000)
+    record(engine, job_id, 1, 311, 350)
+    with visit.page.expect_request(lambda request: request.url.endswith(f"/stream?after={last}")):
+        visit.page.evaluate(HIDE, False)
+
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    expect(visit.page.locator(".chart .readout").first).to_contain_text("step 350")
+    visit.assert_quiet()
+
+
+def test_a_page_that_is_hidden_for_a_moment_keeps_its_connection(engine: Engine, visit: Visit, job_id: str) -> None:
+    follow_a_job(engine, visit, job_id)
+
+    visit.page.evaluate(HIDE, True)
+    visit.page.clock.fast_forward(5_000)
+    visit.page.evaluate(HIDE, False)
+    visit.page.clock.fast_forward(11_000)
+    record(engine, job_id, 1, 311, 350)
+
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    assert sum("/stream" in url for url in visit.requests) == 1
+
+
+def test_a_stream_that_falls_silent_is_asked_for_again(engine: Engine, visit: Visit, job_id: str) -> None:
+    last = follow_a_job(engine, visit, job_id)
+
+    with visit.page.expect_request(lambda request: request.url.endswith(f"/stream?after={last}")):
+        visit.page.clock.fast_forward(46_000)
+    record(engine, job_id, 1, 311, 350)
+
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    expect(visit.page.locator("#away")).to_be_empty()
+    visit.assert_quiet()
+
+
+@pytest.mark.parametrize("path", ["/", "sweep"])
+def test_a_page_says_once_that_the_service_is_away_and_goes_on_when_it_is_back(
+    engine: Engine, visit: Visit, job_id: str, path: str
+) -> None:
+    if path == "sweep":
+        posted = {"spec": {"dataset": "ring"}, "grid": {"objective.r1": [0, 1]}}
+        path = f"/dashboard/sweeps?id={make_client(engine).post('/sweeps', json=posted).get_json()['id']}"
+    visit.page.goto(visit.url + path)
+    expect(visit.page.locator(".status").first).to_be_visible()
+    away = visit.page.locator("#away")
+    away.evaluate(COUNT_WHAT_IS_TOLD)
+
+    visit.page.context.set_offline(True)
+    expect(away).to_have_text(AWAY)
+    expect(away).to_be_in_viewport(ratio=1)
+    visit.page.wait_for_timeout(2_500)  # it has been tried again
+
+    assert visit.page.evaluate("window.told") == 1
+    expect(visit.page.get_by_role("alert")).to_have_count(0)
+    visit.page.context.set_offline(False)
+    expect(away).to_be_empty()
+
+
+def test_the_page_of_a_job_says_that_the_service_is_away_and_misses_nothing(
+    engine: Engine, visit: Visit, job_id: str
+) -> None:
+    visit.page.route("**/stream*", lambda route: route.abort())
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    expect(visit.page.locator("#away")).to_have_text(AWAY)
+    record(engine, job_id, 1, 301, 350)
+
+    visit.page.unroute("**/stream*")
+
+    expect(visit.page.locator("#away")).to_be_empty()
+    expect(visit.page.locator(".head .facts")).to_contain_text("step 350 of")
+    expect(visit.page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_file_that_nobody_can_wait_for_is_asked_for_again_after_a_while(engine: Engine, blobs: BlobStore) -> None:

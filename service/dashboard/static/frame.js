@@ -1,12 +1,15 @@
-/** What every page has: the header's marks, the question for an API key, and words for what went wrong. */
+/** What every page has: the header's marks, the question for an API key, and words for what went wrong or is away. */
 
 import { fill, find, make } from "./dom.js";
-import { Problem, apiKey, keepApiKey } from "./service.js";
+import { Problem, apiKey, isAway, keepApiKey, pause } from "./service.js";
 import { words } from "./words.js";
+
+const AGAIN_MS = 2000;
 
 /** Begin a page: run its main function and show what it raises. */
 export function begin(main) {
   document.addEventListener("key-wanted", askForKey);
+  document.addEventListener("answered", () => tellAway(""));
   if (apiKey()) offerToForgetKey();
   main().catch((error) => {
     find("loading")?.remove();
@@ -31,6 +34,25 @@ export function complain(error) {
 /** Take the words about what went wrong away. */
 export function forgive() {
   find("complaint").hidden = true;
+}
+
+/** Do what a page goes on with by itself: while the service is away, say so and try again. Raises what is refused. */
+export async function insist(work) {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      tellAway(`${error.message} Trying again...`);
+    }
+    await pause(AGAIN_MS);
+  }
+}
+
+/** Say why nothing is new, in view; a text that stands there already is not set again, for screen readers repeat it. */
+function tellAway(text) {
+  const place = find("away");
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /** Tell one fault: where, what, and what would be right unless that is said already. */

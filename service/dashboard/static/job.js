@@ -1,10 +1,11 @@
 /** The page of a job: everything about it, as it happens. */
 
+import { whileSeen } from "./attention.js";
 import { Curves, recordedColumns } from "./curves.js";
 import { announce, fill, find, make, oneAtATime } from "./dom.js";
 import { badge, bar, hasEnded, kind, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
-import { begin, complain, doing } from "./frame.js";
+import { begin, complain, doing, insist } from "./frame.js";
 import { Drawing, Gallery } from "./gallery.js";
 import { ask, askAll, download, downloadOnceMade, pause, stream } from "./service.js";
 import { ago, count, measured, size, words } from "./words.js";
@@ -20,8 +21,12 @@ async function main() {
   job = await ask(`/jobs/${encodeURIComponent(id)}`);
   document.title = `${nameOf(job)} - Ganymede`;
   const parts = build(await recordedColumns(job));
-  await Promise.all(Object.values(parts.loads).map((load) => load()));
+  await loadAll(parts);
   await follow(parts);
+}
+
+function loadAll({ loads }) {
+  return Promise.all(Object.values(loads).map((load) => load()));
 }
 
 /** Put the page together; return its parts, and what loads each of them anew. */
@@ -35,37 +40,37 @@ function build(recorded) {
     make("div", {}, gallery.root, drawing.root, diagnosis.root, quality.root, checkpoints.root, events.root, spec())));
   head.show();
   const loaded = { gallery, quality, diagnosis, checkpoints, events, curves };
-  return { head, curves, events, loads: Object.fromEntries(Object.entries(loaded).map(([name, part]) => [name, oneAtATime(() => part.load())])) };
+  return { head, curves, loads: Object.fromEntries(Object.entries(loaded).map(([name, part]) => [name, oneAtATime(() => insist(() => part.load()))])) };
 }
 
-/** Follow the stream until the job has ended, over any number of connections. */
+/** Follow the stream until the job has ended, over any number of connections; none while nobody sees the page. */
 async function follow(parts) {
   let after = null;
-  while (!hasEnded(job)) {
-    try {
-      for await (const message of stream(job.links.stream, after)) {
-        after = message.id ?? message.data.seq;
-        take(message, parts);
-      }
-      await learn(parts); // what ends a stream may be the end of the job
-    } catch (error) {
-      if (error.status && error.status < 500) throw error;
-      announce("The service is away; trying again.");
+  const watch = async (signal) => {
+    for await (const message of stream(job.links.stream, after, signal)) {
+      after = message.id ?? message.data.seq;
+      take(message, parts);
     }
+  };
+  while (!hasEnded(job)) {
+    await insist(() => whileSeen(watch));
+    await insist(() => learn(parts)); // what ends a stream may be the end of the job
     if (!hasEnded(job)) await pause(AGAIN_MS);
   }
 }
 
-const CHANGED = { sample: "gallery", checkpoint: "checkpoints", quality: "quality", diagnosis: "diagnosis", snapshot: "curves" };
+const CHANGED = { sample: "gallery", checkpoint: "checkpoints", quality: "quality", diagnosis: "diagnosis" };
 
 function take({ event, data }, parts) {
-  if (event === "snapshot") job = data;
-  else if (event === "losses") {
+  if (event === "snapshot") {
+    job = data;
+    loadAll(parts).catch(complain); // the stream tells what follows; what was loaded may be older
+  } else if (event === "losses") {
     parts.curves.take(data);
     job.losses = Object.fromEntries(Object.entries(data.columns).map(([name, values]) => [name, values.at(-1)]));
   } else if (event === "progress") job.progress = { ...job.progress, ...data };
   else if (event === "rollback") parts.curves.forgetAfter(data.to_step);
-  else if (event === "status") learn(parts).catch(complain);
+  else if (event === "status") insist(() => learn(parts)).catch(complain);
   if (event in CHANGED) parts.loads[CHANGED[event]]().catch(complain);
   if (!["losses", "progress", "snapshot"].includes(event)) parts.loads.events().catch(complain);
   parts.head.show();
@@ -78,7 +83,7 @@ async function learn(parts) {
   if (answer.status !== job.status) announce(`The job is ${answer.status}.`);
   job = answer;
   parts.head.show();
-  if (hasEnded(job)) await Promise.all(Object.values(parts.loads).map((load) => load()));
+  if (hasEnded(job)) await loadAll(parts);
 }
 
 /** Name, status, progress, and what can be asked of the job now. */

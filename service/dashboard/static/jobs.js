@@ -1,9 +1,10 @@
 /** The page of all jobs: cards that follow what happens, a search, and the way to a comparison. */
 
-import { fill, find, make } from "./dom.js";
+import { seen } from "./attention.js";
+import { fill, find, make, oneAtATime } from "./dom.js";
 import { badge, bar, kind, nameOf, pageOf, progressText, thumbnail } from "./facts.js";
-import { begin, complain } from "./frame.js";
-import { pause, send } from "./service.js";
+import { begin, complain, insist } from "./frame.js";
+import { jsonOf, pause, send } from "./service.js";
 import { measured } from "./words.js";
 
 const EVERY_MS = 2000;
@@ -12,15 +13,17 @@ const STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancell
 const cards = new Map(); // by job: {version, node}
 const chosen = new Set(); // to be compared
 const query = new URLSearchParams({ limit: "24" });
+const list = make("ul", { class: "jobs" });
+const rest = make("p", { class: "more" });
+const refresh = oneAtATime(() => insist(load));
 let tag = null;
 let pageEnds = null;
 
 async function main() {
-  const list = make("ul", { class: "jobs" });
-  const rest = make("p", { class: "more" });
   fill(find("content"), make("div", { class: "title" }, make("h1", {}, "Jobs"), make("a", { class: "button chief", href: "/dashboard/new" }, "New job")), filters(), list, rest);
   for (;;) {
-    if (!document.hidden) await refresh(list, rest).catch(complain);
+    await seen();
+    await refresh().catch(complain);
     await pause(EVERY_MS);
   }
 }
@@ -43,7 +46,7 @@ function look(name, value) {
 function turnTo(cursor) {
   put("cursor", cursor);
   tag = null;
-  refresh(document.querySelector(".jobs"), document.querySelector(".more")).catch(complain);
+  refresh().catch(complain);
 }
 
 function put(name, value) {
@@ -51,11 +54,11 @@ function put(name, value) {
   else query.delete(name);
 }
 
-async function refresh(list, rest) {
+async function load() {
   const address = `/jobs?${query}`;
   const response = await fetchChanged(address);
   if (!response || address !== `/jobs?${query}`) return; // another question was asked meanwhile
-  const page = await response.json();
+  const page = await jsonOf(response);
   pageEnds = page.has_more ? page.next_cursor : null;
   show(list, page.data);
   fill(rest, query.get("cursor") ? make("button", { type: "button", click: () => turnTo(null) }, "Newest") : null,

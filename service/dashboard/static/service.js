@@ -3,6 +3,14 @@
 import { make } from "./dom.js";
 
 const KEPT = "ganymede-api-key";
+const SILENCE_MS = 45_000; // of a stream: three signs of life that did not come
+
+/** That nothing comes from the service: it is down, or at the other end of a connection that is none any more. */
+class Silence extends Error {
+  constructor(cause) {
+    super("The service does not answer.", { cause });
+  }
+}
 
 /** What the service refused, with the faults it found: `errors` are {pointer, code, message, allowed, got}. */
 export class Problem extends Error {
@@ -13,6 +21,11 @@ export class Problem extends Error {
     this.code = problem.code;
     this.errors = problem.errors || [];
   }
+}
+
+/** Whether what was asked for may come as soon as the service is itself again. */
+export function isAway(error) {
+  return error instanceof Silence || (error instanceof Problem && error.status >= 500);
 }
 
 /** Return the API key of this tab, null where none was given. */
@@ -26,10 +39,10 @@ export function keepApiKey(key) {
   else sessionStorage.removeItem(KEPT);
 }
 
-/** Send a request and return its response; raise Problem unless it went well. */
+/** Send a request and return its response; raise Problem unless it went well, Silence where there is none. */
 export async function send(path, { method = "GET", json, form, headers = {}, signal } = {}) {
   const key = apiKey();
-  const response = await fetch(path, {
+  const response = await arriving(fetch(path, {
     method,
     signal,
     headers: {
@@ -38,17 +51,32 @@ export async function send(path, { method = "GET", json, form, headers = {}, sig
       ...headers,
     },
     body: json === undefined ? form : JSON.stringify(json),
-  });
+  }));
+  if (response.status < 500) document.dispatchEvent(new CustomEvent("answered"));
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   if (response.status === 401) document.dispatchEvent(new CustomEvent("key-wanted"));
   throw new Problem(response.status, problem);
 }
 
+/** Return what comes from the service; raise Silence where it breaks off. */
+async function arriving(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Silence(error);
+  }
+}
+
 /** Send a request and return the JSON of its answer, null where it has none. */
 export async function ask(path, options) {
   const response = await send(path, options);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : jsonOf(response);
+}
+
+/** Return the JSON of an answer; raise Silence where it breaks off. */
+export function jsonOf(response) {
+  return arriving(response.json());
 }
 
 /** Return all objects of a list, page after page, at most so many. */
@@ -64,19 +92,36 @@ export async function askAll(path, most = 1000) {
   return found;
 }
 
-/** Yield the messages of a job's stream, {id, event, data}, after an id; ends when the service ends it. */
+/** Yield the messages of a job's stream, {id, event, data}, after an id, until the service or the signal ends it. */
 export async function* stream(path, after, signal) {
   const address = after === null ? path : `${path}?after=${after}`;
-  const response = await send(address, { headers: { Accept: "application/x-ndjson" }, signal });
-  if (response.status === 204) return;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let begun = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const lines = (begun + value).split("\n");
-    begun = lines.pop();
-    for (const line of lines) if (line.trim()) yield JSON.parse(line);
+  const leaving = new AbortController();
+  try {
+    const options = { headers: { Accept: "application/x-ndjson" }, signal: AbortSignal.any([signal, leaving.signal]) };
+    const response = await soon(send(address, options));
+    if (response.status === 204) return;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let begun = "";
+    for (;;) {
+      const { done, value } = await soon(arriving(reader.read()));
+      if (done) return;
+      const lines = (begun + value).split("\n");
+      begun = lines.pop();
+      for (const line of lines) if (line.trim()) yield JSON.parse(line);
+    }
+  } finally {
+    leaving.abort(); // a connection that fell silent would stay open
+  }
+}
+
+/** Return what a promise brings; raise Silence where that takes longer than the service is ever silent. */
+async function soon(promise) {
+  let timer = null;
+  const silence = new Promise((_, reject) => { timer = setTimeout(() => reject(new Silence()), SILENCE_MS); });
+  try {
+    return await Promise.race([promise, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -92,8 +137,9 @@ export async function showIn(image, path) {
   }
   const file = await (await send(path)).blob();
   if (wanted.get(image) !== path) return; // another was asked for meanwhile
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(file);
+  const address = URL.createObjectURL(file);
+  image.onload = image.onerror = () => URL.revokeObjectURL(address); // else the file stays in memory with the page
+  image.src = address;
 }
 
 /** Save a file of the service under a name; a link itself sends no key. */

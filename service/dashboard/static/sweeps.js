@@ -1,8 +1,9 @@
 /** The page of sweeps: many jobs at once, ranked while they train. */
 
+import { seen } from "./attention.js";
 import { announce, fill, find, make } from "./dom.js";
 import { numberIn } from "./form.js";
-import { begin, doing } from "./frame.js";
+import { begin, doing, insist } from "./frame.js";
 import { ask, askAll, pause } from "./service.js";
 import { ago, count, measured, words } from "./words.js";
 
@@ -103,14 +104,10 @@ async function follow(path) {
   const head = make("div", { class: "head" });
   fill(find("content"), head, leaderboard);
   for (;;) {
-    try {
-      const sweep = await ask(path);
-      show(sweep, head, leaderboard);
-      if (sweep.status === "ended") return;
-    } catch (error) {
-      if (error.status && error.status < 500) throw error;
-      announce("The service is away; trying again.");
-    }
+    await seen();
+    const sweep = await insist(() => ask(path));
+    show(sweep, head, leaderboard);
+    if (sweep.status === "ended") return;
     await pause(EVERY_MS);
   }
 }
