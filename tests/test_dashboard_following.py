@@ -7,12 +7,19 @@ from sqlalchemy import Engine
 from service.blobs import BlobStore, store_file
 from service.db import reading, writing
 from service.models import Order
-from service.store import orders, samples, transitions
+from service.spec.datasets import DIGITS
+from service.store import orders, preparation, samples, transitions
 from service.store.stream import heads
-from tests.browsing import STEPS, Visit, record, visiting
+from tests.browsing import STEPS, Visit, a_tall_picture, add_picture, record, visiting
 from tests.building import (
+    QUOTA_BYTES,
+    a_file,
     add_job,
     add_running_job,
+    add_uploaded_dataset,
+    claim_dataset,
+    claim_next,
+    save_checkpoint,
 )
 from tests.conversation import make_client
 from tests.generators import ROWS, carry_out, claim_order, job_with_generator
@@ -44,6 +51,12 @@ def follow_a_job(engine: Engine, visit: Visit, job_id: str) -> int:
     expect(visit.page.locator(".chart .readout").first).to_contain_text("step 310")
     with reading(engine) as session:
         return heads(session, [job_id])[job_id].seq
+
+
+def fail_a_preparation(engine: Engine) -> None:
+    with writing(engine) as session:
+        dataset = claim_dataset(session)
+        preparation.fail_preparation(session, dataset.id, dataset.attempt, code="bad_dataset", message="Nothing in it.")
 
 
 def test_a_job_that_is_posted_while_the_page_is_open_appears(engine: Engine, visit: Visit) -> None:
@@ -168,7 +181,7 @@ def test_a_stream_that_falls_silent_is_asked_for_again(engine: Engine, visit: Vi
     visit.assert_quiet()
 
 
-@pytest.mark.parametrize("path", ["/", "sweep"])
+@pytest.mark.parametrize("path", ["/", "/dashboard/data", "sweep"])
 def test_a_page_says_once_that_the_service_is_away_and_goes_on_when_it_is_back(
     engine: Engine, visit: Visit, job_id: str, path: str
 ) -> None:
@@ -206,6 +219,67 @@ def test_the_page_of_a_job_says_that_the_service_is_away_and_misses_nothing(
     expect(visit.page.get_by_role("alert")).to_have_count(0)
 
 
+def test_who_reads_a_leaderboard_is_not_disturbed(engine: Engine, visit: Visit) -> None:
+    schedule = {"name": "cosine", "initial": 1}
+    posted = {"spec": {"dataset": "ring"}, "grid": {"objective.r1": [0.5, schedule]}}
+    sweep = make_client(engine).post("/sweeps", json=posted).get_json()
+    with writing(engine) as session:
+        job = claim_next(session)
+        job_id, attempt = job.id, job.attempt
+    visit.page.goto(f"{visit.url}/dashboard/sweeps?id={sweep['id']}")
+    running, queued = (visit.page.locator("tbody tr", has_text=status) for status in ("running", "queued"))
+    queued.evaluate("row => getSelection().selectAllChildren(row)")
+    running.get_by_role("link").focus()
+
+    record(engine, job_id, attempt, 1, 50)
+
+    expect(running).to_contain_text("50")
+    expect(running.get_by_role("link")).to_be_focused()
+    assert "queued" in visit.page.evaluate("getSelection().toString()")
+    expect(visit.page.locator("tbody")).to_contain_text('"name":"cosine"')
+    visit.assert_quiet()
+
+
+def test_a_button_is_at_work_until_its_file_is_there_whatever_its_table_shows_meanwhile(
+    engine: Engine, blobs: BlobStore, visit: Visit
+) -> None:
+    job_id = job_with_generator(engine, blobs)
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    rows = visit.page.get_by_label("Checkpoints", exact=True).locator("tbody tr")
+    onnx, fork = rows.last.get_by_role("button", name="onnx"), rows.last.get_by_role("link", name="fork")
+    with visit.page.expect_request("**/exports/onnx?wait=30"):
+        onnx.click()
+    fork.focus()
+
+    with writing(engine) as session:
+        save_checkpoint(session, transitions.fence(session, job_id, 1), 20)
+    expect(rows).to_have_count(2)
+
+    expect(rows.last).not_to_contain_text("latest")
+    expect(onnx).to_be_disabled()
+    expect(fork).to_be_focused()
+    with visit.page.expect_download():
+        carry_out(engine, blobs)
+    expect(onnx).to_be_enabled()
+
+
+def test_the_focus_stays_on_a_file_of_samples_when_there_are_newer_ones(
+    engine: Engine, blobs: BlobStore, visit: Visit, job_id: str
+) -> None:
+    visit.page.goto(f"{visit.url}/dashboard/job?id={job_id}")
+    part = visit.page.get_by_label("Samples", exact=True)
+    save = part.get_by_role("button", name="png", exact=True)
+    save.focus()
+
+    add_picture(engine, blobs, job_id, 12)
+    expect(part).to_contain_text("Step 12")
+
+    expect(save).to_be_focused()
+    with visit.page.expect_download() as saved:
+        save.press("Enter")
+    assert saved.value.url.endswith("/samples/12?format=png")
+
+
 def test_a_file_that_nobody_can_wait_for_is_asked_for_again_after_a_while(engine: Engine, blobs: BlobStore) -> None:
     app = make_client(engine, blobs=blobs).application
     app.extensions["web"].long_polls.stop()  # as where too many wait: the answer comes at once
@@ -232,4 +306,43 @@ def test_a_data_set_is_uploaded(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Upload").click()
 
     expect(visit.page.locator(".job", has_text="rows.csv")).to_contain_text("preparing")
+    visit.assert_quiet()
+
+
+def test_one_of_many_data_sets_in_preparation_is_deleted(engine: Engine, visit: Visit) -> None:
+    with writing(engine) as session:
+        for _ in range(8):
+            add_uploaded_dataset(session)
+    visit.page.on("dialog", lambda dialog: dialog.accept())
+    visit.page.goto(f"{visit.url}/dashboard/data")
+    preparing = visit.page.locator(".job", has_text="preparing")
+    expect(preparing).to_have_count(8)
+
+    preparing.first.get_by_role("button", name="Delete").click()
+
+    expect(preparing).to_have_count(7, timeout=10_000)
+    fail_a_preparation(engine)
+    expect(visit.page.locator(".job", has_text="Nothing in it.")).to_be_visible()
+    expect(preparing).to_have_count(6)
+    visit.assert_quiet()
+
+
+def test_the_picture_of_a_data_set_stays_while_others_change(engine: Engine, blobs: BlobStore, visit: Visit) -> None:
+    with writing(engine) as session:
+        add_uploaded_dataset(session)
+        dataset = claim_dataset(session)
+        attempt = dataset.attempt
+        preview = store_file(blobs, job_id=dataset.id, attempt=attempt, name="preview.png", pieces=[a_tall_picture()])
+        files = {"rows": a_file(dataset, "rows.npy"), "preview": preview}
+        finish = preparation.finish_preparation
+        finish(session, dataset.id, attempt, facts=DIGITS, warnings=[], files=files, quota_bytes=QUOTA_BYTES)
+        add_uploaded_dataset(session)
+    visit.page.goto(f"{visit.url}/dashboard/data")
+    picture = visit.page.locator(".picture img")
+    picture.evaluate("image => { image.dataset.mark = 'the same'; return image.decode(); }")
+
+    fail_a_preparation(engine)
+
+    expect(visit.page.locator(".job", has_text="Nothing in it.")).to_be_visible()
+    expect(picture).to_have_attribute("data-mark", "the same")
     visit.assert_quiet()

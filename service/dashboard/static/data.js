@@ -1,16 +1,26 @@
 /** The page of data sets: bring your own, look at them, train on them. */
 
-import { announce, fill, find, make } from "./dom.js";
-import { begin, complain, doing } from "./frame.js";
-import { ask, askAll, showIn } from "./service.js";
+import { seen } from "./attention.js";
+import { announce, fill, find, make, oneAtATime } from "./dom.js";
+import { begin, complain, doing, insist } from "./frame.js";
+import { Listing } from "./listing.js";
+import { ask, askAll, pause, showIn } from "./service.js";
 import { count, size } from "./words.js";
 
-let list = null;
+const EVERY_MS = 2000;
+
+const list = make("ul", { class: "jobs datasets" });
+const cards = new Listing(list, (dataset) => dataset.id, card);
+const refresh = oneAtATime(() => insist(load));
+let awaited = new Set(); // ids of the data sets that were not settled when last looked at
 
 async function main() {
-  list = make("ul", { class: "jobs datasets" });
   fill(find("content"), make("h1", {}, "Data"), upload(), list);
-  await refresh();
+  for (;;) {
+    await seen();
+    await refresh().catch(complain);
+    await pause(EVERY_MS);
+  }
 }
 
 function upload() {
@@ -24,29 +34,28 @@ function upload() {
     if (label.value.trim()) form.append("label", label.value.trim());
     form.append("file", file.files[0]);
     announce("Uploading...");
-    const dataset = await ask("/datasets", { method: "POST", form });
+    const { name: known, status } = await ask("/datasets", { method: "POST", form });
+    announce(`${known} is ${status}.`);
     await refresh();
-    await settle(dataset);
   });
   return make("section", { "aria-label": "Bring your own" }, make("h2", {}, "Bring your own"),
     make("p", { class: "empty" }, "A zip of PNG or JPEG pictures (folders become classes), CSV or Parquet, NPY or NPZ, a WAV or a zip of them."),
     make("div", { class: "filters" }, file, make("label", {}, "Name ", name), make("label", {}, "Column of labels ", label), make("button", { type: "button", class: "chief", click: send }, "Upload")));
 }
 
-/** Wait until a data set is ready or has failed, and show it then. */
-async function settle(dataset) {
-  let known = dataset;
-  while (known.status === "uploading" || known.status === "preparing") {
-    known = await ask(`${known.links.self}?wait=20&since=${known.version}`);
-  }
-  announce(`${known.name} is ${known.status}.`);
-  await refresh();
+/**
+ * Show all data sets as they are now. They are looked at together, as often as jobs are: a request that waits for each of
+ * many would take all the connections that the browser has for the service.
+ */
+async function load() {
+  const all = await askAll("/datasets?limit=200");
+  cards.show(all);
+  for (const each of all) if (awaited.has(each.id) && !isAwaited(each)) announce(`${each.name} is ${each.status}.`);
+  awaited = new Set(all.filter(isAwaited).map((each) => each.id));
 }
 
-async function refresh() {
-  const all = await askAll("/datasets");
-  fill(list, all.map(card));
-  for (const each of all) if (each.status === "preparing" || each.status === "uploading") settle(each).catch(complain);
+function isAwaited({ status }) {
+  return status === "uploading" || status === "preparing";
 }
 
 function card(dataset) {

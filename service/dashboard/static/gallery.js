@@ -14,6 +14,7 @@ export class Gallery {
   constructor(job) {
     this.job = job;
     this.points = [];
+    this.offered = null; // formats, as buttons
     this.image = make("img", { class: "samples", alt: "" });
     this.rows = make("div", { hidden: true });
     this.words = make("p", { class: "facts" });
@@ -26,8 +27,9 @@ export class Gallery {
 
   /** Load all sampling points. Who looks at the newest goes on to what is the newest now. */
   async load() {
+    const points = await askAll(`${this.job.links.samples}?limit=200`, MOST);
     const isAtEnd = Number(this.slider.value) >= this.points.length - 1;
-    this.points = await askAll(`${this.job.links.samples}?limit=200`, MOST);
+    this.points = points;
     this.nothing.hidden = this.points.length > 0;
     this.stage.hidden = this.points.length === 0;
     this.slider.max = String(Math.max(0, this.points.length - 1));
@@ -36,7 +38,7 @@ export class Gallery {
   }
 
   _show() {
-    const point = this.points[Number(this.slider.value)];
+    const point = this._point();
     const path = `${this.job.links.samples}/${point.step}`;
     const formats = Object.keys(point.formats);
     const isPicture = formats.includes("png");
@@ -47,12 +49,30 @@ export class Gallery {
     this.image.alt = `Samples at step ${count(point.step)}`;
     this.slider.setAttribute("aria-valuetext", `step ${count(point.step)}`);
     fill(this.words, `Step ${count(point.step)}, ${Number(this.slider.value) + 1} of ${this.points.length} sampling points, ${count(point.count)} samples from latents that stay the same.`);
-    fill(this.files, formats.map((format) => make("button", { type: "button", class: "quiet", click: doing(() => download(`${path}?format=${format}`, `samples-${point.step}.${format}`)) }, format)), isPicture ? ["gif", "png"].map((kind) => make("button", { type: "button", class: "quiet", click: doing(() => download(`${this.job.links.self}/timeline.${kind}`, `timeline.${kind}`)) }, { gif: "all, moving", png: "all, side by side" }[kind])) : null);
+    this._offer(formats);
+  }
+
+  /** Let people save what they see. Buttons of the same formats stay: one may have the focus, or be at work. */
+  _offer(formats) {
+    if (this.offered === formats.join()) return;
+    this.offered = formats.join();
+    const save = (label, work) => make("button", { type: "button", class: "quiet", click: doing(work) }, label);
+    const { links } = this.job;
+    const one = (format) => save(format, () => {
+      const { step } = this._point();
+      return download(`${links.samples}/${step}?format=${format}`, `samples-${step}.${format}`);
+    });
+    const all = (kind, label) => save(label, () => download(`${links.self}/timeline.${kind}`, `timeline.${kind}`));
+    fill(this.files, formats.map(one), formats.includes("png") ? [all("gif", "all, moving"), all("png", "all, side by side")] : null);
+  }
+
+  _point() {
+    return this.points[Number(this.slider.value)];
   }
 
   async _showRows({ step }) {
     const table = await (await send(`${this.job.links.samples}/${step}?format=csv`)).text();
-    if (this.points[Number(this.slider.value)].step === step) fill(this.rows, firstRows(table)); // not yet another
+    if (this._point().step === step) fill(this.rows, firstRows(table)); // not yet another
   }
 }
 

@@ -7,6 +7,7 @@ import { badge, bar, hasEnded, kind, nameOf, progressText } from "./facts.js";
 import { Diagnosis, Quality } from "./findings.js";
 import { begin, complain, doing, insist } from "./frame.js";
 import { Drawing, Gallery } from "./gallery.js";
+import { Listing } from "./listing.js";
 import { ask, askAll, download, downloadOnceMade, pause, stream } from "./service.js";
 import { ago, count, measured, size, words } from "./words.js";
 
@@ -90,18 +91,20 @@ async function learn(parts) {
 class Head {
   constructor() {
     this.buttons = make("div", { class: "buttons" });
-    this.state = make("p");
+    this.status = make("span");
+    this.reason = make("span");
     this.progress = make("div");
     this.facts = make("p", { class: "facts" });
     this.error = make("p", { class: "error" });
     this.shown = null;
-    this.root = make("div", { class: "head" }, make("div", { class: "title" }, make("h1", {}, nameOf(job)), this.buttons), this.state, this.progress, this.facts, this.error);
+    this.root = make("div", { class: "head" }, make("div", { class: "title" }, make("h1", {}, nameOf(job)), this.buttons),
+      make("p", {}, this.status, kind(job), origin(), this.reason), this.progress, this.facts, this.error);
   }
 
   show() {
     const losses = job.losses ?? {};
-    const { parent } = job;
-    fill(this.state, badge(job), kind(job), parent ? [" · continues ", make("a", { href: `/dashboard/job?id=${parent.job}` }, "another job"), ` from step ${count(parent.step)}`] : "", job.reason ? ` · ${job.reason.replaceAll("_", " ")}` : "", ` · created ${ago(job.created_at)}`);
+    fill(this.status, badge(job));
+    fill(this.reason, job.reason ? ` · ${words(job.reason)}` : "", ` · created ${ago(job.created_at)}`);
     fill(this.progress, bar(job));
     fill(this.facts, progressText(job), "d_loss" in losses ? ` · d_loss ${measured(losses.d_loss)} · g_loss ${measured(losses.g_loss)} · value ${measured(losses.value)}` : "");
     fill(this.error, job.error ? `${job.error.code.replaceAll("_", " ")}: ${job.error.message}` : "");
@@ -109,6 +112,12 @@ class Head {
     this.shown = job.status;
     fill(this.buttons, actions());
   }
+}
+
+/** What a fork continues. */
+function origin() {
+  const { parent } = job;
+  return parent && [" · continues ", make("a", { href: `/dashboard/job?id=${parent.job}` }, "another job"), ` from step ${count(parent.step)}`];
 }
 
 function actions() {
@@ -133,10 +142,12 @@ function actions() {
 class Checkpoints {
   constructor(drawing) {
     this.drawing = drawing;
-    this.body = make("tbody");
+    const body = make("tbody");
+    this.rows = new Listing(body, (row) => row.step, (row) => this._row(row));
+    this.files = new Map(); // by step the cell of its buttons, one of which may be at work when the rest of its row changes
     this.none = make("p", { class: "empty" }, "No checkpoint yet.");
     this.table = make("div", { class: "scrolls" }, make("table", {},
-      make("thead", {}, make("tr", {}, ["step", "kept because", "size", "files"].map((name) => make("th", { scope: "col" }, name)))), this.body));
+      make("thead", {}, make("tr", {}, ["step", "kept because", "size", "files"].map((name) => make("th", { scope: "col" }, name)))), body));
     this.root = make("section", { "aria-label": "Checkpoints" }, make("h2", {}, "Checkpoints"), this.none, this.table);
   }
 
@@ -145,11 +156,18 @@ class Checkpoints {
     this.drawing.offer(rows);
     this.none.hidden = rows.length > 0;
     this.table.hidden = rows.length === 0;
-    fill(this.body, rows.reverse().map((row) => make("tr", {},
-      make("th", { scope: "row" }, count(row.step)), make("td", {}, row.kept_because.join(", ")), make("td", {}, size(row.size_bytes)),
-      make("td", { class: "links" }, Object.entries(row.parts).map(fileButton(row.step)), Object.entries(EXPORTS).map(exportButton(row.step)),
-        make("a", { href: `/dashboard/new?fork=${job.id}&checkpoint=${row.step}` }, "fork")))));
+    this.files = new Map(rows.map((row) => [row.step, this.files.get(row.step) ?? files(row)]));
+    this.rows.show(rows.reverse());
   }
+
+  _row(row) {
+    return make("tr", {}, make("th", { scope: "row" }, count(row.step)), make("td", {}, row.kept_because.join(", ")), make("td", {}, size(row.size_bytes)), this.files.get(row.step));
+  }
+}
+
+function files({ step, parts }) {
+  return make("td", { class: "links" }, Object.entries(parts).map(fileButton(step)), Object.entries(EXPORTS).map(exportButton(step)),
+    make("a", { href: `/dashboard/new?fork=${job.id}&checkpoint=${step}` }, "fork"));
 }
 
 function fileButton(step) {
@@ -168,8 +186,10 @@ function exportButton(step) {
 class Events {
   constructor() {
     this.newest = [];
-    this.list = make("ol", { class: "events" });
-    this.root = make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.list);
+    const list = make("ol", { class: "events" });
+    this.rows = new Listing(list, (event) => event.seq, (event) => make("li", {},
+      make("time", { datetime: event.at }, new Date(event.at).toLocaleString()), ` ${event.message}`));
+    this.root = make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), list);
   }
 
   async load() {
@@ -178,8 +198,7 @@ class Events {
       page = await ask(`${job.links.events}?limit=200&after=${this.newest[0]?.seq ?? 0}`);
       this.newest = [...page.data.reverse(), ...this.newest].slice(0, NEWEST_EVENTS);
     } while (page.has_more);
-    fill(this.list, this.newest.map((event) => make("li", {},
-      make("time", { datetime: event.at }, new Date(event.at).toLocaleString()), ` ${event.message}`)));
+    this.rows.show(this.newest);
   }
 }
 

@@ -4,23 +4,26 @@ import { seen } from "./attention.js";
 import { fill, find, make, oneAtATime } from "./dom.js";
 import { badge, bar, kind, nameOf, pageOf, progressText, thumbnail } from "./facts.js";
 import { begin, complain, insist } from "./frame.js";
+import { Listing } from "./listing.js";
 import { jsonOf, pause, send } from "./service.js";
 import { measured } from "./words.js";
 
 const EVERY_MS = 2000;
 const STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 
-const cards = new Map(); // by job: {version, node}
 const chosen = new Set(); // to be compared
 const query = new URLSearchParams({ limit: "24" });
 const list = make("ul", { class: "jobs" });
-const rest = make("p", { class: "more" });
+const cards = new Listing(list, (job) => job.id, card);
+const newest = make("button", { type: "button", hidden: true, click: () => turnTo(null) }, "Newest");
+const older = make("button", { type: "button", hidden: true, click: () => turnTo(next) }, "Older");
 const refresh = oneAtATime(() => insist(load));
-let tag = null;
-let pageEnds = null;
+let next = null; // where older jobs begin
+let shown = null; // the question that was answered last, and the tag of its answer
 
 async function main() {
-  fill(find("content"), make("div", { class: "title" }, make("h1", {}, "Jobs"), make("a", { class: "button chief", href: "/dashboard/new" }, "New job")), filters(), list, rest);
+  fill(find("content"), make("div", { class: "title" }, make("h1", {}, "Jobs"), make("a", { class: "button chief", href: "/dashboard/new" }, "New job")),
+    filters(), list, make("p", { class: "more buttons" }, newest, older));
   for (;;) {
     await seen();
     await refresh().catch(complain);
@@ -39,13 +42,14 @@ function filters() {
 /** Look for other jobs, of which the newest are shown first. */
 function look(name, value) {
   put(name, value);
-  turnTo(null);
+  put("cursor", null);
+  refresh().catch(complain);
 }
 
 /** Show the page of jobs that begins at a cursor, or the first one. */
 function turnTo(cursor) {
   put("cursor", cursor);
-  tag = null;
+  scrollTo(0, 0);
   refresh().catch(complain);
 }
 
@@ -56,47 +60,16 @@ function put(name, value) {
 
 async function load() {
   const address = `/jobs?${query}`;
-  const response = await fetchChanged(address);
-  if (!response || address !== `/jobs?${query}`) return; // another question was asked meanwhile
-  const page = await jsonOf(response);
-  pageEnds = page.has_more ? page.next_cursor : null;
-  show(list, page.data);
-  fill(rest, query.get("cursor") ? make("button", { type: "button", click: () => turnTo(null) }, "Newest") : null,
-    pageEnds ? make("button", { type: "button", click: () => turnTo(pageEnds) }, "Older") : null);
-}
-
-/** Return what the service answers, null where it is what was shown last. */
-async function fetchChanged(address) {
   const response = await send(address);
-  const given = response.headers.get("ETag");
-  if (given && given === tag) return null;
-  tag = given;
-  return response;
-}
-
-function show(list, jobs) {
-  if (!jobs.length) {
-    cards.clear();
-    fill(list, make("li", { class: "empty" }, query.has("q") || query.has("status") ? "No such job." : welcome()));
-    return;
-  }
-  const nodes = jobs.map(cardOf);
-  // Nodes that stay are not touched: who has the focus in one keeps it.
-  nodes.forEach((node, index) => list.children[index] === node || list.insertBefore(node, list.children[index] ?? null));
-  while (list.children.length > nodes.length) list.lastChild.remove();
-}
-
-function cardOf(job) {
-  const known = cards.get(job.id);
-  if (known && known.version === `${job.version} ${job.queue_position}`) return known.node;
-  const node = card(job);
-  if (known) {
-    const had = known.node.contains(document.activeElement) ? document.activeElement.className : null;
-    known.node.replaceWith(node);
-    if (had !== null) node.querySelector(`[class="${had}"]`)?.focus();
-  }
-  cards.set(job.id, { version: `${job.version} ${job.queue_position}`, node });
-  return node;
+  const answer = `${address} ${response.headers.get("ETag")}`;
+  if (answer === shown || address !== `/jobs?${query}`) return; // nothing new, or another question was asked meanwhile
+  const page = await jsonOf(response);
+  shown = answer;
+  next = page.next_cursor;
+  newest.hidden = !query.has("cursor");
+  older.hidden = !page.has_more;
+  cards.show(page.data);
+  if (!page.data.length) fill(list, make("li", { class: "empty" }, ["q", "status", "cursor"].some((name) => query.has(name)) ? "No such job." : welcome()));
 }
 
 function card(job) {

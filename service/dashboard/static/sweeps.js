@@ -1,14 +1,12 @@
-/** The page of sweeps: many jobs at once, ranked while they train. */
+/** The page of sweeps: many jobs at once, which are started here and ranked while they train. */
 
-import { seen } from "./attention.js";
 import { announce, fill, find, make } from "./dom.js";
 import { numberIn } from "./form.js";
-import { begin, doing, insist } from "./frame.js";
-import { ask, askAll, pause } from "./service.js";
-import { ago, count, measured, words } from "./words.js";
+import { begin, doing } from "./frame.js";
+import { badge, follow, progress } from "./leaderboard.js";
+import { ask, askAll } from "./service.js";
+import { ago, count, words } from "./words.js";
 
-const EVERY_MS = 2000;
-const MOST_COMPARED = 8;
 const EXPERIMENT = { dataset: "ring", seed: "1", rows: [["objective.loss", "saturating, non_saturating"], ["loop.variant", "original, fused"]] };
 
 async function main() {
@@ -32,14 +30,6 @@ function card(sweep) {
 
 function pageOf(sweep) {
   return `/dashboard/sweeps?id=${sweep.id}`;
-}
-
-function badge(sweep) {
-  return make("span", { class: `status ${sweep.status === "live" ? "running" : "succeeded"}` }, sweep.status);
-}
-
-function progress(members) {
-  return ["succeeded", "running", "queued", "paused", "cancelled", "failed"].filter((state) => members[state]).map((state) => `${count(members[state])} ${state}`).join(", ");
 }
 
 /** A form for a grid: which values are tried, of which keys of the spec. */
@@ -96,52 +86,6 @@ function valueOf(text) {
   } catch {
     return text;
   }
-}
-
-/** Show a sweep until all its members have ended. */
-async function follow(path) {
-  const leaderboard = make("div");
-  const head = make("div", { class: "head" });
-  fill(find("content"), head, leaderboard);
-  for (;;) {
-    await seen();
-    const sweep = await insist(() => ask(path));
-    show(sweep, head, leaderboard);
-    if (sweep.status === "ended") return;
-    await pause(EVERY_MS);
-  }
-}
-
-function show(sweep, head, place) {
-  const { leaderboard, members } = sweep;
-  const cancel = make("button", { type: "button", click: doing(() => ask(sweep.links.cancel, { method: "POST" })) }, "Cancel all");
-  const best = leaderboard.data.slice(0, MOST_COMPARED).map((each) => each.job);
-  const hadFocus = head.contains(document.activeElement) ? document.activeElement.textContent : null;
-  fill(head, make("div", { class: "title" }, make("h1", {}, sweep.name ?? sweep.id),
-    make("div", { class: "buttons" }, best.length > 1 ? make("a", { class: "button", href: `/dashboard/compare?jobs=${best.join(",")}` }, "Side by side") : null, sweep.status === "live" ? cancel : null)),
-  make("p", {}, badge(sweep), `${sweep.method} of ${count(members.total)} jobs: ${progress(members)}`),
-  leaderboard.best ? make("p", {}, "The best so far is ", make("a", { href: `/dashboard/job?id=${leaderboard.best}` }, parametersText(leaderboard.data[0])), ` with ${words(leaderboard.metric)} ${measured(leaderboard.data[0].value)}.`) : make("p", { class: "empty" }, `No job has a ${words(leaderboard.metric)} yet.`));
-  if (hadFocus) [...head.querySelectorAll("a, button")].find((each) => each.textContent === hadFocus)?.focus();
-  fill(place, table(leaderboard));
-}
-
-function parametersText({ parameters }) {
-  return Object.entries(parameters).map(([path, value]) => `${words(path.split(".").at(-1))} ${value}`).join(", ");
-}
-
-function table({ data, metric, goal }) {
-  const paths = [...new Set(data.flatMap((each) => Object.keys(each.parameters)))];
-  const head = ["rank", words(metric), "", "status", ...paths, "at step", "step"];
-  return make("div", { class: "scrolls" }, make("table", {},
-    make("caption", {}, `${goal === "higher" ? "Higher" : "Lower"} is better`),
-    make("thead", {}, make("tr", {}, head.map((name) => make("th", { scope: "col" }, name)))),
-    make("tbody", {}, data.map((each) => make("tr", {},
-      make("th", { scope: "row" }, each.rank ?? "-"),
-      make("td", {}, each.rank ? measured(each.value) : "-"),
-      make("td", {}, make("a", { href: `/dashboard/job?id=${each.job}` }, "open")),
-      make("td", {}, make("span", { class: `status ${each.status}` }, each.status)),
-      paths.map((path) => make("td", {}, String(each.parameters[path] ?? "-"))),
-      make("td", {}, each.value_step === null ? "-" : count(each.value_step)), make("td", {}, count(each.step)))))));
 }
 
 begin(main);
