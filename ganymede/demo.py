@@ -26,7 +26,7 @@ LOG_TAIL_LINES = 30
 
 
 def demonstrate(into: Path, spec: Mapping[str, Any], console: Console) -> Job:
-    """Leave samples.png, losses.svg, losses.csv and generator.safetensors of one training on images in a folder."""
+    """Leave samples, losses.svg, losses.csv and generator.safetensors of one training in a folder."""
     started_s = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="ganymede-demo-") as home,
@@ -48,11 +48,15 @@ def demonstrate(into: Path, spec: Mapping[str, Any], console: Console) -> Job:
 
 def _keep(job: Job, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
-    job.download(into / "samples.png", "samples/latest", format="png")
+    if newest := job.refresh().data["latest_samples"]:
+        suffix, *_ = newest["formats"]  # what a person would look at comes first
+        job.download(into / f"samples.{suffix}", f"samples/{newest['step']}", format=suffix)
     job.download(into / "losses.svg", "losses.svg")
     job.download(into / "losses.csv", "losses", format="csv")
-    # The average of the generator's weights: it is what the samples were drawn from.
-    job.download(into / "generator.safetensors", "checkpoints/latest/file", part="ema")
+    # The average of the generator's weights, where there is one, is what the samples were drawn from.
+    *_, saved = job.checkpoints()
+    part = "ema" if "ema" in saved["parts"] else "generator"
+    job.download(into / "generator.safetensors", f"checkpoints/{saved['step']}/file", part=part)
 
 
 @contextmanager

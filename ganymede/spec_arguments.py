@@ -1,6 +1,7 @@
 """Reads a job's spec from the command line: files and assignments such as loop.max_steps=300."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,14 +38,26 @@ def _assignment(argument: str) -> dict[str, Any]:
 def read_value(text: str) -> Any:
     """Return the JSON that a text is, else the text itself."""
     try:
-        return json.loads(text)
+        return _parse(text)
     except ValueError:
         return text  # dataset=digits needs no quotes
 
 
+def _parse(text: str) -> Any:
+    """Return the value of a JSON text; raise ValueError for numbers that JSON has not, which Python would take."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"JSON has no number {text}")
+    return number
+
+
 def _document(name: str) -> dict[str, Any]:
     try:
-        spec = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+        spec = _parse(sys.stdin.read() if name == "-" else Path(name).read_text())
     except FileNotFoundError as error:
         raise click.BadParameter(f"{name} is neither a file nor KEY=VALUE") from error
     except (OSError, ValueError) as error:

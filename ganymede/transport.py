@@ -5,18 +5,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from json import dumps, loads
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
 LONG_POLL_S = 20.0  # for which a request waits that is answered as soon as something has changed
+LONGER_S = 10.0  # than a request asks to wait, for which its answer is waited for
 RETRY_S = 0.5
 TOO_MANY_WATCHERS = "too_many_watchers"  # a refusal that is no sign of the service's being away
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _NEAREST = "did you mean"  # says a message that names the nearest of many
 QUIET_S = 45.0  # for which a stream may say nothing; the service gives a sign of life each 15
 
+
+T = TypeVar("T")
 
 OnProgress = Callable[[int, int | None], object]
 """Is called with the bytes that were moved so far, and with how many there are, None where nobody knows."""
@@ -57,7 +60,11 @@ class Transport:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
         self._has_answered = False
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        self._timeout_s = timeout_s
+        try:
+            self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"{url!r} is no address of a service: {error}") from error
 
     def close(self) -> None:
         """End the connection."""
@@ -74,14 +81,19 @@ class Transport:
 
     def download(self, path: str, target: Path, on_progress: OnProgress = ignore, **query: str | int) -> int:
         """Write a resource to a file, whole or not at all; return its size in bytes."""
-        try:
-            with self._http.stream("GET", path, params=query) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise _refusal(answer)
-                return write_whole(target, _told(answer, on_progress))
-        except httpx2.TransportError as error:
-            raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
+
+        def write() -> int:
+            try:
+                with self._http.stream("GET", path, params=query) as answer:
+                    self._has_answered = True
+                    if not answer.is_success:
+                        answer.read()
+                        raise _refusal(answer)
+                    return write_whole(target, _told(answer, on_progress))
+            except httpx2.TransportError as error:
+                raise ServiceUnreachable(f"{self.url} stopped answering: {error}") from error
+
+        return self._patiently(write)
 
     def lines(self, path: str, **query: str | int) -> Iterator[dict[str, Any] | None]:
         """Yield the JSON objects of an answer that comes line by line, for as long as it comes; None is a sign of life.
@@ -103,7 +115,7 @@ class Transport:
         """Yield the entries of a list through all its pages."""
         params: dict[str, str | int] = {**(query or {})}
         while True:
-            page = self.send("GET", path, params=params).json()
+            page = self.object("GET", path, params=params)
             yield from page["data"]
             if not page["has_more"]:
                 return
@@ -111,17 +123,27 @@ class Transport:
 
     def object(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """Return the JSON object that a request is answered with."""
-        return cast("dict[str, Any]", self.send(method, path, **request).json())
+        answer = self.send(method, path, **request)
+        try:
+            return cast("dict[str, Any]", answer.json())
+        except ValueError as error:
+            raise _stranger(answer) from error
 
     def send(self, method: str, path: str, *, may_repeat: bool | None = None, **request: Any) -> httpx2.Response:
         """Return a successful answer; what is safe to repeat is, for a while: by default what is no POST."""
-        may_repeat = method != "POST" if may_repeat is None else may_repeat
-        deadline_s = time.monotonic() + self.patience_s
+        if method == "POST" if may_repeat is None else not may_repeat:
+            return self._answer(method, path, **request)
+        return self._patiently(lambda: self._answer(method, path, **request))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask, and ask again for a while where the service has answered before and is away now."""
+        deadline_s: float | None = None  # from the first failure on: a large file may have come for long before it
         while True:
             try:
-                return self._answer(method, path, **request)
+                return ask()
             except ServiceUnreachable:
-                if not (may_repeat and self._has_answered) or time.monotonic() > deadline_s:
+                deadline_s = deadline_s or time.monotonic() + self.patience_s
+                if not self._has_answered or time.monotonic() > deadline_s:
                     raise
             time.sleep(RETRY_S)
 
@@ -129,6 +151,8 @@ class Transport:
         if json is not None:
             request["content"] = dumps(json, default=_plain, allow_nan=False)
             request["headers"] = {"Content-Type": "application/json", **request.get("headers", {})}
+        if waits_s := float((request.get("params") or {}).get("wait", 0)):
+            request.setdefault("timeout", max(self._timeout_s, waits_s + LONGER_S))
         try:
             answer = self._http.request(method, path, **request)
         except httpx2.TransportError as error:
@@ -181,10 +205,14 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _refusal(answer: httpx2.Response) -> GanymedeProblem | ServiceUnreachable:
     if "problem+json" not in answer.headers.get("content-type", ""):
-        return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
+        return _stranger(answer)
     problem = GanymedeProblem(answer.status_code, answer.json())
     is_away = answer.status_code == 503 and problem.code != TOO_MANY_WATCHERS
     return ServiceUnreachable(f"The service is away: {problem}") if is_away else problem
+
+
+def _stranger(answer: httpx2.Response) -> ServiceUnreachable:
+    return ServiceUnreachable(f"{answer.url} answered {answer.status_code} and is not Ganymede.")
 
 
 def _fault_line(fault: Mapping[str, Any]) -> str:

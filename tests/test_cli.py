@@ -125,7 +125,8 @@ def test_losses_are_summed_up_and_written_in_the_format_of_the_name(
 ) -> None:
     summary = run(service, "losses", job_id)
     as_json = run(service, "losses", job_id, "--columns", "d_loss", "--json")
-    for name in ("losses.csv", "losses.svg", "losses.npz", "losses.ndjson", "losses.png"):
+    names = [f"losses.{suffix}" for suffix in ("csv", "svg", "npz", "ndjson", "parquet", "arrow", "png")]
+    for name in names:
         assert run(service, "losses", job_id, "-o", str(tmp_path / name)).exit_code == ExitCode.SUCCESS
 
     (row,) = (line.split() for line in summary.output.splitlines() if line.startswith("d_loss "))
@@ -137,9 +138,25 @@ def test_losses_are_summed_up_and_written_in_the_format_of_the_name(
     assert len((tmp_path / "losses.csv").read_text().splitlines()) == 201
     assert len((tmp_path / "losses.ndjson").read_text().splitlines()) == 200
     assert (tmp_path / "losses.svg").read_text().startswith("<svg")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["losses.csv", "losses.svg", "losses.npz", "losses.ndjson", "losses.png"]
-    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["losses", "-o", "losses.svg", "--columns", "d_loss"],
+        ["losses", "-o", "losses.png", "--lineage"],
+        ["samples", "200"],
+        ["checkpoints", "--part", "ema", "--json"],
+    ],
+)
+def test_what_would_be_ignored_is_refused(service: Service, job_id: str, options: list[str]) -> None:
+    command, *rest = options
+
+    done = run(service, command, job_id, *rest)
+
+    assert done.exit_code == ExitCode.REFUSED
+    assert done.stdout == ""
 
 
 def test_quality_is_shown_step_by_step_above_what_it_is_compared_with(service: Service, job_id: str) -> None:
@@ -250,6 +267,7 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     extended = run(service, "extend", running, "2000000")
     saved = run(service, "save", running)
     refusals = [run(service, "extend", job_id, "900"), run(service, "save", job_id)]
+    both = run(service, "save", running, job_id, "--json")
     run(service, "cancel", running)
 
     assert "of 2000000" in extended.output
@@ -257,6 +275,7 @@ def test_a_running_job_is_extended_and_saved_and_one_that_ended_is_neither(servi
     assert saved.output == f"{running} running\n"
     assert [refusal.exit_code for refusal in refusals] == [ExitCode.REFUSED] * 2
     assert f"/jobs/{job_id}/fork" in refusals[0].output
+    assert (both.exit_code, [job["id"] for job in json.loads(both.stdout)]) == (ExitCode.REFUSED, [running])
 
 
 def test_the_table_of_losses_is_of_the_columns_that_are_named(service: Service, job_id: str) -> None:
@@ -376,6 +395,7 @@ def test_who_gets_no_turn_to_write_is_told_so(tmp_path: Path) -> None:
     ("command", "words"),
     [
         (["--url", "nowhere", "list"], "no address of a service"),
+        (["--url", "http://localhost:port", "list"], "no address of a service"),
         (["submit", "dataset"], "neither a file nor KEY=VALUE"),
     ],
 )

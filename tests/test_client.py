@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ import pytest
 from flask import request
 from sqlalchemy import Engine
 
-from ganymede.client import Client, GanymedeProblem, Job
+from ganymede.client import Client, GanymedeProblem, Job, ServiceUnreachable
 from ganymede.watching import news
 from service.blobs import BlobStore
 from service.db import reading, writing
@@ -65,6 +67,24 @@ def test_a_client_that_the_service_cannot_let_wait_asks_again_seldom(engine: Eng
         assert second.data["version"] == version
         assert 2 <= len(served.asked) - 3 <= 4
         waiting.join()
+
+
+def test_who_has_little_time_for_answers_still_waits_for_as_long_as_asked(engine: Engine, served: Served) -> None:
+    with writing(engine) as session:
+        job_id = add_job(session).id
+    with Client(served.url, timeout_s=2, patience_s=0) as client:
+        job = client.jobs.get(job_id)
+
+        assert job.refresh(wait_s=3).status == "queued"
+
+
+def test_who_has_little_time_for_answers_hears_soon_that_there_is_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, timeout_s=0.5) as client, pytest.raises(ServiceUnreachable):
+            client.jobs.get("job_1")
+        assert time.monotonic() - began < 5
 
 
 def test_samples_that_are_not_ready_at_once_are_waited_for_and_fetched(
@@ -313,9 +333,11 @@ class OneJob(BaseHTTPRequestHandler):
 def one_job(handler: type[OneJob]) -> Iterator[Job]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        with Client(f"http://127.0.0.1:{server.server_port}") as client:
-            yield client.jobs.get("job_1")
-        server.shutdown()
+        try:
+            with Client(f"http://127.0.0.1:{server.server_port}") as client:
+                yield client.jobs.get("job_1")
+        finally:
+            server.shutdown()
 
 
 def test_a_stream_that_breaks_off_in_the_midst_of_a_line_goes_on_after_the_last_whole_one() -> None:
@@ -331,6 +353,38 @@ def test_a_stream_that_breaks_off_in_the_midst_of_a_line_goes_on_after_the_last_
     assert [message["id"] for message in messages] == [1, 2]
     assert messages[0]["data"]["name"] == "a\u2028b"
     assert [path.rpartition("=")[2] for path in Breaking.asked if "stream" in path] == ["0", "1", "2"]
+
+
+def test_a_file_that_breaks_off_is_fetched_again(tmp_path: Path) -> None:
+    class Breaking(OneJob):
+        asked: ClassVar = []
+
+        def do_GET(self) -> None:
+            if not self.path.endswith("/losses.csv"):
+                super().do_GET()
+                return
+            self.asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "10")
+            self.end_headers()
+            self.wfile.write(b"0123456789"[: 3 if self.asked.count(self.path) == 1 else 10])
+
+    with one_job(Breaking) as job:
+        size_bytes = job.download(tmp_path / "losses.csv", "losses.csv")
+
+    assert (size_bytes, (tmp_path / "losses.csv").read_bytes()) == (10, b"0123456789")
+    assert Breaking.asked.count("/jobs/job_1/losses.csv") == 2
+
+
+def test_another_server_is_told_from_the_service() -> None:
+    class Stranger(OneJob):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Welcome!</html>")
+
+    with pytest.raises(ServiceUnreachable, match="is not Ganymede"), one_job(Stranger):
+        pass
 
 
 def test_the_place_of_a_job_that_waits_is_told_again_with_each_sign_of_life() -> None:

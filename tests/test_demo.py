@@ -1,4 +1,4 @@
-"""The demonstration: one command, four files, nothing left running."""
+"""The demonstration: one command, what a training leaves, nothing left running."""
 
 import os
 import subprocess
@@ -11,12 +11,16 @@ from safetensors.numpy import load_file
 QUICK = ["loop.max_steps=60", "model.generator.width=16", "model.discriminator.width=16"]
 
 
+def demonstrate(directory: Path, *changes: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "ganymede", "demo", *changes]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(directory)}
+    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=400, check=False)
+
+
 def test_the_demo_leaves_four_files_and_touches_no_other_service(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GANYMEDE_DATABASE_URL=postgresql://nowhere/db\n")
-    command = [sys.executable, "-m", "ganymede", "demo", *QUICK]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
 
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=400, check=False)
+    done = demonstrate(tmp_path, *QUICK)
 
     assert done.returncode == 0, done.stderr
     left = tmp_path / "demo"
@@ -34,3 +38,18 @@ def test_the_demo_leaves_four_files_and_touches_no_other_service(tmp_path: Path)
     assert list(tmp_path.glob("ganymede-*")) == []
     assert f"{60:,} of {60:,}" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_the_demo_of_a_table_leaves_rows(tmp_path: Path) -> None:
+    done = demonstrate(tmp_path, "dataset=iris", "loop.max_steps=40", "quality.every_steps=0")
+
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "demo" / "samples.csv").read_text().splitlines()) == 1 + 64
+
+
+def test_a_demo_that_is_refused_says_why_and_ends(tmp_path: Path) -> None:
+    done = demonstrate(tmp_path, "loop.max_stepz=40")
+
+    assert (done.returncode, "max_steps" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("ganymede-*")) == []

@@ -33,8 +33,12 @@ def test_a_value_may_hold_an_equals_sign() -> None:
     assert read_spec(["name=a=b"]) == {"name": "a=b"}
 
 
-@pytest.mark.parametrize("content", ["[1]", "{", "digits"])
-def test_a_file_without_an_object_is_refused(tmp_path: Path, content: str) -> None:
+def test_what_is_no_number_of_json_is_a_text() -> None:
+    assert read_spec(["name=NaN", "seed=1e999"]) == {"name": "NaN", "seed": "1e999"}
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "digits", '{"seed": NaN}'])
+def test_a_file_that_holds_no_object_of_json_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "spec.json"
     file.write_text(content)
 

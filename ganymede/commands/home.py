@@ -26,7 +26,7 @@ def backup(file: Path, as_json: bool) -> None:
 
     try:
         contents = back_up(load_settings(), file)
-    except BackupError as error:
+    except (BackupError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         show_json({"file": str(file), "size_bytes": file.stat().st_size, **_told(contents)})
@@ -47,7 +47,7 @@ def restore(file: Path, as_json: bool) -> None:
     settings = load_settings()
     try:
         contents = restore(settings, file)
-    except BackupError as error:
+    except (BackupError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         show_json({"home": str(settings.home), **_told(contents)})

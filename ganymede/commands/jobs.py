@@ -162,10 +162,14 @@ def extend(client: "Client", job_id: str, max_steps: int, as_json: bool) -> None
 @with_client
 def delete(client: "Client", job_ids: tuple[str, ...], as_json: bool) -> None:
     """Delete finished jobs with everything they made."""
-    for job_id in job_ids:
-        client.jobs.get(job_id).delete()
-    if as_json:
-        show_json({"deleted": list(job_ids)})
+    deleted = []
+    try:
+        for job_id in job_ids:
+            client.jobs.get(job_id).delete()
+            deleted.append(job_id)
+    finally:
+        if as_json:
+            show_json({"deleted": deleted})
 
 
 @click.command()
@@ -194,12 +198,14 @@ def _asking(name: str, verb: str, ask: "Callable[[Job], Job]") -> click.Command:
     @with_client
     def command(client: "Client", job_ids: tuple[str, ...], as_json: bool) -> None:
         jobs = []
-        for job_id in job_ids:
-            jobs.append(ask(client.jobs.get(job_id)).data)
-            if not as_json:
-                click.echo(f"{job_id} {jobs[-1]['status']}")
-        if as_json:
-            show_json(jobs)
+        try:
+            for job_id in job_ids:
+                jobs.append(ask(client.jobs.get(job_id)).data)
+                if not as_json:
+                    click.echo(f"{job_id} {jobs[-1]['status']}")
+        finally:  # what was done before a refusal is told, too
+            if as_json:
+                show_json(jobs)
 
     return command
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ganymede.client import Client, Job
 
 CHARTS = frozenset({"svg", "png"})
+LATEST = "latest"
 SUFFIXES = {"onnx": "onnx", "torch_export": "pt2"}
 
 into_file = click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file.")
@@ -134,11 +135,11 @@ def _number(value: float | None) -> str:
 
 @click.command()
 @one_job
-@click.argument("step", default="latest")
+@click.argument("step", required=False)
 @into_file
 @as_json
 @with_client
-def samples(client: "Client", job_id: str, step: str, output: Path | None, as_json: bool) -> None:
+def samples(client: "Client", job_id: str, step: str | None, output: Path | None, as_json: bool) -> None:
     """List the sampling points of a job, or fetch one.
 
     With -o the point of STEP (default: latest) is written, in the format that the file's suffix names.
@@ -146,8 +147,9 @@ def samples(client: "Client", job_id: str, step: str, output: Path | None, as_js
     job = client.jobs.get(job_id)
     if output is not None:
         query = {"format": output.suffix[1:]} if output.suffix else {}
-        _save(job, f"samples/{step}", output, query, as_json=as_json)
+        _save(job, f"samples/{step or LATEST}", output, query, as_json=as_json)
         return
+    _require_file(step)
     points = list(job.samples())
     if as_json:
         show_json(points)
@@ -159,20 +161,23 @@ def samples(client: "Client", job_id: str, step: str, output: Path | None, as_js
 
 @click.command()
 @one_job
-@click.argument("step", default="latest")
+@click.argument("step", required=False)
 @into_file
-@click.option("--part", default="all", show_default=True, type=click.Choice(["all", "generator", "ema"]))
+@click.option("--part", type=click.Choice(["all", "generator", "ema"]), help="What is written; all by default.")
 @as_json
 @with_client
-def checkpoints(client: "Client", job_id: str, step: str, output: Path | None, part: str, as_json: bool) -> None:
+def checkpoints(
+    client: "Client", job_id: str, step: str | None, output: Path | None, part: str | None, as_json: bool
+) -> None:
     """List the checkpoints of a job, or fetch one.
 
     With -o the checkpoint of STEP (default: latest) is written as a safetensors file.
     """
     job = client.jobs.get(job_id)
     if output is not None:
-        _save(job, f"checkpoints/{step}/file", output, {"part": part}, as_json=as_json)
+        _save(job, f"checkpoints/{step or LATEST}/file", output, {"part": part or "all"}, as_json=as_json)
         return
+    _require_file(step or part)
     saved = list(job.checkpoints())
     if as_json:
         show_json(saved)
@@ -243,9 +248,16 @@ def archive(client: "Client", job_id: str, output: Path | None, as_json: bool) -
     _save(job, "archive.zip", output or Path(f"{job_id}.zip"), {}, as_json=as_json)
 
 
+def _require_file(choice: str | None) -> None:
+    if choice is not None:
+        raise click.UsageError(f"{choice} says what is written: name a file with -o. Without one all are listed.")
+
+
 def _save_losses(job: "Job", output: Path, query: Mapping[str, str | int], *, as_json: bool) -> None:
     kind = output.suffix[1:] or "csv"
     if kind in CHARTS:
+        if query:
+            raise click.UsageError("--columns, --max-points and --lineage are for numbers; a chart shows the job.")
         _save(job, f"losses.{kind}", output, {}, as_json=as_json)
     else:
         _save(job, "losses", output, {**query, "format": kind}, as_json=as_json)

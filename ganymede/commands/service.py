@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ganymede.commands.connection import in_words
 from ganymede.commands.output import as_json, show_json
 from ganymede.exit_codes import ExitCode
 
@@ -145,6 +146,7 @@ def demo(changes: tuple[str, ...], into: Path, as_json: bool) -> None:
     from ganymede.spec_arguments import read_spec
 
     console = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
-    job = demonstrate(into, read_spec(["dataset=digits", "name=demo", *changes]), console)
+    with in_words():
+        job = demonstrate(into, read_spec(["dataset=digits", "name=demo", *changes]), console)
     if as_json:
         show_json({"job": job.data, "files": [str(path) for path in sorted(into.iterdir())]})
