@@ -16,21 +16,45 @@ from service.store.holds import held_of
 from service.store.orders import ID_PREFIX as ORDER_PREFIX
 
 _OWNER = ".database"  # the store's own note of the database that it belongs to
+_ENOUGH = 20  # files of each kind that are looked for
 
 
 def belongs_to(blobs: BlobStore, engine: Engine) -> bool:
     """Tell whether a store belongs to this database; one that belongs to nobody does from now on.
 
-    To a database that was put in front of another's store by mistake, every blob would be an orphan.
+    To a database that was put in front of another's store by mistake, every blob would be an orphan. And in a store
+    without a note that holds nothing of what the database shows, as in a directory that is not mounted, every file
+    would seem lost.
     """
     with reading(engine) as session:
         name = session.scalars(select(Installation.id)).one().encode()
     try:
         with blobs.open(_OWNER) as note:
-            return note.read() == name
+            return note.read().strip() == name
     except BlobMissing:
+        shown = _some_shown(engine)
+        if shown and not any(_is_there(blobs, key) for key in shown):
+            return False
         blobs.put(_OWNER, name)
         return True
+
+
+def _some_shown(engine: Engine) -> list[str]:
+    with reading(engine) as session:
+        return [
+            key
+            for table in (Checkpoint, Sample, Dataset)
+            for files in session.scalars(select(table.files).limit(_ENOUGH))
+            for key in keys_of(files)
+        ]
+
+
+def _is_there(blobs: BlobStore, key: str) -> bool:
+    try:
+        blobs.open(key).close()
+    except BlobMissing:
+        return False
+    return True
 
 
 def list_stored(blobs: BlobStore) -> Iterator[str]:

@@ -18,6 +18,7 @@ from service.clock import now
 from service.db import reading, writing
 from service.errors import StorageAway
 from service.models import Checkpoint, Dataset, Job, Owner
+from service.orphans import belongs_to
 from service.settings import Settings
 from service.store import transitions
 from service.store.events import list_events
@@ -45,6 +46,8 @@ def blobs(tmp_path: Path) -> BlobStore:
 
 @pytest.fixture
 def make_supervisor(engine: Engine, blobs: BlobStore, tmp_path: Path) -> Callable[..., Supervisor]:
+    assert belongs_to(blobs, engine)  # as a worker's reconciler sees to when it begins
+
     def make(*, gpus: int = 0, slots: int = 1, can_compile: bool = False) -> Supervisor:
         settings = Settings(_env_file=None, home=tmp_path, slots=slots)
         device = "cuda" if gpus else "cpu"
@@ -212,6 +215,25 @@ def test_without_a_whole_checkpoint_an_attempt_starts_from_the_beginning(
     assert attempt is not None
     assert attempt.origin is None
     assert checkpointed_steps(engine) == []
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_store_that_is_not_there_costs_no_job_its_checkpoints(
+    engine: Engine, blobs: BlobStore, make_supervisor: Callable[..., Supervisor], tmp_path: Path, is_marked: bool
+) -> None:
+    add_job_with_checkpoints(engine, blobs, 10, 20)
+    if not is_marked:
+        blobs.delete(".database")
+    (tmp_path / "blobs").rename(tmp_path / "not mounted")
+
+    nothing, kept = make_supervisor()._claim(), checkpointed_steps(engine)
+    (tmp_path / "not mounted").rename(tmp_path / "blobs")
+    attempt = make_supervisor()._claim()
+
+    assert (nothing, kept) == (None, [10, 20])
+    assert attempt is not None
+    assert attempt.origin is not None
+    assert attempt.origin.step == 20
 
 
 def test_two_workers_never_claim_one_job(engine: Engine, make_supervisor: Callable[..., Supervisor]) -> None:

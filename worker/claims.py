@@ -14,6 +14,7 @@ from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver
 from service.models import Checkpoint, Dataset, Job
+from service.orphans import belongs_to
 from service.store import transitions
 from service.store.checkpoints import newest_checkpoints
 from service.store.events import add_event
@@ -96,8 +97,14 @@ class Claims:
         """Claim a job from its newest whole checkpoint; one whose checkpoint cannot be read now waits until it can."""
         try:
             choice = choose_origin(self._blobs, checkpoints)
+            # In a store that is not there, as a directory that is not mounted, all files seem to be lost for good.
+            needs_store = bool(choice.unusable or job.dataset_id)
+            is_there = not needs_store or belongs_to(self._blobs, self._engine)
         except OSError as error:
             self._log.error("checkpoint out of reach, job not claimed", job=job.id, error=repr(error))
+            return None
+        if not is_there:
+            self._log.error("the blob store is not that of the database, job not claimed", job=job.id)
             return None
         return self._claim_one(job, choice)
 
