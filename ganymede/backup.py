@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from service import sqlite
 from service.blobs import Directory
+from service.removals import held_back
 from service.settings import Settings
 from service.version import VERSION
 
@@ -24,7 +26,7 @@ MANIFEST = "manifest.json"
 DATABASE = "ganymede.db"
 BLOBS = "blobs"
 # Written by `ganymede up` beside the data; they say nothing that is worth keeping.
-LEFT_BY_PROGRAMS = frozenset({"up.lock"})
+LEFT_BY_PROGRAMS = frozenset({"up.lock", "removals.lock"})
 
 
 class BackupError(Exception):
@@ -54,11 +56,11 @@ def back_up(settings: Settings, archive: Path) -> Contents:
     if not (home / DATABASE).is_file():
         raise BackupError(f"There is no {DATABASE} in {home}.")
     with _scratch(home) as copy:
-        # Blobs are immutable, so a hard link is a snapshot. Those of before and of after the database's copy together
-        # hold every blob that it shows: one that is removed meanwhile is in the first set, a new one in the second.
-        _link_blobs(home / BLOBS, copy / BLOBS)
-        _copy_database(home / DATABASE, copy / DATABASE)
-        _link_blobs(home / BLOBS, copy / BLOBS)
+        # Blobs are immutable, so a hard link is a snapshot. None is removed meanwhile, and each is there before a row
+        # shows it.
+        with held_back(home):
+            _copy_database(home / DATABASE, copy / DATABASE)
+            _link_blobs(home / BLOBS, copy / BLOBS)
         _require_shown_blobs(copy)
         contents = Contents(VERSION, {path: _hash(copy / path) for path in _paths(copy)})
         (copy / MANIFEST).write_text(json.dumps(asdict(contents), indent=1))
@@ -165,7 +167,7 @@ def _unpack(archive: Path, target: Path) -> Contents:
 def _write_archive(copy: Path, archive: Path) -> None:
     part = archive.with_name(f".{archive.name}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=partial(os.open, mode=0o600)) as file:  # it holds secrets
             with tarfile.open(fileobj=file, mode="w") as tar:
                 for path in _paths(copy):
                     tar.add(copy / path, arcname=path)

@@ -10,8 +10,9 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,7 +21,13 @@ from service.crashpoints import crash_point
 from service.errors import BlobDamaged, BlobMissing
 from service.object_store import HIDDEN, ObjectStore
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, or what a file may hold is full
+
+# Whoever uses the store waits for it, in a way of its own: what is asked of it ends soon when it is away.
+_RETRYING: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=15)}
 
 Piece = bytes | memoryview  # of bytes
 
@@ -69,7 +76,7 @@ def make_blobs(url: str) -> BlobStore:
     if parts.scheme == "s3":
         from obstore.store import S3Store
 
-        return ObjectStore(S3Store.from_url(url))
+        return ObjectStore(S3Store.from_url(url, retry_config=_RETRYING))
     raise ValueError(f"the blob store must be a file://, s3:// or memory:// URL, not {url!r}")
 
 

@@ -10,16 +10,18 @@ from typing import Any, Literal
 
 import orjson
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from service.sqlite import driver, sqlite_journal_mode
 from service.turns import Turns
 
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)  # raised while the database does not answer
+# Of PostgreSQL, by its codes: it takes no writes now, or has ended a transaction that stood still.
+_PASSING = frozenset({"25006", "25P03", "25P04"})
 
 _BUSY_S = 30.0  # for which SQLite may be busy with other writers
 
@@ -57,18 +59,31 @@ def _make_postgresql_engine(url: str, *, pool_size: int, pool_timeout_s: float) 
         hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
     )
 
+    @event.listens_for(engine, "connect")
+    def note_new(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["is_new"] = True
+
     @event.listens_for(engine, "checkout")
-    def replace_broken(connection: Any, _record: object, _proxy: object) -> None:
+    def replace_broken(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
         """Ask a server whether it is there only where it has said something unasked, which is goodbye nearly always.
 
         To ask each time would double the ways there and back of a small query. The kernel says goodbye for a server
         that died; one out of reach is noticed by the time-outs, which a question would have to wait for, too.
         """
+        if record.info.pop("is_new", False):
+            return  # whoever uses it is told what is wrong with it
         try:
             if _has_news(connection):
                 engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise DisconnectionError("the server is gone") from error
+
+    @event.listens_for(engine, "handle_error")
+    def call_away(context: ExceptionContext) -> None:
+        """Raise as away what the driver takes for an error of its own, and what passes by itself."""
+        error = context.original_exception
+        if getattr(error, "sqlstate", None) in _PASSING:
+            raise OperationalError(context.statement, None, error, hide_parameters=True) from error
 
     return engine
 
@@ -84,7 +99,7 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
     name = make_url(url).database
     path = Path(name) if name and name != ":memory:" else None
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url,
         module=driver,
@@ -203,6 +218,12 @@ def _reading(engine: Engine, *, on_postgresql: Literal["REPEATABLE READ", "AUTOC
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level=on_postgresql)
         yield session
+
+
+def may_take_long(session: Session) -> None:
+    """Let the statements of this transaction take as long as they need, where one may remove a million rows."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SET LOCAL statement_timeout TO 0"))
 
 
 def writes_alone(session: Session) -> bool:

@@ -6,7 +6,7 @@ so that neither a jump of the clock nor an outage nor a pause of this process ev
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from sqlalchemy import Engine
@@ -16,9 +16,10 @@ from service.broker import INGEST, SAMPLE, Wakeups
 from service.clock import monotonic_s
 from service.crashpoints import crash_point
 from service.db import DATABASE_AWAY, reading, writing
-from service.errors import AttemptOver
+from service.errors import AttemptOver, StorageAway
 from service.leases import Lease, Stillness, list_leases
 from service.orphans import belongs_to, list_stored, sweep_orphans
+from service.removals import allowed
 from service.settings import Settings
 from service.spec.halving import Verdict
 from service.store import orders, preparation, sweeps, transitions
@@ -50,6 +51,7 @@ class Reconciler:
         self._swept_at = clock()
         self._no_blob = f"/{secrets.token_hex(8)}"  # a key that no blob has, and no other reconciler
         self._owns_store = False  # until the store has said so
+        self._rests_until = -float("inf")  # from removing blobs, as their store is away
         self._unswept: dict[str, None] = {}  # jobs, orders and data sets whose orphans are to be looked for, in order
         self._met: set[str] = set()  # what the last look through the whole store has found
         self._stopping = threading.Event()
@@ -184,7 +186,7 @@ class Reconciler:
 
     def _sweep_all(self) -> None:
         if not self._owns_store:
-            self._log.error("the blob store belongs to another database, no orphans are removed")
+            self._log.error("the blob store is not that of the database, no orphans are removed")
             return
         stored = [*list_stored(self._blobs)]
         # What is drawn for an errand lies in the store before its order is written down, a moment later.
@@ -203,21 +205,35 @@ class Reconciler:
 
     def _remove_doomed(self) -> None:
         """Remove blobs that no row shows any more; the marks go last, so that a crash between only repeats."""
-        with reading(self._engine) as session:
-            keys = [blob.key for blob in list_doomed(session)]
-        removed = [key for key in keys if self._try_remove(key)]
+        if self._clock() < self._rests_until:
+            return
+        with allowed(self._settings.home) as is_allowed:
+            if not is_allowed:
+                return
+            with reading(self._engine) as session:
+                keys = [blob.key for blob in list_doomed(session)]
+            removed = [*self._remove(keys)]
         if removed:
             crash_point("deletion.between")
             with writing(self._engine) as session:
                 forget_doomed(session, removed)
 
-    def _try_remove(self, key: str) -> bool:
-        try:
-            self._blobs.delete(key)
-        except OSError as error:
-            self._log.warning("blob not removed", key=key, error=str(error))
-            return False
-        return True
+    def _remove(self, keys: Sequence[str]) -> Iterator[str]:
+        """Remove blobs for about as long as a scan may take, and yield their keys; leave a store alone that is away."""
+        until = self._clock() + self._settings.scan_s
+        for key in keys:
+            try:
+                self._blobs.delete(key)
+            except StorageAway as error:
+                self._rests_until = self._clock() + self._settings.wake_again_s
+                self._log.warning("storage away, no blobs removed", error=str(error))
+                return
+            except OSError as error:
+                self._log.warning("blob not removed", key=key, error=str(error))
+            else:
+                yield key
+            if self._clock() > until:
+                return
 
     def _mend(self) -> None:
         """Do what in normal life leaves nothing to do, and announce the jobs, data sets and orders that wait."""

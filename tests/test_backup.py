@@ -168,6 +168,16 @@ def test_the_commands_back_up_restore_and_upgrade(tmp_path: Path) -> None:
     assert read_weights(Settings(home=restored), job_id) == WEIGHTS
 
 
+def test_an_archive_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    make_home(tmp_path / "home")
+    archive = str(tmp_path / "nowhere" / "backup.tar")
+
+    done = CliRunner().invoke(main, ["backup", archive], env={"GANYMEDE_HOME": str(tmp_path / "home")})
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "No such file or directory" in done.stderr
+
+
 def test_only_embedded_parts_are_backed_up(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, database_url="postgresql://localhost/ganymede")
 

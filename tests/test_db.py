@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from service.db import DATABASE_AWAY, glancing, make_engine, reading, writing, writing_lightly
+from service.db import DATABASE_AWAY, glancing, make_engine, may_take_long, reading, writing, writing_lightly
 from service.sqlite import sqlite_journal_mode
 from service.store import history
 from service.turns import Turns
@@ -73,6 +73,31 @@ def test_a_connection_whose_server_has_gone_is_replaced_before_anybody_needs_it(
 
     assert is_gone
     assert new != gone
+
+
+@ON_POSTGRESQL
+def test_a_database_that_takes_no_writes_now_is_away(engine: Engine) -> None:
+    def write_anyway() -> None:
+        with writing(engine) as session:
+            session.execute(text("SET TRANSACTION READ ONLY"))
+            add_job(session)
+
+    with pytest.raises(DATABASE_AWAY):
+        write_anyway()
+    with writing(engine) as session:
+        add_job(session)
+
+
+@ON_POSTGRESQL
+def test_what_may_take_long_is_one_transaction_alone(engine: Engine) -> None:
+    limit = text("SHOW statement_timeout")
+    with writing(engine) as session:
+        may_take_long(session)
+        without = session.scalar(limit)
+    with writing(engine) as session:
+        again = session.scalar(limit)
+
+    assert (without, again) == ("0", "10s")
 
 
 def test_only_what_is_written_lightly_is_not_waited_for(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from service.errors import AttemptOver, Conflict, InvalidInput, NotFound
 from service.models import Dataset, DoomedBlob
 from service.spec.datasets import DIGITS
 from service.store import datasets, preparation
-from service.store.keys import LOCAL_OWNER
+from service.store.keys import LOCAL_OWNER, create_key
 from tests.building import QUOTA_BYTES, a_file, add_job, add_ready_dataset, add_uploaded_dataset, claim_dataset
 
 
@@ -31,6 +31,16 @@ def test_a_waiting_data_set_is_claimed_once_and_shown_as_ready(session: Session)
     assert facts is not None
     assert (facts.name, facts.shape, facts.sha256) == (ready.id, DIGITS.shape, ready.sha256)
     assert session.get(DoomedBlob, f"{ready.id}/0/upload") is not None
+
+
+def test_owners_take_turns(session: Session) -> None:
+    key, _ = create_key(session, owner_name="other", name="", scope="submit")
+    first, second, third = (add_uploaded_dataset(session).id for _ in range(3))
+    others = add_uploaded_dataset(session, owner_id=key.owner_id).id
+
+    in_turn = [dataset.id for dataset in preparation.next_to_prepare(session)]
+
+    assert in_turn == [first, others, second, third]
 
 
 def test_what_takes_more_than_the_quota_once_it_is_prepared_fails(session: Session) -> None:

@@ -1,6 +1,7 @@
 """Uploads prepared as a worker does it: fetched, parsed in a process of their own, stored, shown, trained on."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 import torch
 from sqlalchemy import Engine, event
 
-from service.blobs import BlobStore, make_blobs, sha256_of
+from service.blobs import BlobStore, Directory, Piece, make_blobs, sha256_of
 from service.db import reading, writing
+from service.errors import StorageAway
 from service.models import Dataset
+from service.scratch import held_directory
 from service.settings import Settings
 from service.spec.job import DatasetRef
 from service.spec.uploads import Upload
@@ -262,6 +265,77 @@ def test_a_worker_that_stops_in_an_outage_gives_back_what_it_holds(
 
     dataset = see(engine, dataset_id)
     assert (dataset.state, dataset.worker, dataset.losses) == ("preparing", None, 0)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), StorageAway("away")], ids=str)
+def test_what_cannot_be_stored_now_is_not_charged_and_keeps_no_other_waiting(
+    engine: Engine, tmp_path: Path, error: OSError
+) -> None:
+    class Failing(Directory):
+        def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
+            if key.startswith(first):
+                raise error
+            super().put_pieces(key, pieces)
+
+    blobs, settings = Failing(tmp_path / "blobs"), Settings(_env_file=None, home=tmp_path)
+    first = "none yet"
+    first, second = (upload(engine, blobs, make_npy(PICTURES[:count])) for count in (12, 11))
+
+    Preparer(engine, blobs, ForkServer(), settings=settings, worker_id="worker-1").work()
+
+    waiting = see(engine, first)
+    assert (waiting.state, waiting.worker, waiting.losses) == ("preparing", None, 0)
+    assert see(engine, second).state == "ready"
+
+
+def test_a_store_that_is_not_there_costs_no_upload(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path
+) -> None:
+    dataset_id = upload(engine, blobs, make_npy(PICTURES))
+    (tmp_path / "blobs").rename(tmp_path / "not mounted")
+
+    make_preparer().work()
+    meanwhile = see(engine, dataset_id)
+    (tmp_path / "not mounted").rename(tmp_path / "blobs")
+    make_preparer().work()
+
+    assert (meanwhile.state, meanwhile.losses) == ("preparing", 0)
+    assert see(engine, dataset_id).state == "ready"
+
+
+def test_what_killed_preparations_have_left_is_removed_unless_somebody_is_at_it(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, tmp_path: Path
+) -> None:
+    root = tmp_path / "preparing"
+    left = root / "ds_1-a"
+    left.mkdir(parents=True)
+    (left / "upload").write_bytes(b"much")
+    upload(engine, blobs, make_npy(PICTURES))
+
+    with held_directory(root, "ds_2-") as in_hand:
+        make_preparer().work()
+
+        assert [*root.iterdir()] == [in_hand]
+    assert [*root.iterdir()] == []
+
+
+def test_a_call_after_the_last_look_is_not_lost(
+    engine: Engine, blobs: BlobStore, make_preparer: MakePreparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preparer, look = make_preparer(), Preparer._claim
+    late: list[str] = []
+
+    def look_and_miss(self: Preparer, put_off: Collection[str]) -> Dataset | None:
+        found = look(self, put_off)
+        if found is None and not late:
+            late.append(upload(engine, blobs, make_npy(PICTURES)))
+            self.work()  # as another thread would be called; this one has looked
+        return found
+
+    monkeypatch.setattr(Preparer, "_claim", look_and_miss)
+    preparer.work()
+
+    assert see(engine, late[0]).state == "ready"
 
 
 def test_a_killed_preparation_is_tried_again(engine: Engine, blobs: BlobStore, tmp_path: Path) -> None:

@@ -12,15 +12,18 @@ from obstore.store import S3Store
 from sqlalchemy import Engine, create_engine, event, update
 from sqlalchemy.exc import OperationalError
 
-from service.blobs import BlobStore, make_blobs, store_file
+from service.blobs import BlobStore, Directory, make_blobs, sha256_of, store_file
 from service.broker import Wakeups
 from service.clock import now
 from service.db import reading, writing
+from service.errors import StorageAway
 from service.ids import make_id
 from service.leases import Lease, list_leases
 from service.models import Dataset, Job, Order, State, Sweep
 from service.object_store import ObjectStore
+from service.orphans import belongs_to
 from service.reconcile import Reconciler
+from service.removals import held_back
 from service.settings import Settings
 from service.store import orders, preparation, transitions
 from service.store.doomed import doom, list_doomed
@@ -367,6 +370,40 @@ def test_a_store_that_belongs_to_another_database_is_not_swept(setting: Setting)
     assert len(list(setting.blobs.list())) == 1
 
 
+def test_an_empty_store_in_the_place_of_one_with_files_is_not_taken_for_it(setting: Setting) -> None:
+    job_id, attempt = add_running_job(setting.engine)
+    file = {"key": f"{job_id}/1/checkpoint.bin", "size": 1, "sha256": sha256_of(b"1")}
+    with writing(setting.engine) as session:
+        save_checkpoint(session, transitions.fence(session, job_id, attempt), 10, files={"all": file})
+    setting.blobs.delete(".database")
+
+    before = belongs_to(setting.blobs, setting.engine)
+    setting.blobs.put(file["key"], b"1")
+
+    assert not before
+    assert belongs_to(setting.blobs, setting.engine)
+
+
+def test_a_store_that_is_away_is_asked_once_and_then_left_alone_for_a_while(setting: Setting) -> None:
+    asked: list[str] = []
+
+    class Away(Directory):
+        def delete(self, key: str) -> None:
+            asked.append(key)
+            raise StorageAway("away")
+
+    with writing(setting.engine) as session:
+        doom(session, ["job_1/1/a.bin", "job_1/1/b.bin"])
+    setting.reconciler._blobs = Away(Path("/nowhere"))
+    setting.scan_for(SCAN_S)
+    soon = len(asked)
+    setting.scan_for(setting.reconciler._settings.wake_again_s - SCAN_S)
+    meanwhile = len(asked)
+    setting.scan_for(2 * SCAN_S)
+
+    assert (soon, meanwhile, len(asked)) == (1, 1, 2)
+
+
 def test_a_store_that_is_away_keeps_no_lease_from_being_judged_and_is_swept_when_it_is_back(setting: Setting) -> None:
     (job_id, attempt), (other_id, _) = add_running_job(setting.engine), add_running_job(setting.engine)
     store_file(setting.blobs, job_id=job_id, attempt=attempt, name="orphan.bin", pieces=[b"1"])
@@ -400,6 +437,19 @@ def test_doomed_blobs_are_removed_and_their_marks_after_them(setting: Setting) -
     assert list(setting.blobs.list()) == []
     with reading(setting.engine) as session:
         assert list(list_doomed(session)) == []
+
+
+def test_nothing_is_removed_while_a_backup_copies(setting: Setting) -> None:
+    setting.blobs.put("job_1/1/a.bin", b"1")
+    with writing(setting.engine) as session:
+        doom(session, ["job_1/1/a.bin"])
+
+    with held_back(setting.reconciler._settings.home):
+        setting.scan_for(2 * SCAN_S)
+        meanwhile = [*setting.blobs.list()]
+    setting.scan_for(SCAN_S)
+
+    assert (meanwhile, [*setting.blobs.list()]) == (["job_1/1/a.bin"], [])
 
 
 def test_blobs_that_cannot_be_removed_keep_nothing_else_from_being_mended(setting: Setting, tmp_path: Path) -> None:

@@ -377,6 +377,27 @@ def test_an_order_of_a_deleted_job_is_dropped_and_leaves_no_file(
     assert sampler._warm is None
 
 
+def test_after_a_fault_nobody_is_given_the_answer_to_another_order(
+    engine: Engine, blobs: BlobStore, make_sampler: MakeSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, sampler = job_with_generator(engine, blobs), make_sampler()
+    first = slow(engine, job_id)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody foresaw it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "claim_order", fail)
+        with pytest.raises(RuntimeError):
+            sampler.work()
+    with writing(engine) as session:
+        session.delete(session.get_one(Order, first))
+    second = order(engine, job_id, n=3)
+    sampler.work()
+
+    assert see(engine, second).files["samples"]["key"].startswith(f"{second}/")
+
+
 def test_a_call_while_orders_are_carried_out_is_not_lost(
     engine: Engine, blobs: BlobStore, make_sampler: MakeSampler
 ) -> None:

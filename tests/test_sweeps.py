@@ -15,7 +15,7 @@ from service.reconcile import Reconciler
 from service.settings import Settings
 from service.spec.columns import recorded_columns
 from service.spec.job import JobSpec
-from service.store import history, transitions
+from service.store import history, jobs, sweeps, transitions
 from service.store.quality import add_quality
 from tests.building import claim_next
 from tests.conversation import Announcements, CheckedClient, make_client
@@ -329,6 +329,27 @@ def test_an_ended_sweep_is_deleted_with_its_members_or_without(
     assert [job["sweep"] for job in left] == [None, None] * kept
     with reading(engine) as session:
         assert session.query(Sweep).count() == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_member_that_is_deleted_meanwhile_holds_up_no_deletion(
+    engine: Engine, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sweep(client, grid={"seed": [1, 2]})
+    client.post(f"/sweeps/{made['id']}/cancel")
+
+    def members_of(session: Session, sweep_id: str) -> Any:
+        monkeypatch.undo()
+        members = sweeps.members_of(session, sweep_id)
+        with writing(engine) as another:
+            jobs.delete_job(another, another.get_one(Job, members[0].id))
+        return members
+
+    monkeypatch.setattr(sweeps, "members_of", members_of)
+    deleted = client.delete(f"/sweeps/{made['id']}")
+
+    assert deleted.status_code == 204
+    assert client.get("/jobs").get_json()["data"] == []
 
 
 def test_a_deleted_member_leaves_the_leaderboard_and_the_sweep_stays(client: CheckedClient) -> None:

@@ -11,14 +11,19 @@ import pytest
 import torch
 from sqlalchemy import Engine
 
-from service.blobs import BlobStore, Piece, read_verified
+from service.blobs import BlobStore, Directory, Piece, read_verified
 from service.db import reading
+from service.errors import StorageAway
 from service.models import Checkpoint, Sample
 from service.store import transitions
+from tests.clock import Clock
 from tests.test_trainer import Desk
 from worker.endings import Ending, Why
 from worker.gan.files import generator_file, read_state
+from worker.patience import PatientStore
 from worker.snapshots import Snapshots
+from worker.stopsign import StopSign
+from worker.vigil import Vigil
 from worker.writer import Writer
 
 A_WHILE_S = 0.2
@@ -210,6 +215,32 @@ def test_a_store_that_hangs_is_noticed_while_steps_go_on(
         overrun = desk.vigil.overrun()
 
     assert overrun == "The attempt could not save samples in time."
+
+
+def test_a_store_that_is_away_for_long_is_waited_for(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    tries = iter([StorageAway("away")] * 3)
+
+    class Away(Directory):
+        def put_pieces(self, key: str, pieces: Iterable[Piece]) -> None:
+            clock.now_s += 400.0
+            if (error := next(tries, None)) is not None:
+                raise error
+            super().put_pieces(key, pieces)
+
+    monkeypatch.setattr("worker.vigil.monotonic_s", clock)
+    monkeypatch.setattr("worker.patience._LOOK_AGAIN_S", 0.0)
+    vigil, blobs = Vigil(), Away(tmp_path / "blobs")
+    store = PatientStore(blobs, desk.outbox, vigil, attempt=desk.attempt, stopping=StopSign())
+
+    with vigil.phase("save a checkpoint", 600.0):
+        file = store.store("checkpoint.bin", [b"1"])
+        overrun = vigil.overrun()
+
+    assert overrun is None
+    assert read_verified(blobs, file) == b"1"
 
 
 def test_work_is_done_in_its_order_and_none_after_a_failure() -> None:

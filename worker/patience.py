@@ -31,33 +31,37 @@ class PatientStore:
 
     def store(self, name: str, pieces: Sequence[Piece]) -> dict[str, Any]:
         """Store a file durably, however long it takes; return what a row records of it."""
-        job_id, attempt = self._attempt.job_id, self._attempt.number
-        while True:
-            try:
-                file = store_file(self._blobs, job_id=job_id, attempt=attempt, name=name, pieces=pieces)
-            except OSError as error:
-                if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
-                    raise
-                self._wait(name, error)
-            else:
-                self._go_on()
-                return file
+        file = self._try(name, pieces)
+        if file is not None:
+            return file
+        with self._vigil.phase("wait for the storage", _FOR_EVER):  # a try may take long, too, before it fails
+            while file is None:
+                if self._stopping.wait(_LOOK_AGAIN_S):
+                    raise GivenUp
+                file = self._try(name, pieces)
+        self._outbox.note("The file is stored.")
+        return file
 
     def compare(self, file: dict[str, Any], pieces: Sequence[Piece]) -> None:
         """Raise BlobMissing or BlobDamaged unless what was stored is read back as it is."""
         compare(self._blobs, file["key"], pieces)
 
-    def _wait(self, name: str, error: OSError) -> None:
+    def _try(self, name: str, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        """Store a file; return None where the storage is full or away."""
+        job_id, attempt = self._attempt.job_id, self._attempt.number
+        try:
+            file = store_file(self._blobs, job_id=job_id, attempt=attempt, name=name, pieces=pieces)
+        except OSError as error:
+            if error.errno not in NO_SPACE and not isinstance(error, StorageAway):
+                raise
+            self._tell(name, error)
+            return None
+        self._is_waiting = False
+        return file
+
+    def _tell(self, name: str, error: OSError) -> None:
         self._log.error("storage full or away, waiting", file=name, error=str(error))
         if not self._is_waiting:
             self._is_waiting = True
             reason = error.strerror or error
             self._outbox.note(f"A file cannot be stored: {reason}. When the next one is due, training waits for it.")
-        with self._vigil.phase("wait for the storage", _FOR_EVER):
-            if self._stopping.wait(_LOOK_AGAIN_S):
-                raise GivenUp
-
-    def _go_on(self) -> None:
-        if self._is_waiting:
-            self._is_waiting = False
-            self._outbox.note("The file is stored.")

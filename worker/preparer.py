@@ -1,11 +1,9 @@
 """Claims uploaded data sets and watches over the processes that prepare them, one at a time. Loads no torch."""
 
 import hashlib
-import shutil
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,10 @@ from service.clock import monotonic_s
 from service.db import DATABASE_AWAY, reading, writing
 from service.errors import AttemptOver, BlobDamaged, BlobMissing
 from service.models import Dataset
-from service.orphans import sweep_orphans
+from service.orphans import belongs_to, sweep_orphans
+from service.scratch import held_directory, remove_left
 from service.settings import Settings
+from service.spec.uploads import ID_PREFIX
 from service.store import preparation
 from worker.attempt import LastWords
 from worker.forkserver import ForkedProcess, ForkServer
@@ -44,7 +44,7 @@ class Preparer:
         self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
         self._settings, self._worker_id = settings, worker_id
         self._working = threading.Lock()
-        self._draining = threading.Event()
+        self._wanted, self._draining = threading.Event(), threading.Event()
         self._limits = Limits(prepared_bytes=settings.prepared_max_bytes)
         self._beaten_at = 0.0
         self._in_doubt: list[tuple[str, int]] = []  # (data set, attempt): what became of it the database has not told
@@ -52,18 +52,25 @@ class Preparer:
 
     def work(self) -> None:
         """Prepare waiting data sets one after the other until there is none; return at once when that goes on."""
-        if not self._working.acquire(blocking=False):
-            return
-        try:
-            while not self._draining.is_set() and (dataset := self._claim()) is not None:
-                if not self._carry_out(dataset):
-                    return
-        except DATABASE_AWAY as error:
-            self._log.warning("database away, nothing prepared", error=str(error))
-        except (OSError, EOFError) as error:
-            self._log.warning("no fork server, nothing prepared", error=repr(error))
-        finally:
-            self._working.release()
+        self._wanted.set()
+        # Whoever holds the lock looks once more after letting it go, so that no call is lost between its last look and
+        # that.
+        while self._wanted.is_set() and self._working.acquire(blocking=False):
+            self._wanted.clear()
+            try:
+                self._work_off()
+            except DATABASE_AWAY as error:
+                self._log.warning("database away, nothing prepared", error=str(error))
+            except (OSError, EOFError) as error:
+                self._log.warning("no fork server, nothing prepared", error=repr(error))
+            finally:
+                self._working.release()
+
+    def _work_off(self) -> None:
+        put_off: set[str] = set()  # what cannot be read or stored now keeps no other waiting
+        while not self._draining.is_set() and (dataset := self._claim(put_off)) is not None:
+            if not self._carry_out(dataset):
+                put_off.add(dataset.id)
 
     def drain(self) -> None:
         """Claim nothing more and give back what is being prepared. Safe in a signal handler."""
@@ -77,11 +84,11 @@ class Preparer:
             except DATABASE_AWAY as error:
                 self._log.warning("database away, a preparation stays in doubt", error=str(error))
 
-    def _claim(self) -> Dataset | None:
+    def _claim(self, put_off: Collection[str]) -> Dataset | None:
         self._release_doubtful()
         self._fork_server.get_warm()
         with reading(self._engine) as session:
-            waiting = preparation.next_to_prepare(session)
+            waiting = preparation.next_to_prepare(session, but=put_off)
         for seen in waiting:
             try:
                 with writing(self._engine) as session:
@@ -105,9 +112,10 @@ class Preparer:
             self._in_doubt.pop(0)
 
     def _carry_out(self, dataset: Dataset) -> bool:
-        """Prepare a claimed data set and record how that ended; False when this worker had better wait."""
+        """Prepare a claimed data set and record how that ended; False when it had better wait."""
         log = self._log.bind(dataset=dataset.id, attempt=dataset.attempt)
         log.info("preparation started")
+        can_go_on = True
         try:
             with self._directory(dataset) as directory:
                 self._prepare(dataset, directory)
@@ -116,13 +124,16 @@ class Preparer:
         except Drained:
             self._record(dataset, None)
         except (BlobDamaged, BlobMissing) as error:
-            self._record(dataset, LastWords("upload_damaged", f"{error}. Upload it again."))
+            # In a store that is not there, as a directory that is not mounted, all files seem to be lost for good.
+            can_go_on = belongs_to(self._blobs, self._engine)
+            damaged = LastWords("upload_damaged", f"{error}. Upload it again.")
+            self._record(dataset, damaged if can_go_on else None)
         except (OSError, EOFError) as error:
-            log.warning("storage away, data set given back", error=repr(error))
+            log.warning("storage full or away, data set given back", error=repr(error))
             self._record(dataset, None)
-            return False
+            can_go_on = False
         self._sweep(dataset)
-        return True
+        return can_go_on
 
     def _prepare(self, dataset: Dataset, directory: Path) -> None:
         upload = self._fetch(dataset, directory / "upload")
@@ -247,13 +258,12 @@ class Preparer:
 
     @contextmanager
     def _directory(self, dataset: Dataset) -> Iterator[Path]:
-        """Give the preparation a directory of its own; what an earlier attempt of the data set left is removed."""
+        """Give the preparation a directory of its own; what killed processes have left is removed."""
         root = self._settings.home.absolute() / "preparing"
         root.mkdir(parents=True, exist_ok=True)
-        for left in root.glob(f"{dataset.id}-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"{dataset.id}-", dir=root, ignore_cleanup_errors=True) as directory:
-            yield Path(directory)
+        remove_left(root, ID_PREFIX)
+        with held_directory(root, f"{dataset.id}-") as directory:
+            yield directory
 
 
 def explain(process: ForkedProcess, *, late: bool, most_s: float) -> LastWords | None:

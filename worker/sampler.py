@@ -220,12 +220,12 @@ class Sampler:
                     self._end_warm()
                     message = f"It took more than {self._settings.sample_s:g} s; of samples, ask for fewer."
                     return Answer(refusal=LastWords("samples_too_slow", message))
-        except (AttemptOver, Drained):
-            self._end_warm()
-            raise
         except (OSError, EOFError):
             code = self._end_warm()
             return Answer(refusal=LastWords("crashed", f"The process that draws ended with exit code {code}."))
+        except BaseException:
+            self._end_warm()  # or whoever asks next would be given the answer that is still to come
+            raise
 
     def _keep(self, hold: _Hold) -> None:
         """Say that the attempt goes on; raise Drained or AttemptOver when it is not to."""

@@ -7,7 +7,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.clock import now
-from service.db import writes_alone
+from service.db import may_take_long, writes_alone
 from service.errors import Conflict, Fault, InvalidInput, NotFound
 from service.ids import make_id
 from service.models import TERMINAL, Checkpoint, Desired, Job, JobLabel, Order, Sample, State
@@ -232,6 +232,7 @@ def delete_job(session: Session, job: Job) -> None:
     for table in (Checkpoint, Sample, Order):
         doom_rows(session, session.scalars(select(table).where(table.job_id == job.id)))
     forget_answers(session, job.id)
+    may_take_long(session)
     session.execute(delete(Job).where(Job.id == job.id))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.db import may_take_long
 from service.models import Checkpoint, Job, Sample
 from service.store import history
 from service.store.doomed import doom_rows
@@ -34,6 +35,8 @@ def cut_after(session: Session, job: Job, step: int) -> bool:
     Tell whether the history has lost steps by it.
     """
     loses_steps = (history.last_step(session, job.id) or 0) > step
+    if loses_steps:
+        may_take_long(session)
     history.cut_after(session, job.id, step)
     doom_rows(session, session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step > step)))
     doom_rows(session, session.scalars(select(Sample).where(Sample.job_id == job.id, Sample.step > step)))

@@ -4,10 +4,10 @@ Who uploads or prepares passes (data set, attempt): a write of an attempt that i
 commits, announces work or waits, and no clock decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from service.clock import now
@@ -107,10 +107,13 @@ def prepare_again(session: Session, dataset: Dataset, upload: dict[str, Any]) ->
 # What a worker does
 
 
-def next_to_prepare(session: Session, *, limit: int = 10) -> Sequence[Dataset]:
-    """Return the data sets that wait for their preparation, those uploaded first first."""
-    query = select(Dataset).where(Dataset.state == DatasetState.PREPARING, Dataset.worker.is_(None))
-    return session.scalars(query.order_by(Dataset.id).limit(limit)).all()
+def next_to_prepare(session: Session, *, but: Collection[str] = (), limit: int = 10) -> Sequence[Dataset]:
+    """Return the data sets that wait for their preparation, without some: the first of each owner, then the second."""
+    is_waiting = (Dataset.state == DatasetState.PREPARING, Dataset.worker.is_(None), Dataset.id.not_in(but))
+    of_owner = func.row_number().over(partition_by=Dataset.owner_id, order_by=Dataset.id).label("place")
+    waiting = select(Dataset.id, of_owner).where(*is_waiting).subquery()
+    query = select(Dataset).join(waiting, waiting.c.id == Dataset.id).order_by(waiting.c.place, Dataset.id)
+    return session.scalars(query.limit(limit)).all()
 
 
 def claim_preparation(session: Session, dataset: Dataset, *, worker: str) -> bool:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from math import inf
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, load_only
 
 from service.clock import now
@@ -92,9 +92,7 @@ def cancel_sweep(session: Session, sweep: Sweep) -> None:
 
 def delete_sweep(session: Session, sweep: Sweep, *, keeps_members: bool) -> None:
     """Delete a sweep with its members, or leave them as jobs of their own. Raise Conflict while one of them lives."""
-    members = members_of(session, sweep.id)
-    for job in members:
-        jobs.lock_job(session, job)
+    members = [job for job in members_of(session, sweep.id) if _lock_member(session, job)]
     if live := [job for job in members if not job.is_terminal]:
         message = f"{len(live)} of {len(members)} members have not ended; cancel the sweep before deleting it."
         raise Conflict("sweep_is_live", message)
@@ -109,14 +107,23 @@ def delete_sweep(session: Session, sweep: Sweep, *, keeps_members: bool) -> None
     session.flush()
 
 
+def _lock_member(session: Session, job: Job) -> bool:
+    try:
+        jobs.lock_job(session, job)
+    except NotFound:  # it was deleted meanwhile
+        return False
+    return True
+
+
 # What the reconciler does
 
 
 def list_fallen_behind(session: Session) -> list[Verdict]:
     """Return the members of all sweeps by halving that are to be stopped, by what has been measured of them."""
-    lives = exists().where(Job.sweep_id == Sweep.id, Job.state.not_in(TERMINAL), Job.desired != Desired.CANCEL)
-    judged_by = load_only(Sweep.search, Sweep.metric, Sweep.goal)
-    sweeps = session.scalars(select(Sweep).where(Sweep.method == "asha", lives).options(judged_by)).all()
+    live = (Job.state.in_((State.QUEUED, State.RUNNING, State.PAUSED)), Job.desired != Desired.CANCEL)
+    of_live = select(Job.sweep_id).where(Job.sweep_id.is_not(None), *live)
+    going_on = select(Sweep).where(Sweep.method == "asha", Sweep.id.in_(of_live))
+    sweeps = session.scalars(going_on.options(load_only(Sweep.search, Sweep.metric, Sweep.goal))).all()
     return [verdict for sweep in sweeps for verdict in _judge(session, sweep)]
 
 
