@@ -194,6 +194,8 @@ def _implied_problems(route: Route) -> set[int]:
     implied = {400, 403, 414, 431, 500}
     if route.scope:
         implied |= {401}
+    if route.scope == "submit":
+        implied |= {507}
     if route.needs_database:
         implied |= {503}
     if "path" in route.hints:
@@ -201,7 +203,7 @@ def _implied_problems(route: Route) -> set[int]:
     if "query" in route.hints or route.scope:
         implied |= {422}
     if "body" in route.hints or route.request_content:
-        implied |= {413, 415, 422}
+        implied |= {408, 413, 415, 422}
     return implied
 
 

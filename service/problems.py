@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, g, request
@@ -47,6 +48,7 @@ HTTP = {
     400: "malformed_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",
@@ -112,6 +114,8 @@ def _say_http(error: HTTPException) -> str:
     match error.code:
         case 404:
             return f"There is nothing at {request.path}. What there is stands in /openapi.json and /docs."
+        case 408:
+            return "The body came too slowly, or not at all."
         case 413:
             return f"The body is larger than {request.max_content_length} bytes, which is the limit."
         case 405:
@@ -146,5 +150,5 @@ def _answer_storage(error: OSError) -> Response:
 def _answer_crash(error: Exception) -> Response:
     """The rim of a request: whatever nobody foresaw is logged whole and answered without detail."""
     cause = error.original_exception if isinstance(error, InternalServerError) else error
-    log.error("request failed", request_id=g.request_id, path=request.path, exc_info=cause or error)
+    log.error("request failed", request_id=g.request_id, path=quote(request.path), exc_info=cause or error)
     return make_problem("internal_error", "The service failed. The log has the reason under this request_id.")

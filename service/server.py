@@ -1,10 +1,12 @@
 """The web process: gunicorn around the application, with the processes that answer and what works beside them."""
 
+import ctypes
 import gc
-import shutil
+import os
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -26,10 +28,13 @@ from service.logs import configure_logs
 from service.metrics import count_together
 from service.outgoing import Poster
 from service.reconcile import Reconciler
+from service.scratch import held_directory, remove_left
 from service.settings import Settings
 from service.web import Web
 
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 TITLE = "ganymede: web"
+COUNTS = "ganymede-web-"
 POOL_TIMEOUT_S = 1.0
 GRACE_S = 10  # for requests in flight when the process is asked to stop
 COLLECT_AFTER = 10_000  # new objects that have not gone by themselves; Python's own is 700
@@ -80,7 +85,9 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._counts = Path(tempfile.mkdtemp(prefix="ganymede-web-"))
+        self._ending = ExitStack()
+        remove_left(_in_memory(), COUNTS)
+        self._counts = self._ending.enter_context(held_directory(_in_memory(), COUNTS))
         self._running: Running | None = None
         super().__init__()
 
@@ -99,7 +106,7 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
             "pre_fork": lambda _arbiter, _worker: setproctitle(TITLE),  # later than gunicorn sets its own
             "post_worker_init": self._begin,
             "worker_exit": self._end,
-            "on_exit": lambda _arbiter: shutil.rmtree(self._counts, ignore_errors=True),
+            "on_exit": lambda _arbiter: self._ending.close(),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
@@ -128,12 +135,27 @@ class WebProcess(BaseApplication):  # type: ignore[misc]
             worker.handle_exit(number, frame)
 
         signal.signal(signal.SIGTERM, stop_politely)
+        _stop_with_parent(worker.ppid)
         running.start()
         look_for_garbage_seldom()
 
     def _end(self, _arbiter: object, _worker: object) -> None:
         if self._running is not None:
             self._running.stop()
+
+
+def _in_memory() -> Path:
+    """Return a directory that no full disk can spoil, if there is one: a count that is mapped would end its process."""
+    memory = Path("/dev/shm")  # noqa: S108 (a name is made in it that nobody can guess)
+    return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def _stop_with_parent(parent_id: int) -> None:
+    """Have this process told to stop when gunicorn's first one is killed, else it would serve on until it looks."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent_id:  # it died before the line above
+            signal.raise_signal(signal.SIGTERM)
 
 
 def look_for_garbage_seldom() -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from tests.house import wait_until
 
 TITLE = "ganymede: web"
 PROGRAM = "from service.server import serve; from service.settings import Settings; serve(Settings(_env_file=None))"
+POST = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+IMPATIENT = (
+    f"import service.deadlines, service.gateway; service.gateway.HEAD_S = service.deadlines.PIECE_S = 1.0; {PROGRAM}"
+)
 
 
 @dataclass
@@ -70,30 +74,46 @@ def titled(process: psutil.Process) -> str:
     return " ".join(process.cmdline()).strip()
 
 
-def start(home: Path, **variables: str) -> "subprocess.Popen[bytes]":
+def start(home: Path, *, program: str = PROGRAM, **variables: str) -> "subprocess.Popen[bytes]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GANYMEDE_")}
     environment |= {"GANYMEDE_HOME": str(home), "GANYMEDE_SCAN_S": "0.2", **variables}
     with (home / "web.log").open("wb") as log:
-        return subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=log, stderr=log)
+        return subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=log, stderr=log)
 
 
 @pytest.fixture
 def served(tmp_path: Path, sqlite_template: Path) -> Iterator[Served]:
-    (tmp_path / "ganymede.db").write_bytes(sqlite_template.read_bytes())
+    with _serving(tmp_path, sqlite_template, GANYMEDE_WEBHOOK_HOSTS="127.0.0.1") as served:
+        yield served
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, sqlite_template: Path) -> Iterator[Served]:
+    """A web process of two threads, which waits for a second where others wait for twenty."""
+    few = {"GANYMEDE_WEB_PROCESSES": "1", "GANYMEDE_WEB_THREADS": "2"}
+    with _serving(tmp_path, sqlite_template, program=IMPATIENT, **few) as served:
+        yield served
+
+
+@contextmanager
+def _serving(home: Path, database: Path, **variables: str) -> Iterator[Served]:
+    (home / "ganymede.db").write_bytes(database.read_bytes())
     port = free_port()
-    process = start(tmp_path, GANYMEDE_BIND=f"127.0.0.1:{port}", GANYMEDE_WEBHOOK_HOSTS="127.0.0.1")
+    process = start(home, GANYMEDE_BIND=f"127.0.0.1:{port}", **variables)
     deadline = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             break
         except OSError:
-            assert process.poll() is None, (tmp_path / "web.log").read_text()
+            assert process.poll() is None, (home / "web.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    yield Served(process, port)
-    process.terminate()
-    process.wait(timeout=15)
+    try:
+        yield Served(process, port)
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
 
 
 def test_a_job_is_accepted_while_the_broker_is_away(served: Served) -> None:
@@ -193,8 +213,55 @@ def test_a_body_without_a_length_is_bounded_too(served: Served) -> None:
     assert (status, problem["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"G",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        POST + b"Content-Length: 100\r\n\r\n{",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n9\r\n{",
+    ],
+)
+def test_a_request_that_does_not_go_on_is_ended_and_keeps_nobody_waiting(impatient: Served, begun: bytes) -> None:
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), timeout=30)) for _ in range(4)
+        ]
+        for client in clients:
+            client.sendall(begun)
+
+        status, _ = impatient.ask("GET", "/healthz")
+        answers = [read_all(client) for client in clients]
+
+    assert status == 200
+    assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+    assert all(b'"code":"request_timeout"' in answer for answer in answers)
+
+
+def test_a_client_that_leaves_its_side_open_keeps_nobody_waiting(impatient: Served) -> None:
+    began = time.monotonic()
+    with ExitStack() as stack:
+        for _ in range(8):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), timeout=30))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert read_all(client).startswith(b"HTTP/1.1 200 ")
+        status, _ = impatient.ask("GET", "/healthz")
+
+    assert status == 200
+    assert time.monotonic() - began < 8  # gunicorn by itself would wait for 2 s each time, and for each one
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the other end closes its side."""
+    pieces = []
+    while piece := client.recv(65_536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def test_it_refuses_to_let_everybody_in(tmp_path: Path) -> None:
-    process = start(tmp_path, GANYMEDE_BIND="0.0.0.0:0", GANYMEDE_AUTH="off")
+    process = start(tmp_path, GANYMEDE_BIND=f"0.0.0.0:{free_port()}", GANYMEDE_AUTH="off")
 
     assert process.wait(timeout=30) == 1
     assert "loopback" in (tmp_path / "web.log").read_text()

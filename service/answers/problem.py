@@ -22,6 +22,7 @@ CODES: dict[str, tuple[int, str]] = {
     "part_not_found": (404, "The checkpoint has no such part"),
     "method_not_allowed": (405, "The method does not apply here"),
     "format_unavailable": (406, "The format is not available"),
+    "request_timeout": (408, "The request did not arrive in time"),
     "job_is_live": (409, "The job has not ended"),
     "job_is_terminal": (409, "The job has ended"),
     "job_is_not_running": (409, "The job does not run"),
@@ -66,6 +67,7 @@ RETRYABLE = frozenset(
     {
         "not_yet",
         "no_best_yet",
+        "request_timeout",
         "quota_exceeded",
         "internal_error",
         "sampling_failed",
