@@ -17,6 +17,7 @@ from worker.gan.data.split import Split
 from worker.gan.data.training_data import Rows
 from worker.gan.metrics.baselines import draw_copula, draw_gaussian, shuffle_columns
 from worker.gan.metrics.cache import Cache
+from worker.gan.metrics.classifiers import train_on_made_test_on_real
 from worker.gan.metrics.comparison import compare
 from worker.gan.metrics.frechet import frechet_distance, frechet_of_moments, kernel_distance
 from worker.gan.metrics.judges import teach_judges, turned
@@ -110,6 +111,19 @@ def test_a_fresh_draw_is_as_near_to_training_as_to_held_out_rows_and_a_copy_is_n
     assert honest["copying"] == pytest.approx(0.5, abs=0.1)
     assert copied["nearer_to_train"] > 0.98
     assert copied["copying"] > 0.98
+
+
+def test_a_fresh_draw_is_as_near_to_fewer_training_rows_as_to_more_held_out_ones() -> None:
+    rows = random().standard_normal((1_800, 8))
+    neighbourhood = Neighbourhood.of(rows[:300], rows[300:1_300])
+
+    assert neighbourhood.memorisation(rows[1_300:])["nearer_to_train"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_classifier_that_saw_one_class_is_as_good_as_that_is_frequent() -> None:
+    real, labels = random().standard_normal((40, 2)), np.repeat([0, 1], [10, 30])
+
+    assert train_on_made_test_on_real(real, np.ones(40, int), real, labels) == 0.75
 
 
 def test_the_probability_of_being_less_counts_equal_ones_half() -> None:
@@ -240,6 +254,19 @@ def test_a_cache_that_is_spoiled_or_cannot_be_written_only_costs_time(tmp_path: 
 
     assert cache.load("key") is None
     assert nowhere.load("key") is None
+
+
+def test_of_a_full_cache_what_was_used_longest_ago_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.gan.metrics.cache._MOST_BYTES", 35_000)
+    cache = Cache(tmp_path)
+    for age, key in enumerate("cba"):
+        cache.keep(key, [np.zeros(10_000, np.uint8)])
+        os.utime(tmp_path / f"{key}.npz", (age, age))
+    cache.load("c")
+
+    cache.keep("d", [np.zeros(10_000, np.uint8)])
+
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["a", "c", "d"]
 
 
 def test_larger_pictures_without_labels_are_judged_by_which_way_up_they_are() -> None:

@@ -50,6 +50,13 @@ def test_weights_of_a_penalty_may_differ_but_not_whether_it_is_there() -> None:
     assert shape_of(weak) == shape_of(strong) != shape_of(none)
 
 
+def test_a_warm_up_past_the_horizon_moves_the_end_of_a_penalty() -> None:
+    falls = {"name": "linear", "initial": 1.0, "final_ratio": 0.0, "horizon_steps": 10}
+    soon, late = (small_spec(objective={"r1": {**falls, "warmup_steps": steps}}) for steps in (0, 40))
+
+    assert shape_of(soon) != shape_of(late)
+
+
 def test_half_lives_of_an_average_may_differ() -> None:
     short, long = (small_spec(model={"ema": {"half_life_samples": samples}}) for samples in (500, 1_000))
 

@@ -28,6 +28,16 @@ def test_every_class_gives_its_share() -> None:
     assert np.bincount(labels[held_out]).tolist() == [50, 25, 5]
 
 
+@pytest.mark.parametrize(("classes", "size"), [(500, 2), (1_000, 1), (30, 2)])
+def test_of_classes_too_small_for_a_share_rows_are_kept_aside_whatever_their_class(classes: int, size: int) -> None:
+    labels = np.repeat(np.arange(classes), size)
+
+    training, held_out = Split(0.2, seed=1).of(len(labels), labels)
+
+    assert sorted([*training, *held_out]) == list(range(len(labels)))
+    assert len(held_out) == round(0.2 * len(labels))
+
+
 def test_another_seed_keeps_others_aside_and_the_same_seed_the_same() -> None:
     assert np.array_equal(Split(0.5, 1).of(100, None)[1], Split(0.5, 1).of(100, None)[1])
     assert not np.array_equal(Split(0.5, 1).of(100, None)[1], Split(0.5, 2).of(100, None)[1])

@@ -50,5 +50,6 @@ def _ends_at(height: float, schedule: float | Schedule) -> int | None:
     if height == 0:
         return 0
     if isinstance(schedule, Schedule) and schedule.name in ("linear", "cosine") and schedule.final_ratio == 0:
-        return schedule.horizon_steps
+        horizon = schedule.horizon_steps
+        return None if horizon is None else max(horizon, schedule.warmup_steps + 1)  # until then it still rises
     return None

@@ -103,6 +103,8 @@ class OpenedGenerator:
             raise ValueError(f"{count} samples of this generator take {count} labels from 0 to below {classes}")
         asked = parse_sample({"where": where, "truncation": truncation})
         restriction = restrict(asked.where or {}, self.header)
+        if labels is not None and restriction.labels is not None and not {*labels} <= {*restriction.labels}:
+            raise ValueError("labels name classes that `where` leaves out")
         return self._carry_out(Drawing(count, seed, "npz", tuple(labels or ()), restriction, asked.truncation))
 
     def _carry_out(self, drawing: Drawing, tell: Callable[[int], None] = tell_nobody) -> Rows:

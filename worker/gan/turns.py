@@ -88,7 +88,8 @@ def discriminator_terms(play: Round, scores: Scores) -> Terms:
 def generator_terms(rules: Rules, fake_logits: Tensor, real_logits: Tensor | None) -> Terms:
     """Measure G's terms on the fakes that it learns from: top-k training, Sinha et al. 2020 (arXiv 2002.06224)."""
     if rules.kept < 1:
-        best = fake_logits.topk(max(1, ceil(rules.kept * len(fake_logits)))).indices  # a schedule may end at 0
+        count = ceil(rules.kept * len(fake_logits) - 1e-9)  # 0.07 of 100 are 7, which floats make a little more
+        best = fake_logits.topk(max(1, count)).indices  # a schedule may end at 0
         fake_logits = fake_logits[best]
         real_logits = None if real_logits is None else real_logits[best]
     return rules.objective.generator(fake_logits, real_logits)

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.spec.quality import LEAST_ROWS
+
 MOST_HELD_OUT = 10_000  # rows, for they are held in memory
 
 
 @dataclass(frozen=True)
 class Split:
-    """A share of the rows, drawn by the seed of the job, from each class as from the others."""
+    """A share of the rows, drawn by the seed of the job, from each class alike if they are not too small."""
 
     held_out: float = 0.0
     seed: int = 0
@@ -26,6 +28,9 @@ class Split:
         for label in np.unique(classes):
             members = order[classes[order] == label]
             aside[members[: round(share * len(members))]] = True
+        if aside.sum() < min(LEAST_ROWS, round(share * count)):  # so small are the classes that hardly any gives a row
+            aside[:] = False
+            aside[order[: round(share * count)]] = True
         return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 

@@ -50,8 +50,9 @@ class Neighbourhood:
         ones: 1/2 for a perfect sampler. copying is the probability that a made row is nearer to the training rows than
         a real one is (Meehan, Chaudhuri and Dasgupta 2020, section 3): 1/2 again, 1 for a copier.
         """
-        some = self.train[np.linspace(0, len(self.train) - 1, min(len(self.train), len(self.real))).astype(int)]
-        to_some, to_real = nearest(made, some), nearest(made, self.real)
+        count = min(len(self.train), len(self.real))
+        some, others = (rows[np.linspace(0, len(rows) - 1, count).astype(int)] for rows in (self.train, self.real))
+        to_some, to_real = nearest(made, some), nearest(made, others)
         share = (to_some < to_real).mean() + (to_some == to_real).mean() / 2
         copying = less_than(nearest(made, self.train), self.to_train)
         return {"nearer_to_train": float(share), "copying": copying}

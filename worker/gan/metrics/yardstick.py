@@ -104,9 +104,7 @@ class Yardstick:
         return measured
 
     def tstr(self, made: Rows) -> float | None:
-        """Return the accuracy on real rows of a classifier that learnt from made ones; None where there are no labels,
-        or only those of one class.
-        """
+        """Return the accuracy on real rows of a classifier that learnt from made ones; None without labels."""
         if made.labels is None or self.real.labels is None:
             return None
         parts = self.features_but_label(made.values), made.labels, self.features_but_label(self.real.values)
@@ -159,7 +157,8 @@ def make_yardstick(ref: DatasetRef, data: TrainingData, *, count: int, split: Sp
     if data.held_out is None:
         raise ValueError("nothing was kept aside to measure against")
     train = training_rows(data)
-    real = data.held_out.taken(_evenly(len(data.held_out.values), count))
+    # What real rows reach is told from as many training rows, so there may be no more of the others.
+    real = data.held_out.taken(_evenly(len(data.held_out.values), min(count, len(train.values))))
     key = key_of(data.facts, split, JUDGES_VERSION)
     is_picture, is_sound = data.facts.modality == "image", data.facts.modality == "audio"
     judges = kept_judges(cache, key, lambda: teach_judges(data.facts, train)) if is_picture else []
