@@ -13,11 +13,10 @@ from service.answers.job import EventAnswer
 from service.answers.job_json import describe
 from service.answers.quality import QualityAnswer, QualityPage
 from service.blobs import BlobStore, open_verified
-from service.db import reading
 from service.errors import BlobDamaged, BlobMissing
 from service.history.formats import to_csv
 from service.history.query import Query
-from service.history.reading import read_history
+from service.history.windows import read_in_windows
 from service.models import Job, Sample
 from service.spec.columns import recorded_columns
 from service.spec.job import JobSpec
@@ -30,7 +29,6 @@ from service.store.samples import list_samples
 from service.zips import Entry
 
 _ALL = 2**31  # rows; some thousand of a long job
-_WINDOW_STEPS = 65_536  # of the history at once: some MB
 _NUMBER_BYTES = 24  # of text, at most
 _PIECE_BYTES = 2**20
 
@@ -124,13 +122,9 @@ def list_entries(contents: Contents, engine: Engine, blobs: BlobStore) -> Iterat
 def _losses(contents: Contents, engine: Engine) -> Iterator[bytes]:
     """Yield the history as CSV, each window of it from a transaction of its own."""
     yield ",".join(("step", *contents.columns)).encode() + b"\n"
-    for stretch in contents.recorded:
-        for first in range(stretch.first, stretch.last + 1, _WINDOW_STEPS):
-            window = Stretch(stretch.job_id, first, min(first + _WINDOW_STEPS - 1, stretch.last))
-            with reading(engine) as session:
-                rows = read_history(session, [window], Query(columns=contents.columns))
-            _header, *pieces = to_csv(rows)
-            yield from pieces
+    for rows in read_in_windows(engine, contents.recorded, Query(columns=contents.columns)):
+        _header, *pieces = to_csv(rows)
+        yield from pieces
 
 
 def _most_bytes(contents: Contents) -> int:

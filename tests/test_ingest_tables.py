@@ -71,6 +71,15 @@ def test_semicolons_tabs_marks_and_missing_names_are_understood(tmp_path: Path) 
         assert rows_of(directory)[8, 1] == 2.0
 
 
+def test_a_column_of_few_long_texts_is_text(tmp_path: Path) -> None:
+    lines = ["size,essay", *(f"{n % 5},{'long ' * 60}{n % 3}" for n in range(300))]
+
+    prepared = prepare_bytes("\n".join(lines).encode(), tmp_path)
+
+    assert prepared.facts.columns == ("size",)
+    assert [remark.code for remark in prepared.remarks] == ["text_column"]
+
+
 def test_text_and_empty_columns_are_left_out_and_told(tmp_path: Path) -> None:
     lines = ["name,size,nothing", *(f"somebody {n},{n % 5},NA" for n in range(300))]
 

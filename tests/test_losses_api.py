@@ -151,6 +151,36 @@ def test_a_parameter_that_is_not_known_is_refused_everywhere(client: CheckedClie
         assert method(f"/jobs/{job_id}/{path}?wat=1").status_code == 422
 
 
+@pytest.mark.parametrize("name", ["csv", "ndjson"])
+def test_a_long_history_comes_in_windows_as_it_would_whole(
+    client: CheckedClient, job_id: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"/jobs/{job_id}/losses?from_step=3&to_step=290&format={name}"
+    whole = client.get(url)
+
+    for module in ("service.routes.losses", "service.history.windows"):
+        monkeypatch.setattr(f"{module}.WINDOW_STEPS", 100)
+    in_windows = client.get(url)
+
+    assert len(whole.text.splitlines()) in (288, 289)
+    assert in_windows.data == whole.data
+
+
+def test_more_than_fits_into_memory_is_refused_with_what_can_be_had(
+    client: CheckedClient, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.routes.losses.MOST_NUMBERS", 300 * len(COLUMNS) - 1)
+    url = f"/jobs/{job_id}/losses"
+
+    refused = [client.get(f"{url}?{query}") for query in ("", "format=npz", "max_points=9&downsample=mean")]
+    allowed = [client.get(f"{url}?{query}") for query in ("max_points=9", "from_step=2")]
+
+    assert [answer.status_code for answer in refused] == [422] * 3
+    pointers = [answer.get_json()["errors"][0]["pointer"] for answer in refused]
+    assert pointers == ["max_points", "max_points", "downsample"]
+    assert [answer.status_code for answer in allowed] == [200, 200]
+
+
 def test_numbers_that_are_not_finite_stay_valid_json(engine: Engine, client: CheckedClient) -> None:
     job_id, attempt = add_running_job(engine)
     values = rows(1, 3)

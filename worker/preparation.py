@@ -16,6 +16,7 @@ from worker.ingest.upload import BadUpload, Limits, Prepared, Upload
 from worker.isolation import isolate, limit_memory
 
 ANSWER = "answer.json"
+_MOST_ANSWER_BYTES = 8 * 2**20
 _SPARE_BYTES = 2**20  # beyond the rows: headers
 _ANSWERS = TypeAdapter(Prepared)
 
@@ -42,9 +43,16 @@ def prepare_apart(upload: Upload, target: Path, limits: Limits, bounds: Bounds, 
         from worker.ingest.prepare import prepare
 
         prepared = prepare(upload, target, limits)
-        (target / ANSWER).write_bytes(_ANSWERS.dump_json(prepared))
+        (target / ANSWER).write_bytes(_write(prepared))
     except Exception as error:  # noqa: BLE001 (the rim of the process: the supervisor hears what no one else can tell)
         _leave(words, describe(error))
+
+
+def _write(prepared: Prepared) -> bytes:
+    answer = _ANSWERS.dump_json(prepared)
+    if len(answer) > _MOST_ANSWER_BYTES:  # every request about the data set reads it
+        raise BadUpload("too_many_columns", "The names of its columns and categories are too much to keep.")
+    return answer
 
 
 def describe(error: Exception) -> LastWords:

@@ -1,7 +1,8 @@
 """The history of every step: as numbers in several formats, as a summary, as a chart."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from flask import Response, request
@@ -18,6 +19,7 @@ from service.history import arrow, formats
 from service.history import query as question
 from service.history.meaning import Meaning
 from service.history.reading import Reading, read_history
+from service.history.windows import WINDOW_STEPS, count_asked, read_in_windows
 from service.models import Job
 from service.problems import Refused
 from service.routes.jobs import IF_NONE_MATCH, NOT_MODIFIED, TAGGED, JobPath
@@ -69,6 +71,8 @@ TABULAR: Mapping[str, Format] = {
     "parquet": Format("application/vnd.apache.parquet", arrow.to_parquet),
     "arrow": Format("application/vnd.apache.arrow.file", arrow.to_arrow),
 }
+IN_PIECES = frozenset({"ndjson", "csv"})
+MOST_NUMBERS = 40_000_000  # of what is read into memory for an answer
 NEED_PYARROW = frozenset({"parquet", "arrow"})
 
 
@@ -90,7 +94,8 @@ NEED_PYARROW = frozenset({"parquet", "arrow"})
 def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> Response:
     """Show the losses of every step, or of fewer that keep the first, the last and the extremes.
 
-    Columns that end in `_ms` are clocks, the only ones that may differ between equal runs.
+    Columns that end in `_ms` are clocks, the only ones that may differ between equal runs. More than 40 million numbers
+    come as csv or ndjson, or thinned by minmax.
     """
     _refuse_absent_format(query.format)
 
@@ -110,13 +115,25 @@ def show_losses(web: Web, caller: Caller, path: JobPath, query: LossesQuery) -> 
         response, (job_id, before) = look(session)
         if response.status_code == 304:
             return response
-        _, result = read_losses(web, session, job_id, _question(query), before)
-    if result.row == "extremes":
+        _, stretches, asked = _understand(web, session, job_id, _question(query), before)
+        is_long = count_asked(stretches, asked) > WINDOW_STEPS
+        comes_in_windows = is_long and asked.max_points is None and query.format in IN_PIECES
+        result = None if comes_in_windows else _read(session, stretches, asked)
+    if result is not None and result.row == "extremes":
         raise InvalidInput([_no_rows(query.format)])
     chosen = TABULAR[query.format]
     response.mimetype = chosen.media_type
-    response.response = _pieces(chosen.write(result))
+    if result is None:
+        response.response = _write_windows(read_in_windows(web.engine, stretches, asked), query.format)
+    else:
+        response.response = _pieces(chosen.write(result))
     return response
+
+
+def _write_windows(windows: Iterable[Reading], format: str) -> Iterator[bytes]:
+    for number, window in enumerate(windows):
+        pieces = _pieces(TABULAR[format].write(window))
+        yield from islice(pieces, 1 if format == "csv" and number else 0, None)  # its header stands in the first
 
 
 def _no_rows(format: str) -> Fault:
@@ -126,7 +143,7 @@ def _no_rows(format: str) -> Fault:
     return Fault("downsample", "no_rows", message, allowed=["lttb", "mean"], got="minmax")
 
 
-def _pieces(written: bytes | Iterator[bytes]) -> Iterator[bytes] | list[bytes]:
+def _pieces(written: bytes | Iterator[bytes]) -> Iterable[bytes]:
     return [written] if isinstance(written, bytes) else written
 
 
@@ -168,11 +185,34 @@ def read_losses(
 
     Raises InvalidInput for what the question has wrong.
     """
+    meaning, stretches, query = _understand(web, session, job_id, asked, before)
+    return meaning, _read(session, stretches, query)
+
+
+def _understand(
+    web: Web, session: Session, job_id: str, asked: question.Query, before: Sequence[Stretch]
+) -> tuple[Meaning, list[Stretch], question.Query]:
+    """Return what a job's columns mean, what is recorded, and the question with its columns named."""
     meaning = _meaning_of(web, session, job_id)
     shared = [_meaning_of(web, session, stretch.job_id).columns for stretch in before]
     recorded = [column for column in meaning.columns if all(column in columns for columns in shared)]
     stretches = [*before, *history.stretches_of(session, job_id)]
-    return meaning, read_history(session, stretches, question.resolve_columns(asked, recorded))
+    return meaning, stretches, question.resolve_columns(asked, recorded)
+
+
+def _read(session: Session, stretches: Sequence[Stretch], query: question.Query) -> Reading:
+    """Read what fits into memory; raise InvalidInput for what is too much. Extremes are made of what is stored."""
+    steps, columns = count_asked(stretches, query), len(query.columns or ())
+    is_thinned = query.max_points is not None and query.max_points < steps
+    if steps * columns > MOST_NUMBERS and not (is_thinned and query.downsample == "minmax"):
+        told = f"{steps:,} steps of {columns} columns are more than {MOST_NUMBERS:,} numbers; ask for fewer"
+        if is_thinned:
+            message = f"{told}, or for a json of minmax, which is made of stored extremes"
+            raise InvalidInput([Fault("downsample", "too_many", message, allowed=["minmax"], got=query.downsample)])
+        most = {"maximum": MOST_NUMBERS // columns}
+        message = f"{told}, for max_points, or for all as csv or ndjson, which come piece by piece"
+        raise InvalidInput([Fault("max_points", "too_many", message, allowed=most, got=query.max_points)])
+    return read_history(session, stretches, query)
 
 
 def tell(job_id: str, meaning: Meaning, result: Reading) -> dict[str, Any]:

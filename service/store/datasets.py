@@ -36,8 +36,11 @@ def list_datasets(session: Session, owner_id: str, *, limit: int, before: str | 
 
 def version_of(session: Session, owner_id: str, dataset_id: str) -> tuple[int, bool]:
     """Return the version of an owner's data set and whether it is settled, for a long poll; raise NotFound."""
-    dataset = get_dataset(session, owner_id, dataset_id)
-    return dataset.version, dataset.is_settled
+    query = select(Dataset.version, Dataset.state).where(Dataset.id == dataset_id, Dataset.owner_id == owner_id)
+    row = session.execute(query).first()
+    if row is None:
+        raise NotFound("data set", dataset_id)
+    return row.version, row.state in {DatasetState.READY, DatasetState.FAILED}
 
 
 def stored_bytes(session: Session, owner_id: str) -> int:

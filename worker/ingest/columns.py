@@ -12,6 +12,7 @@ from service.spec.facts import DAY_FORMAT, ColumnKind, TableColumn
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
 MOST_CATEGORIES = 256
+MOST_CHARACTERS = 256  # of a category: every request about the data set reads them all
 MOST_WATCHED = 1_000  # distinct values, for a column of whole numbers that is named as the labels
 TEXT_SHARE, TEXT_ROWS = 0.5, 20  # more values than this share of so many rows are text and no categories
 MOST_DECIMALS = 12
@@ -38,6 +39,7 @@ class ColumnScan:
     low: float = np.inf
     high: float = -np.inf
     values: set[str] = field(default_factory=set)  # at most MOST_WATCHED + 1
+    longest: int = 0  # characters of a cell
     ascending: bool = True  # whole numbers, each one more than the last
     last: int | None = None
 
@@ -53,6 +55,7 @@ class ColumnScan:
             )
         if not distinct:
             return
+        self.longest = max(self.longest, *map(len, distinct))
         self._see_numbers(distinct)
         self._see_dates(distinct)
         self._see_order(given)
@@ -62,13 +65,14 @@ class ColumnScan:
         lowered = {value.lower() for value in self.values}
         if len(self.values) == 2 and lowered in BOOLEANS:
             return "boolean"
-        if is_label and len(self.values) <= MOST_WATCHED:
+        is_short = self.longest <= MOST_CHARACTERS
+        if is_label and is_short and len(self.values) <= MOST_WATCHED:
             return "category"
         if self.number:
             return "integer" if self.whole and self._is_exact else "continuous"
         if self.date_format:
             return "date"
-        few = len(self.values) <= MOST_CATEGORIES
+        few = is_short and len(self.values) <= MOST_CATEGORIES
         return (
             "category" if few and not (self.count >= TEXT_ROWS and len(self.values) > TEXT_SHARE * self.count) else None
         )
