@@ -56,7 +56,8 @@ class Supervisor:
             click.ClickException: a part failed before the service was ready once.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask_to_stop)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self._ask_to_stop)
         try:
             if not self.settings.redis_url:
                 self._start("broker", embedded_broker(self.settings), grace_s=BROKER_GRACE_S)

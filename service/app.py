@@ -3,6 +3,7 @@
 import re
 import secrets
 import threading
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, g, request
@@ -142,7 +143,7 @@ def _record(response: Response, web: Web, seconds: float) -> None:
         "request",
         request_id=g.request_id,
         method=request.method,
-        path=request.path,
+        path=quote(request.path),  # on a terminal, what a page of another site has chosen could be commands
         status=response.status_code,
         ms=round(seconds * 1000, 1),
     )

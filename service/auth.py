@@ -29,9 +29,16 @@ def check_host(request: Request, settings: Settings) -> None:
     """Refuse a foreign Host while keys are off: another site may have pointed its name at this address."""
     if settings.keys_required:
         return
-    host = (urlsplit(f"//{request.host}").hostname or "").lower()
+    host = _name_of(request.host)
     if not _is_loopback(host) and host != settings.host:
         raise Refused("host_not_allowed", f"This service answers to loopback names only, not to {host!r}.")
+
+
+def _name_of(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:  # such as [1:2]
+        return ""
 
 
 def check_origin(request: Request) -> None:

@@ -6,7 +6,7 @@ flask-openapi could do this too, but it takes a malformed body for none and any 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -123,23 +123,39 @@ class _Pairs(list[tuple[str, Any]]):
     """An object as it is written: its names with their values."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a value stands: its name in what holds it. A whole path for each of many deep values would be too much."""
+
+    name: str | int
+    within: "_Place | None"
+
+    @property
+    def pointer(self) -> str:
+        names, place = [self.name], self.within
+        while place is not None:
+            names.append(place.name)
+            place = place.within
+        return pointer_to(reversed(names))
+
+
 def _faults_as_written(body: Any) -> Iterator[Fault]:
     """Yield what no model sees: names that an object has more than once, of which readers take any one, and NUL.
 
     No recursion: the depth is the client's.
     """
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), body)]
+    waiting: list[tuple[_Place | None, Any]] = [(None, body)]
     while waiting:
-        path, part = waiting.pop()
+        place, part = waiting.pop()
         if isinstance(part, _Pairs):
             times = Counter(name for name, _ in part)
-            yield from (Fault(pointer_to((*path, name)), "repeated", _REPEATED) for name in times if times[name] > 1)
-            yield from (Fault(pointer_to(path), "nul_character", _NUL) for name in times if "\0" in name)
-            waiting += [((*path, name), value) for name, value in part]
+            yield from (Fault(_Place(name, place).pointer, "repeated", _REPEATED) for name in times if times[name] > 1)
+            yield from (Fault(place.pointer if place else "", "nul_character", _NUL) for name in times if "\0" in name)
+            waiting += [(_Place(name, place), value) for name, value in part]
         elif isinstance(part, list):
-            waiting += [((*path, place), value) for place, value in enumerate(part)]
+            waiting += [(_Place(number, place), value) for number, value in enumerate(part)]
         elif isinstance(part, str) and "\0" in part:
-            yield Fault(pointer_to(path), "nul_character", _NUL)
+            yield Fault(place.pointer if place else "", "nul_character", _NUL)
 
 
 def _takes_many(annotation: Any) -> bool:

@@ -114,7 +114,7 @@ class Job(Table):
 
     __table_args__ = (
         Index("ix_jobs_owner_id_id", "owner_id", "id"),
-        Index("ix_jobs_owner_id_state", "owner_id", "state"),
+        Index("ix_jobs_owner_id_state_id", "owner_id", "state", "id"),
         Index("ix_jobs_state_priority_id", "state", "priority", "id"),
         # Of forks alone: for all others it would only be one more page to write.
         Index(

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 2**30
@@ -73,7 +73,12 @@ class Settings(BaseSettings):
     dataset_max_bytes: int = Field(4 * GIB, ge=1024, description="Largest upload of a data set.")
     dataset_quota_bytes: int = Field(64 * GIB, ge=1024, description="Bytes of data sets that one owner may keep.")
     flush_s: float = Field(1.0, gt=0, description="Seconds between a trainer's writes of history, beat and progress.")
-    ttl_s: float = Field(20.0, gt=0, description="Seconds without a beat after which an attempt is lost.")
+    ttl_s: float = Field(
+        20.0,
+        gt=0,
+        validate_default=True,
+        description="Seconds without a beat after which an attempt is lost; at least four times GANYMEDE_FLUSH_S.",
+    )
     scan_s: float = Field(2.0, gt=0, description="Seconds between the reconciler's scans.")
     wake_again_s: float = Field(15.0, gt=0, description="Seconds after which waiting jobs are announced again.")
     sweep_s: float = Field(3600.0, gt=0, description="Seconds between searches of the whole store for orphans.")
@@ -109,6 +114,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged."
     )
+
+    @field_validator("bind")
+    @classmethod
+    def _has_a_port(cls, bind: str) -> str:
+        if not 1 <= int(bind.rpartition(":")[2]) <= 65_535:
+            raise ValueError("the port must be 1 to 65535")
+        return bind
+
+    @field_validator("ttl_s")
+    @classmethod
+    def _outlasts_flushes(cls, ttl_s: float, info: ValidationInfo) -> float:
+        if (flush_s := info.data.get("flush_s")) is not None and ttl_s < 4 * flush_s:  # the beat comes with the flush
+            raise ValueError(f"{ttl_s:g} is less than four times GANYMEDE_FLUSH_S, {flush_s:g}")
+        return ttl_s
 
     @cached_property
     def database(self) -> str:

@@ -18,7 +18,7 @@ from service.db import make_engine, migrate, writing
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts what it puts into the background with interrupts ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-pytest_plugins = ["tests.browsing", "tests.conversation", "tests.serving"]
+pytest_plugins = ["tests.conversation", "tests.serving", "tests.browsing"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
-from flask import Flask
+from flask import Flask, Request
 from sqlalchemy import Engine
+from werkzeug.test import EnvironBuilder
 
-from service.auth import refuse_open_bind
+from service.auth import check_host, refuse_open_bind
 from service.clock import now
 from service.db import writing
+from service.problems import Refused
 from service.settings import Settings
 from service.spec.datasets import DATASETS
 from service.store import keys
@@ -149,6 +151,13 @@ def test_without_keys_another_host_is_refused(engine: Engine, host: str) -> None
     answer = make_client(engine).get("/jobs", headers={"Host": host})
 
     assert (answer.status_code, answer.get_json()["code"]) == (403, "host_not_allowed")
+
+
+def test_a_host_that_is_no_name_is_another() -> None:
+    request = Request(EnvironBuilder().get_environ() | {"HTTP_HOST": "[1:2]"})  # clients of werkzeug send no such
+
+    with pytest.raises(Refused, match="loopback names only"):
+        check_host(request, Settings(_env_file=None))
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9999", "http://["])

@@ -99,7 +99,7 @@ def test_what_is_not_json_is_400(client: CheckedClient, data: bytes) -> None:
 
 
 def test_a_body_of_a_thousand_levels_is_refused(client: CheckedClient) -> None:
-    answer = post(client, b'{"a": ' * 1010 + b"1" + b"}" * 1010)
+    answer = post(client, b"[" * 995 + b"]" * 995)
 
     assert answer.status_code in (400, 422)  # by what reads it, whose depth differs with Python, or by the spec
 
@@ -267,7 +267,7 @@ def test_a_crash_is_a_problem_too_and_its_reason_is_in_the_log_alone(client: Che
 def test_every_code_has_a_status_of_the_contract() -> None:
     statuses = {status for status, _ in CODES.values()}
 
-    assert statuses == {400, 401, 403, 404, 405, 406, 409, 410, 413, 414, 415, 416, 422, 429, 431, 500, 503, 507}
+    assert statuses == {400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 414, 415, 416, 422, 429, 431, 500, 503, 507}
 
 
 def test_a_deeply_nested_body_is_refused_not_crashed_on(client: CheckedClient) -> None:

@@ -11,10 +11,13 @@ from service.settings import Settings
     [
         ("GANYMEDE_BIND", "8000"),
         ("GANYMEDE_BIND", "::1:8000"),
+        ("GANYMEDE_BIND", "127.0.0.1:0"),
+        ("GANYMEDE_BIND", "127.0.0.1:70000"),
         ("GANYMEDE_DATABASE_URL", "mysql://somewhere"),
         ("GANYMEDE_REDIS_URL", "amqp://somewhere"),
         ("GANYMEDE_BLOBS_URL", "ftp://somewhere"),
         ("GANYMEDE_SLOTS", "0"),
+        ("GANYMEDE_TTL_S", "3.9"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -24,6 +27,13 @@ def test_a_wrong_setting_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, nam
         Settings(_env_file=None)
 
     assert [error["loc"] for error in refused.value.errors()] == [(name.removeprefix("GANYMEDE_").lower(),)]
+
+
+def test_flushes_too_seldom_for_the_time_to_live_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANYMEDE_FLUSH_S", "6")
+
+    with pytest.raises(ValidationError, match="four times GANYMEDE_FLUSH_S"):
+        Settings(_env_file=None)
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,10 @@ class _CeleryWorker(Worker):  # type: ignore[misc]
         setproctitle.setproctitle(_TITLE)
 
     def install_platform_tweaks(self, worker: Worker) -> None:
+        is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as nohup has it
         super().install_platform_tweaks(worker)
         # Celery would start itself again in this process, and so end the trainers that watch it.
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.getsignal(signal.SIGTERM))
 
 
 def _consume(celery: Celery, places: Sequence[Place], settings: Settings) -> int:

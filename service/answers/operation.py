@@ -42,7 +42,7 @@ class WorkerAnswer(BaseModel):
 
 
 class WorkerPage(PageAnswer[WorkerAnswer]):
-    """Workers, longest running first."""
+    """Workers, by id."""
 
 
 class QueueAnswer(BaseModel):

@@ -14,7 +14,7 @@ def find_ready_export(
     session: Session, owner_id: str, job_id: str, export: Export, *, checkpoint: str, part: str | None
 ) -> Order | None:
     """Return the newest export of a step that is stored, whether the checkpoint is still kept or not."""
-    if not re.fullmatch(r"[0-9]{1,18}", checkpoint):
+    if not re.fullmatch(r"[0-9]{1,9}", checkpoint):
         return None
     of_step = (Order.generator["step"].as_integer() == int(checkpoint), Order.generator["part"].as_string() == part)
     in_format = (Order.state == OrderState.READY, Order.drawing["export"].as_string() == export.format)
