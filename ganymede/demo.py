@@ -23,6 +23,7 @@ from ganymede.watching import outcome, watch
 READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 60.0
 LOG_TAIL_LINES = 30
+TO_LOOK_AT = ("png", "wav", "csv")  # or to listen to; each kind of data has one of them
 
 
 def demonstrate(into: Path, spec: Mapping[str, Any], console: Console) -> Job:
@@ -49,7 +50,7 @@ def demonstrate(into: Path, spec: Mapping[str, Any], console: Console) -> Job:
 def _keep(job: Job, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     if newest := job.refresh().data["latest_samples"]:
-        suffix, *_ = newest["formats"]  # what a person would look at comes first
+        suffix = next(form for form in TO_LOOK_AT if form in newest["formats"])
         job.download(into / f"samples.{suffix}", f"samples/{newest['step']}", format=suffix)
     job.download(into / "losses.svg", "losses.svg")
     job.download(into / "losses.csv", "losses", format="csv")
