@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.engine import Connection, ExceptionContext, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -47,17 +47,23 @@ def make_engine(url: str, *, pool_size: int = 5, pool_timeout_s: float = 30.0) -
     raise ValueError(f"the database must be SQLite or PostgreSQL, not {backend}")
 
 
-def _make_postgresql_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
-    engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        connect_args=_POSTGRESQL_CONNECT,
+def _make_pooled_engine(url: URL | str, pool_size: int, pool_timeout_s: float, **options: Any) -> Engine:
+    return create_engine(
+        url,
+        poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=pool_timeout_s,
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
         hide_parameters=True,  # errors are logged; what was to be written is nobody's business there
+        **options,
     )
+
+
+def _make_postgresql_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> Engine:
+    url_of_driver = make_url(url).set(drivername="postgresql+psycopg")
+    engine = _make_pooled_engine(url_of_driver, pool_size, pool_timeout_s, connect_args=_POSTGRESQL_CONNECT)
 
     @event.listens_for(engine, "connect")
     def note_new(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -100,18 +106,8 @@ def _make_sqlite_engine(url: str, *, pool_size: int, pool_timeout_s: float) -> E
     path = Path(name) if name and name != ":memory:" else None
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(
-        url,
-        module=driver,
-        connect_args={"timeout": _BUSY_S, "check_same_thread": False},
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=pool_timeout_s,
-        json_serializer=_to_json,
-        json_deserializer=orjson.loads,
-        hide_parameters=True,
-    )
+    connect_args = {"timeout": _BUSY_S, "check_same_thread": False}
+    engine = _make_pooled_engine(url, pool_size, pool_timeout_s, module=driver, connect_args=connect_args)
 
     if path is not None:
         engine.update_execution_options(ganymede_turns=Turns(path.with_name(f"{path.name}-turn")))

@@ -182,7 +182,7 @@ def test_a_sampler_at_work_leaves_an_errand_to_others(make_sampler: MakeSampler)
     sampler, answers = make_sampler(), []
     running = threading.Thread(target=sampler.run, args=(Errand("smp_1", {}, {}), lambda *told: answers.append(told)))
 
-    with sampler._working:
+    with sampler._calls.working:
         running.start()
         running.join(10)
         told = [*answers]

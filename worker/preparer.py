@@ -23,6 +23,7 @@ from service.settings import Settings
 from service.spec.uploads import ID_PREFIX
 from service.store import preparation
 from worker.attempt import LastWords
+from worker.calls import Calls
 from worker.forkserver import ForkedProcess, ForkServer
 from worker.ingest.upload import LABELS, ROWS, Limits, Options, Prepared, Upload
 from worker.preparation import Bounds, as_warnings, prepare_apart, read_answer
@@ -43,8 +44,8 @@ class Preparer:
     ) -> None:
         self._engine, self._blobs, self._fork_server = engine, blobs, fork_server
         self._settings, self._worker_id = settings, worker_id
-        self._working = threading.Lock()
-        self._wanted, self._draining = threading.Event(), threading.Event()
+        self._calls = Calls()
+        self._draining = threading.Event()
         self._limits = Limits(prepared_bytes=settings.prepared_max_bytes)
         self._beaten_at = 0.0
         self._in_doubt: list[tuple[str, int]] = []  # (data set, attempt): what became of it the database has not told
@@ -52,19 +53,15 @@ class Preparer:
 
     def work(self) -> None:
         """Prepare waiting data sets one after the other until there is none; return at once when that goes on."""
-        self._wanted.set()
-        # Whoever holds the lock looks once more after letting it go, so that no call is lost between its last look and
-        # that.
-        while self._wanted.is_set() and self._working.acquire(blocking=False):
-            self._wanted.clear()
-            try:
-                self._work_off()
-            except DATABASE_AWAY as error:
-                self._log.warning("database away, nothing prepared", error=str(error))
-            except (OSError, EOFError) as error:
-                self._log.warning("no fork server, nothing prepared", error=repr(error))
-            finally:
-                self._working.release()
+        self._calls.follow(self._try_to_work_off)
+
+    def _try_to_work_off(self) -> None:
+        try:
+            self._work_off()
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, nothing prepared", error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.warning("no fork server, nothing prepared", error=repr(error))
 
     def _work_off(self) -> None:
         put_off: set[str] = set()  # what cannot be read or stored now keeps no other waiting
@@ -78,7 +75,7 @@ class Preparer:
 
     def join(self) -> None:
         """Wait until nothing is being prepared and give back what is in doubt; call after `drain`."""
-        with self._working:
+        with self._calls.working:
             try:
                 self._release_doubtful()
             except DATABASE_AWAY as error:

@@ -21,6 +21,7 @@ from service.orphans import sweep_orphans
 from service.settings import Settings
 from service.store import orders
 from worker.attempt import LastWords
+from worker.calls import Calls
 from worker.forkserver import ForkedProcess, ForkServer, make_channel
 from worker.rendering import Answer, Request, receive, render_on_demand
 
@@ -85,30 +86,18 @@ class Sampler:
         self._waiting, self._quick_s = orders.query_next(takes), quick_s
         self._turns: dict[str, int] = {}  # the number of each owner's last turn here
         self._warm: _Warm | None = None
-        self._wanted, self._draining = threading.Event(), threading.Event()
-        self._working = threading.Lock()
+        self._draining = threading.Event()
+        self._calls = Calls()
         self._log = structlog.get_logger().bind(worker=worker_id)
 
     def work(self) -> None:
         """Carry out waiting orders one after the other until there is none; return at once when that goes on."""
-        self._wanted.set()
-        # Whoever holds the lock looks once more after letting it go, so that no call is lost between its last look and
-        # that.
-        while self._wanted.is_set() and self._working.acquire(blocking=False):
-            self._wanted.clear()
-            try:
-                self._work_off()
-            except DATABASE_AWAY as error:
-                self._log.warning("database away, nothing drawn", error=str(error))
-            except (OSError, EOFError) as error:
-                self._log.warning("no fork server, nothing drawn", error=repr(error))
-            finally:
-                self._working.release()
+        self._calls.follow(self._try_to_work_off)
 
     @property
     def is_busy(self) -> bool:
         """Whether something is being drawn here."""
-        return self._working.locked()
+        return self._calls.working.locked()
 
     def run(self, errand: Errand, answer: Callable[[str, dict[str, Any] | None], None]) -> None:
         """Draw what a request waits for and answer with the stored file, None where it is to be drawn in its turn.
@@ -116,7 +105,7 @@ class Sampler:
         Once that takes long, the order is written down, and claimed like any other. Where something else is drawn that
         does not end soon, the errand is left to others while it is still waited for.
         """
-        is_mine = self._working.acquire(timeout=AT_ONCE_S / 2)
+        is_mine = self._calls.working.acquire(timeout=AT_ONCE_S / 2)
         file = None
         try:
             if is_mine and not self._draining.is_set():
@@ -129,8 +118,8 @@ class Sampler:
             answer(errand.order_id, file)
             self._tell(errand.order_id)
             if is_mine:
-                self._working.release()
-        if file is None or self._wanted.is_set():  # it is written down, perhaps, or whoever called meanwhile has gone
+                self._calls.working.release()
+        if file is None or self._calls.are_left:  # it is written down, perhaps, or whoever called meanwhile has gone
             self.work()
 
     def _run(self, errand: Errand) -> dict[str, Any] | None:
@@ -156,8 +145,16 @@ class Sampler:
 
     def join(self) -> None:
         """Wait until nothing is being drawn, and end the warm process; call after `drain`."""
-        with self._working:
+        with self._calls.working:
             self._end_warm()
+
+    def _try_to_work_off(self) -> None:
+        try:
+            self._work_off()
+        except DATABASE_AWAY as error:
+            self._log.warning("database away, nothing drawn", error=str(error))
+        except (OSError, EOFError) as error:
+            self._log.warning("no fork server, nothing drawn", error=repr(error))
 
     def _work_off(self) -> None:
         while not self._draining.is_set():
